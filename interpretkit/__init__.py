@@ -1,0 +1,113 @@
+"""Look into vision networks: one recipe, one pass, honest pictures, runs that can be verified.
+
+    import interpretkit as ik
+    run = ik.run("recipes/repvgg_b0.yaml")
+
+Everything that is public stands here. Importing this package loads neither torch nor matplotlib: names are resolved
+when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interpretkit.api import load_model, open_run, run, visualize, wrap
+    from interpretkit.contracts import (
+        Captured,
+        Figure,
+        InputImage,
+        Map,
+        ModelBuilder,
+        Needs,
+        Options,
+        Reduction,
+        Result,
+        Table,
+        Visualizer,
+    )
+    from interpretkit.errors import (
+        CheckError,
+        InputError,
+        InterpretkitError,
+        PluginError,
+        RecipeError,
+        StepError,
+        StorageError,
+        WeightsError,
+    )
+    from interpretkit.hookspecs import hookimpl
+    from interpretkit.model import Model
+    from interpretkit.preprocessing import Preprocessing
+    from interpretkit.rundir import Run
+    from interpretkit.targets import Contrast, Target, TargetSpec
+    from interpretkit.weights import load_state
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "api": ("load_model", "open_run", "run", "visualize", "wrap"),
+    "contracts": (
+        "Captured", "Figure", "InputImage", "Map", "ModelBuilder", "Needs", "Options", "Reduction", "Result", "Table",
+        "Visualizer",
+    ),
+    "errors": (
+        "CheckError", "InputError", "InterpretkitError", "PluginError", "RecipeError", "StepError", "StorageError",
+        "WeightsError",
+    ),
+    "hookspecs": ("hookimpl",),
+    "model": ("Model",),
+    "preprocessing": ("Preprocessing",),
+    "rundir": ("Run",),
+    "targets": ("Contrast", "Target", "TargetSpec"),
+    "weights": ("load_state",),
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Captured",
+    "CheckError",
+    "Contrast",
+    "Figure",
+    "InputError",
+    "InputImage",
+    "InterpretkitError",
+    "Map",
+    "Model",
+    "ModelBuilder",
+    "Needs",
+    "Options",
+    "PluginError",
+    "Preprocessing",
+    "RecipeError",
+    "Reduction",
+    "Result",
+    "Run",
+    "StepError",
+    "StorageError",
+    "Table",
+    "Target",
+    "TargetSpec",
+    "Visualizer",
+    "WeightsError",
+    "__version__",
+    "hookimpl",
+    "load_model",
+    "load_state",
+    "open_run",
+    "run",
+    "visualize",
+    "wrap",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'interpretkit' has no attribute {name!r}")
+    return getattr(import_module(f"interpretkit.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

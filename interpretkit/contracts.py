@@ -1,0 +1,304 @@
+"""The frozen records and base classes that plugins see."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import torch
+    from PIL.Image import Image
+
+    from interpretkit.model import Model
+    from interpretkit.targets import Target, TargetSpec
+
+Polarity = Literal["signed", "unsigned"]
+
+
+class Options(BaseModel):
+    """Base of every plugin's options: unknown keys, wrong types, NaN and infinity are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputImage:
+    """One image of a run.
+
+    Attributes:
+        id: Stable, unique within the run, fit for a file name.
+        source: Where it came from, as given.
+        sha256: Hash of the file, or of the pixels where there is no file.
+        size: Width and height of the file's image in pixels.
+        conversions: What was done to make an 8-bit RGB image of it, in order.
+        label: Its label from the input manifest: a class index or name.
+        pixels: `(y, x, 3)` uint8: what the step's model was fed, before normalisation.
+    """
+
+    id: str
+    source: str
+    sha256: str
+    size: tuple[int, int]
+    conversions: tuple[str, ...] = ()
+    label: str | None = None
+    pixels: np.ndarray = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8), repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Map:
+    """An array with named dims, at the native resolution of its layer, signed and unnormalised.
+
+    Attributes:
+        values: The array.
+        dims: `(image, channel, y, x)` or `(image, y, x)`; without `image` in a reduction.
+        layer: The layer that it belongs to.
+        input_size: Its geometry: height and width in pixels of the model input that the `(y, x)` cells tile evenly.
+        polarity: `signed` if values below zero have a meaning, else `unsigned`.
+    """
+
+    values: np.ndarray
+    dims: tuple[str, ...]
+    layer: str
+    input_size: tuple[int, int]
+    polarity: Polarity
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != len(self.dims):
+            raise ValueError(f"map of {self.layer}: dims {self.dims} do not fit shape {self.values.shape}")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Table:
+    """Columns of equal length by name. A table of a per-image result has a column `image` of image ids.
+
+    Example:
+        >>> table = Table(channel=[0, 1], mean=[0.5, 0.25])
+        >>> table["mean"].tolist(), len(table)
+        ([0.5, 0.25], 2)
+    """
+
+    columns: Mapping[str, np.ndarray]
+
+    def __init__(self, columns: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        arrays = {name: np.asarray(values) for name, values in {**(columns or {}), **more}.items()}
+        if len({array.shape for array in arrays.values()}) > 1 or any(a.ndim != 1 for a in arrays.values()):
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+            raise ValueError(f"the columns of a table are equally long lists, not {shapes}")
+        object.__setattr__(self, "columns", arrays)
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self.columns[column]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows as tuples of plain Python values, in the order of the columns."""
+        return zip(*(column.tolist() for column in self.columns.values()), strict=True)
+
+    def where(self, column: str, value: Any) -> Table:
+        """Return the rows whose `column` equals `value`."""
+        chosen = self.columns[column] == value
+        return Table({name: array[chosen] for name, array in self.columns.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Typed arrays and tables of one step: the truth, from which pictures are drawn.
+
+    A visualizer fills `maps` and `tables`; images and targets are added to what it returns.
+
+    Attributes:
+        maps: By layer, or by whatever tells them apart.
+        tables: By name.
+        images: The images that it is about, in the order of the `image` dim.
+        targets: For each image what was differentiated; empty without a target.
+    """
+
+    maps: Mapping[str, Map] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    images: tuple[InputImage, ...] = ()
+    targets: tuple[Target, ...] = ()
+
+    def for_image(self, index: int) -> Result:
+        """Return the part of a per-image result that is about its `index`-th image, with an image dim of 1."""
+        image = self.images[index]
+        part = slice(index, index + 1)
+        return Result(
+            maps={name: replace(each, values=each.values[part]) for name, each in self.maps.items()},
+            tables={name: table.where("image", image.id) for name, table in self.tables.items()},
+            images=(image,),
+            targets=self.targets[part],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A finished picture.
+
+    Attributes:
+        name: Tells it from the step's other figures of the same image: usually the layer.
+        picture: The pixels, with title, colour bar and labels in them.
+        caption: What the reader sees, in words: layer, scope of normalisation, how it is drawn.
+        alt: The same for those who do not see it: where the maximum is, the range, the target.
+    """
+
+    name: str
+    picture: Image
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a visualizer asks of the one pass.
+
+    Attributes:
+        activations: Patterns of layers whose outputs it reads.
+        gradients: Patterns of layers for whose outputs it reads the gradient of the score, and their outputs.
+        target: What the score is; required with `gradients`.
+        own_passes: Whether it runs the model itself; it then gets `Captured.model`.
+    """
+
+    activations: Sequence[str] = ()
+    gradients: Sequence[str] = ()
+    target: TargetSpec | None = None
+    own_passes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.gradients and self.target is None:
+            raise ValueError("Needs: gradients are gradients of a target's score; give the target")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """What one step gets for a batch: what it asked for, and no more.
+
+    Attributes:
+        images: The images of the batch.
+        inputs: What the model was fed, `(image, channel, y, x)`.
+        activations: Outputs by layer, in the order asked for; each `(image, channel, y, x)` for a convolution.
+        gradients: Gradients of the score by layer, of the same shapes.
+        targets: For each image what was differentiated; empty without a target.
+        results: Results of the earlier steps that this one reads, for the same batch, by step id.
+        model: The model, for visualizers that make passes of their own.
+    """
+
+    images: tuple[InputImage, ...]
+    inputs: torch.Tensor
+    activations: Mapping[str, torch.Tensor]
+    gradients: Mapping[str, torch.Tensor]
+    targets: tuple[Target, ...] = ()
+    results: Mapping[str, Result] = field(default_factory=dict)
+    model: Model | None = None
+
+    def map(self, layer: str, values: torch.Tensor, *, polarity: Polarity) -> Map:
+        """Return `values` `(image, channel, y, x)` or `(image, y, x)` as a map of `layer`.
+
+        Raises:
+            ValueError: If `values` has other than three or four dims.
+        """
+        dims = {3: ("image", "y", "x"), 4: ("image", "channel", "y", "x")}.get(values.ndim)
+        if dims is None:
+            shape = "×".join(map(str, values.shape))
+            raise ValueError(f"layer {layer}: shape {shape} is no map (image, channel, y, x) or (image, y, x)")
+        height, width = self.inputs.shape[-2:]
+        return Map(
+            values=values.detach().cpu().numpy(),
+            dims=dims,
+            layer=layer,
+            input_size=(height, width),
+            polarity=polarity,
+        )
+
+
+class Visualizer(ABC):
+    """What one step does. Derive from it, give it a `name`, nested `Options`, `needs`, `compute` and `draw`.
+
+    The result is per image: results are written image by image, and `draw` gets those of one image.
+
+    Example:
+        >>> class ChannelMean(Visualizer):
+        ...     '''Mean of a layer over its channels.'''
+        ...     name = "channel_mean"
+        ...     class Options(Visualizer.Options):
+        ...         layers: list[str]
+        ...         '''Layers to look at.'''
+        ...     options: Options
+        ...     def needs(self, model):
+        ...         return Needs(activations=self.options.layers)
+        ...     def compute(self, captured):
+        ...         return Result(maps={
+        ...             layer: captured.map(layer, values.mean(1), polarity="signed")
+        ...             for layer, values in captured.activations.items()
+        ...         })
+        >>> ChannelMean(ChannelMean.Options(layers=["stage1"])).needs(None).activations
+        ['stage1']
+    """
+
+    name: ClassVar[str]
+    """Its id in recipes: lower-case letters, digits, `_`."""
+
+    citation: ClassVar[str] = ""
+    """The paper that it implements, in one line."""
+
+    reads: ClassVar[int] = 0
+    """How many earlier steps it reads at least; 0 if it reads none."""
+
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - most visualizers need not look at the model
+        """Say what to capture. Pure: nothing is run."""
+        return Needs()
+
+    @abstractmethod
+    def compute(self, captured: Captured) -> Result:
+        """Turn what was captured for a batch into arrays and tables. Pure: no files, no drawing."""
+
+    def draw(self, result: Result) -> Iterable[Figure]:  # noqa: ARG002 - a step may have no figures
+        """Draw the result of one image (of the whole set in a `Reduction`). Pure, and without torch."""
+        return ()
+
+
+class Reduction(Visualizer):
+    """A visualizer whose result is about the whole set of images; small, and merged batch by batch."""
+
+    @abstractmethod
+    def merge(self, first: Result, second: Result) -> Result:
+        """Return the result of two parts of the set together. Associative: any grouping gives the same result."""
+
+
+class ModelBuilder(ABC):
+    """A kind of model that recipes can name. Derive from it, give it a `name`, nested `Options` and `build`."""
+
+    name: ClassVar[str]
+    """Its id in recipes: lower-case letters, digits, `_`."""
+
+    citation: ClassVar[str] = ""
+    """The paper that it implements, in one line."""
+
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    @abstractmethod
+    def build(self, state: Mapping[str, torch.Tensor] | None) -> Model:
+        """Build the model and load `state` into it; without one its weights stay as initialised.
+
+        It may be called under `torch.device("meta")`, to list layers without computing anything.
+
+        Raises:
+            WeightsError: If `state` does not fit; `load_state` says what is missing, extra or of another shape.
+        """

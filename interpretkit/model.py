@@ -1,0 +1,268 @@
+"""Models: a wrapped `nn.Module` with its preprocessing, class names, addressable layers, and `score`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from interpretkit.errors import RecipeError, StepError, did_you_mean
+from interpretkit.preprocessing import Preprocessing, stretched
+from interpretkit.targets import Target, TargetSpec, resolve_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    import torch
+    from PIL.Image import Image
+
+    from interpretkit.capture import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer as somebody asked for it, and the module call that it stands for.
+
+    Attributes:
+        name: The name asked for: an alias, or a path, with `#k` for the k-th call.
+        address: What the hook catches.
+    """
+
+    name: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """One row of `Model.layers()`.
+
+    Attributes:
+        name: What to write in a recipe.
+        kind: The module's class.
+        shape: What it returns for one image, without the image dim; None where that is no tensor.
+        parameters: Number of parameters in it.
+        alias_of: The module path that an alias stands for; empty for a module's own name.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...] | None
+    parameters: int
+    alias_of: str = ""
+
+
+class LayerTable(tuple[LayerInfo, ...]):
+    """Layers in the order of execution; prints as a table."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        cells = [("layer", "kind", "output", "parameters", "")]
+        for row in self:
+            shape = "×".join(map(str, row.shape)) if row.shape else "no tensor"
+            note = f"= {row.alias_of}" if row.alias_of else ""
+            cells.append((row.name, row.kind, shape, f"{row.parameters:,}", note))
+        widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+        lines = (
+            "  ".join(
+                cell.rjust(width) if index == 3 else cell.ljust(width)  # noqa: PLR2004 - numbers to the right
+                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in cells
+        )
+        return "\n".join(line.rstrip() for line in lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsInfo:
+    """Where a model's weights come from.
+
+    Attributes:
+        kind: `random`, `path`, `hub`, or `given` (the module was handed over with its weights).
+        source: File, or repository with revision.
+        sha256: Hash of the file; empty where there is none.
+        fallback: Why random weights were used although the recipe asks for others; empty if it does not.
+    """
+
+    kind: Literal["random", "path", "hub", "given"] = "given"
+    source: str = ""
+    sha256: str = ""
+    fallback: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "random":
+            return f"random weights{f' ({self.fallback})' if self.fallback else ''}"
+        return self.source or "weights as given"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A network that can be looked into.
+
+    Attributes:
+        module: The network. It runs in eval mode, whatever its own mode is.
+        name: What figures and reports call it.
+        preprocessing: Turns a PIL image into a tensor `(channel, y, x)`; a `Preprocessing`, or any callable.
+        classes: Class names by index, if known.
+        aliases: Short names of layers, each for a module path.
+        notes: What every reader must know: `untrained`, `reparameterized`.
+        weights: Where its weights come from.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        >>> model = Model(module=net, name="tiny", aliases={"features": "0"})
+        >>> [layer.name for layer in model.find(["features", "!1"])]
+        ['features']
+    """
+
+    module: torch.nn.Module
+    name: str = "model"
+    preprocessing: Callable[[Image], torch.Tensor] = field(default_factory=Preprocessing)
+    classes: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    weights: WeightsInfo = field(default_factory=WeightsInfo)
+
+    def find(self, patterns: Sequence[str]) -> tuple[Layer, ...]:
+        """Return the layers that `patterns` name, in the order of the patterns, each once.
+
+        A pattern is an alias, a path of `named_modules()`, or a glob over either: `*` stays within one part of a
+        path, `**` spans any number of parts. `!pattern` takes layers away again. `name#k` is the k-th call, from 1.
+
+        Raises:
+            RecipeError: If a pattern matches nothing; it lists the nearest names.
+        """
+        paths = [path for path, _ in self.module.named_modules(remove_duplicate=False) if path]
+        names = list(dict.fromkeys([*self.aliases, *paths]))
+        chosen: dict[str, Layer] = {}
+        for pattern in patterns:
+            excluding = pattern.startswith("!")
+            base, call = _split_call(pattern.removeprefix("!"))
+            matches = [base] if base in names else [name for name in names if _matches(name, base)]
+            if not matches:
+                raise RecipeError(
+                    f"model {self.name!r} has no layer {base!r}",
+                    hint=did_you_mean(base, names, otherwise="`interpretkit layers` lists what it has"),
+                )
+            for name in matches:
+                layer = self._layer(name, call)
+                if excluding:
+                    chosen.pop(layer.name, None)
+                else:
+                    chosen.setdefault(layer.name, layer)
+        if not chosen:
+            raise RecipeError(f"the patterns {', '.join(patterns)} leave no layer of model {self.name!r}")
+        return tuple(chosen.values())
+
+    def layers(self, *patterns: str, size: tuple[int, int] | None = None) -> LayerTable:
+        """List the layers that a forward pass of one image calls, in the order of execution.
+
+        Args:
+            *patterns: Restrict the list as in `find`.
+            size: Height and width of the image in pixels; by default what the preprocessing makes, else 224 × 224.
+        """
+        import torch
+
+        from interpretkit.capture import probe
+
+        like = next(self.module.parameters(), torch.zeros(()))
+        shape = (1, _input_channels(self.module), *(size or self._input_size()))
+        calls = probe(self.module, torch.zeros(shape, dtype=like.dtype, device=like.device))
+        named = {layer.address: layer.name for layer in self.find(patterns)} if patterns else {}
+        rows = []
+        for call in calls:
+            path = str(call.address)
+            info = {
+                "kind": call.kind,
+                "shape": call.shape[1:] if call.shape else None,
+                "parameters": call.parameters,
+            }
+            aliases = [alias for alias, target in self.aliases.items() if target == path]
+            if not patterns:
+                if path not in self.aliases:
+                    rows.append(LayerInfo(path, **info))
+                rows += [LayerInfo(alias, **info, alias_of=path) for alias in aliases]
+            elif call.address in named:
+                name = named[call.address]
+                rows.append(LayerInfo(name, **info, alias_of=path if name in self.aliases else ""))
+        return LayerTable(rows)
+
+    def targets(self, spec: TargetSpec, output: Any, *, labels: Sequence[str | None]) -> tuple[Target, ...]:
+        """Resolve a target for each image of a batch; `output` is what the network returned for it.
+
+        Raises:
+            InputError: If the model has no such class, an image has no label, or the logits are not finite.
+        """
+        return resolve_targets(spec, self.logits(output), classes=self.classes, labels=labels)
+
+    def score(self, output: Any, targets: Sequence[Target]) -> torch.Tensor:
+        """Turn the network's output into one number per image, `(image,)`: what attribution differentiates."""
+        logits = self.logits(output)
+        rows = range(len(targets))
+        score = logits[rows, [target.index for target in targets]]
+        if targets[0].against is not None:
+            score = score - logits[rows, [target.against for target in targets]]
+        return score
+
+    def logits(self, output: Any) -> torch.Tensor:
+        """Return what the network returned as logits `(image, class)`.
+
+        Raises:
+            StepError: If it is no such tensor.
+        """
+        shape = getattr(output, "shape", None)
+        if shape is None or len(shape) != 2:  # noqa: PLR2004 - image and class
+            what = f"of shape {tuple(shape)}" if shape is not None else f"a {type(output).__name__}"
+            raise StepError(f"model {self.name!r} returns {what}, not logits (image, class)")
+        return cast("torch.Tensor", output)
+
+    def picture(self, tensor: torch.Tensor) -> np.ndarray:
+        """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.
+
+        A preprocessing of the user's own cannot be undone: its values are stretched from least to greatest.
+        """
+        known = isinstance(self.preprocessing, Preprocessing)
+        return self.preprocessing.picture(tensor) if known else stretched(tensor)
+
+    def _layer(self, name: str, call: int | None) -> Layer:
+        from interpretkit.capture import Address
+
+        address = Address(self.aliases.get(name, name), call)
+        return Layer(name if call is None else f"{name}#{call}", address)
+
+    def _input_size(self) -> tuple[int, int]:
+        crop = self.preprocessing.crop if isinstance(self.preprocessing, Preprocessing) else None
+        return (crop or 224, crop or 224)
+
+
+def _split_call(pattern: str) -> tuple[str, int | None]:
+    base, mark, call = pattern.partition("#")
+    if not mark:
+        return base, None
+    if not call.isdecimal() or int(call) == 0:
+        raise RecipeError(f"layer {pattern!r}: after '#' comes the number of a call, from 1")
+    return base, int(call)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Match part by part: `*` stays within one part of a path, `**` spans any number of parts."""
+    return _match_parts(name.split("."), pattern.split("."))
+
+
+def _match_parts(parts: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_match_parts(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match_parts(parts[1:], patterns[1:])
+
+
+def _input_channels(module: torch.nn.Module) -> int:
+    """Guess the channels of the input from the first convolution; 3 without one."""
+    import torch
+
+    convolutions = (part for part in module.modules() if isinstance(part, torch.nn.Conv2d))
+    first = next(convolutions, None)
+    return 3 if first is None else first.in_channels

@@ -1,0 +1,74 @@
+"""Preprocessing as data: recorded in every run, applied to every image, undone for every picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """The usual preprocessing of a classifier: resize the shorter side, crop the centre, scale to 0 … 1, normalise.
+
+    Attributes:
+        resize: Length of the shorter side after resizing, in pixels; None to keep the image's size.
+        crop: Side of the square cut from the centre, in pixels; None to keep the whole image.
+        mean: Subtracted from each channel.
+        std: Divides each channel; its length is the number of channels, 1 or 3.
+        interpolation: Filter of the resize, always antialiased.
+
+    Example:
+        >>> from PIL import Image
+        >>> Preprocessing()(Image.new("RGB", (300, 280))).shape
+        torch.Size([3, 224, 224])
+    """
+
+    resize: int | None = 256
+    crop: int | None = 224
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+
+    def __call__(self, image: Image) -> torch.Tensor:
+        """Return `image` as a tensor `(channel, y, x)`, as the model is fed."""
+        import torch
+        from torchvision.transforms.v2 import InterpolationMode, functional
+
+        image = image.convert("L" if len(self.std) == 1 else "RGB")
+        if self.resize is not None:
+            image = functional.resize(image, [self.resize], InterpolationMode(self.interpolation), antialias=True)
+        if self.crop is not None:
+            image = functional.center_crop(image, [self.crop])
+        tensor = functional.to_dtype(functional.pil_to_tensor(image), torch.float32, scale=True)
+        return functional.normalize(tensor, list(self.mean), list(self.std))
+
+    def picture(self, tensor: torch.Tensor) -> np.ndarray:
+        """Return a preprocessed `tensor` `(channel, y, x)` as the picture `(y, x, 3)` uint8 that it was made from."""
+        values = tensor.detach().cpu().double().numpy()
+        values = values * np.reshape(self.std, (-1, 1, 1)) + np.reshape(self.mean, (-1, 1, 1))
+        return as_picture(values)
+
+
+def stretched(tensor: torch.Tensor) -> np.ndarray:
+    """Return an image `(channel, y, x)` of unknown preprocessing as a picture `(y, x, 3)` uint8, least to greatest."""
+    values = tensor.detach().cpu().double().numpy()
+    low, high = values.min(), values.max()
+    return as_picture((values - low) / ((high - low) or 1.0))
+
+
+def as_picture(values: np.ndarray) -> np.ndarray:
+    """Return values `(channel, y, x)` between 0 and 1 as a picture `(y, x, 3)` uint8.
+
+    One or two channels are shown as the first in grey, more than three as the first three.
+    """
+    picture = (values.clip(0.0, 1.0) * 255.0).round().astype(np.uint8).transpose(1, 2, 0)
+    return np.repeat(picture[..., :1], 3, axis=-1) if picture.shape[-1] < 3 else picture[..., :3]  # noqa: PLR2004

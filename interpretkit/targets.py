@@ -1,0 +1,136 @@
+"""Targets: what an attribution explains, one number per image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from interpretkit.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+
+class Contrast(BaseModel):
+    """A target that sets one class against another: the difference of their logits.
+
+    Example:
+        >>> Contrast.model_validate({"for": "tabby", "against": 282}).against
+        282
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+    for_: int | str = Field(alias="for", description="class index or name whose logit counts")
+    against: int | str = Field(description="class index or name whose logit is subtracted")
+
+
+TargetSpec = int | str | Contrast
+"""What an attribution explains: `predicted`, `label`, a class index, a class name, or a `Contrast`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What was differentiated for one image.
+
+    Attributes:
+        index: The class.
+        label: Its name, or its index as text where the model has no class names.
+        score: The value that was differentiated: a logit, or a difference of two.
+        probability: The softmax probability of `index`.
+        against: The class whose logit was subtracted; None without a contrast.
+        against_label: Its name.
+    """
+
+    index: int
+    label: str
+    score: float
+    probability: float
+    against: int | None = None
+    against_label: str = ""
+
+    def __str__(self) -> str:
+        contrast = f" against {self.against_label!r}" if self.against is not None else ""
+        what = "logit" if self.against is None else "logit difference"
+        return f"{self.label!r}{contrast} ({what} {self.score:.4g}, probability {self.probability:.3g})"
+
+
+def resolve_targets(
+    spec: TargetSpec, logits: torch.Tensor, *, classes: Sequence[str], labels: Sequence[str | None]
+) -> tuple[Target, ...]:
+    """Resolve a target for each image of a batch.
+
+    Args:
+        spec: What is asked for.
+        logits: What the network returned, `(image, class)`.
+        classes: Class names by index; may be empty.
+        labels: The label of each image, a class index or name, or None; used by the target `label`.
+
+    Raises:
+        InputError: If the model has no such class, an image has no label, or the logits are not finite.
+    """
+    logits = logits.detach().double()
+    if not bool(logits.isfinite().all()):
+        raise InputError("the logits are not finite, so there is nothing to explain")
+    probabilities = logits.softmax(1)
+    targets = []
+    for row, label in enumerate(labels):
+        index, against = _indices(spec, logits[row], classes, label)
+        score = logits[row, index] - (0.0 if against is None else logits[row, against])
+        targets.append(
+            Target(
+                index=index,
+                label=class_label(index, classes),
+                score=float(score),
+                probability=float(probabilities[row, index]),
+                against=against,
+                against_label="" if against is None else class_label(against, classes),
+            )
+        )
+    return tuple(targets)
+
+
+def class_index(wanted: int | str, classes: Sequence[str], *, count: int) -> int:
+    """Return the index of a class given by index or by name, out of `count` classes.
+
+    Raises:
+        InputError: If there is no such class.
+
+    Example:
+        >>> class_index("Tabby", ["tench", "tabby"], count=2)
+        1
+    """
+    if isinstance(wanted, int):
+        if not 0 <= wanted < count:
+            raise InputError(f"class {wanted} is out of range", hint=f"the model has classes 0 to {count - 1}")
+        return wanted
+    folded = [name.casefold() for name in classes]
+    if wanted.casefold() in folded:
+        return folded.index(wanted.casefold())
+    if not classes:
+        raise InputError(f"class {wanted!r}: the model has no class names", hint="give a class index")
+    raise InputError(f"the model has no class {wanted!r}", hint=did_you_mean(wanted, classes))
+
+
+def class_label(index: int, classes: Sequence[str]) -> str:
+    """Return the name of a class, or its index as text where the model has no name for it."""
+    return classes[index] if index < len(classes) else str(index)
+
+
+def _indices(
+    spec: TargetSpec, logits: torch.Tensor, classes: Sequence[str], label: str | None
+) -> tuple[int, int | None]:
+    count = len(logits)
+    if spec == "predicted":
+        return int(logits.argmax()), None
+    if spec == "label":
+        if label is None:
+            raise InputError("the target is 'label', but an image has none", hint="list the images in a CSV file")
+        return class_index(int(label) if label.isdecimal() else label, classes, count=count), None
+    if isinstance(spec, Contrast):
+        return class_index(spec.for_, classes, count=count), class_index(spec.against, classes, count=count)
+    return class_index(spec, classes, count=count), None
