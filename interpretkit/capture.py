@@ -59,9 +59,10 @@ class Capture:
         activations: The calls whose outputs are wanted.
         gradients: The calls for whose outputs gradients are wanted; their activations are recorded too.
 
-    Raises:
-        StepError: From `forward`, if an address was not called, was called more often than it says, or returned
-            something that is not a tensor.
+    Attributes:
+        activations: What was recorded, by address.
+        refused: Why an address could not be recorded: it was not called, was called more often than it says, or
+            returned something that is not a tensor. One unfit layer does not spoil the pass for the others.
 
     Example:
         >>> import torch
@@ -82,6 +83,7 @@ class Capture:
         gradients: Iterable[Address] = (),
     ) -> None:
         self.activations: dict[Address, torch.Tensor] = {}
+        self.refused: dict[Address, StepError] = {}
         self._module = module
         self._with_gradient = frozenset(gradients)
         self._addresses = tuple(dict.fromkeys([*activations, *self._with_gradient]))
@@ -94,8 +96,8 @@ class Capture:
             for path in dict.fromkeys(address.path for address in self._addresses):
                 handle = self._module.get_submodule(path).register_forward_hook(self._recorder(path))
                 stack.callback(handle.remove)
-            # Inference mode is faster still, but its tensors can never take part in a gradient.
-            stack.enter_context(torch.no_grad() if self._with_gradient else torch.inference_mode())
+            # Not inference mode: its tensors count no in-place changes, so a plugin's could not be noticed.
+            stack.enter_context(torch.no_grad())
             self._stack = stack.pop_all()
         return self
 
@@ -111,31 +113,19 @@ class Capture:
         """Run the network once on `inputs` `(image, channel, y, x)` and return what it returns."""
         output = self._module(inputs)
         for address in self._addresses:
-            _check_was_called(address, self._calls[address.path])
+            problem = _call_problem(address, self._calls[address.path])
+            if problem is not None:
+                self.activations.pop(address, None)
+                self.refused[address] = problem
         return output
 
     def backward(self, score: torch.Tensor) -> dict[Address, torch.Tensor]:
-        """Return the gradient of the summed `score` `(image,)` for every address in `gradients`.
-
-        Raises:
-            StepError: If the score does not depend on one of the layers.
-        """
-        addresses = [address for address in self._addresses if address in self._with_gradient]
-        if not score.requires_grad:
-            raise StepError(
-                f"the score does not depend on {', '.join(map(str, addresses))}",
-                hint="choose a layer on the way to the output; a forward under torch.no_grad() hides its layers",
-            )
-        found = torch.autograd.grad(
-            score.sum(), [self.activations[address] for address in addresses], retain_graph=True, allow_unused=True
-        )
-        gradients = dict(zip(addresses, found, strict=True))
-        for address, gradient in gradients.items():
-            if gradient is None:
-                raise StepError(
-                    f"the score does not depend on {address}", hint="choose a layer on the way to the output"
-                )
-        return gradients
+        """Return the gradient of the summed `score` `(image,)` by address; a layer off the way to it is left out."""
+        recorded = {a: value for a, value in self.activations.items() if a in self._with_gradient}
+        if not (recorded and score.requires_grad):
+            return {}
+        gradients = torch.autograd.grad(score.sum(), list(recorded.values()), retain_graph=True, allow_unused=True)
+        return {a: gradient for a, gradient in zip(recorded, gradients, strict=True) if gradient is not None}
 
     def _recorder(self, path: str) -> Any:
         wanted = {address.call: address for address in self._addresses if address.path == path}
@@ -145,11 +135,12 @@ class Capture:
             address = wanted.get(self._calls[path], wanted.get(None))
             if address is None:
                 return None
-            if not isinstance(output, torch.Tensor):
-                raise StepError(f"{address} returns {_describe(output)}, not a tensor", hint=_OTHER_LAYER)
-            if address in self._with_gradient:
-                if not output.is_floating_point():
-                    raise StepError(f"{address} returns {output.dtype}, which has no gradient", hint=_OTHER_LAYER)
+            wants_gradient = address in self._with_gradient
+            if not isinstance(output, torch.Tensor) or (wants_gradient and not output.is_floating_point()):
+                what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
+                self.refused[address] = StepError(what, hint=_OTHER_LAYER)
+                return None
+            if wants_gradient:
                 torch.set_grad_enabled(True)
                 if not output.requires_grad:
                     # Detached first: what a module returns may be a buffer of its own.
@@ -196,19 +187,23 @@ def _with_address(call: Call, address: Address) -> Call:
     return Call(address, call.kind, call.shape, call.parameters)
 
 
-def _check_was_called(address: Address, calls: int) -> None:
+def _call_problem(address: Address, calls: int) -> StepError | None:
     if calls == 0:
-        raise StepError(f"layer {address} was not called in this forward pass", hint=_OTHER_LAYER)
+        return StepError(f"layer {address} was not called in this forward pass", hint=_OTHER_LAYER)
     if address.call is None and calls > 1:
-        raise StepError(f"layer {address} was called {calls} times", hint=f"say which: {address}#1 … {address}#{calls}")
+        which = f"say which: {address}#1 to {address}#{calls}"
+        return StepError(f"layer {address} was called {calls} times", hint=which)
     if address.call is not None and address.call > calls:
-        raise StepError(f"layer {address.path} was called {calls} times, so there is no {address}")
+        return StepError(f"layer {address.path} was called {calls} times, so there is no {address}")
+    return None
 
 
 def _describe(output: Any) -> str:
     if isinstance(output, tuple | list):
-        return f"{type(output).__name__} of {len(output)}"
-    return type(output).__name__
+        return f"a {type(output).__name__} of {len(output)}"
+    if isinstance(output, torch.Tensor):
+        return f"{output.dtype}"
+    return f"a {type(output).__name__}"
 
 
 @contextmanager

@@ -29,6 +29,9 @@ class Options(BaseModel):
     )
 
 
+_Options = Options
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputImage:
     """One image of a run.
@@ -104,9 +107,9 @@ class Table:
         """Yield the rows as tuples of plain Python values, in the order of the columns."""
         return zip(*(column.tolist() for column in self.columns.values()), strict=True)
 
-    def where(self, column: str, value: Any) -> Table:
-        """Return the rows whose `column` equals `value`."""
-        chosen = self.columns[column] == value
+    def where(self, column: str, *values: Any) -> Table:
+        """Return the rows whose `column` equals one of the values."""
+        chosen = np.isin(self.columns[column], values)
         return Table({name: array[chosen] for name, array in self.columns.items()})
 
 
@@ -128,15 +131,15 @@ class Result:
     images: tuple[InputImage, ...] = ()
     targets: tuple[Target, ...] = ()
 
-    def for_image(self, index: int) -> Result:
-        """Return the part of a per-image result that is about its `index`-th image, with an image dim of 1."""
-        image = self.images[index]
-        part = slice(index, index + 1)
+    def select(self, *ids: str) -> Result:
+        """Return the part of a per-image result that is about the images of these ids, in their order."""
+        positions = {image.id: position for position, image in enumerate(self.images)}
+        chosen = [positions[each] for each in ids]
         return Result(
-            maps={name: replace(each, values=each.values[part]) for name, each in self.maps.items()},
-            tables={name: table.where("image", image.id) for name, table in self.tables.items()},
-            images=(image,),
-            targets=self.targets[part],
+            maps={name: replace(each, values=each.values[chosen]) for name, each in self.maps.items()},
+            tables={name: table.where("image", *ids) for name, table in self.tables.items()},
+            images=tuple(self.images[position] for position in chosen),
+            targets=tuple(self.targets[position] for position in chosen) if self.targets else (),
         )
 
 
@@ -211,8 +214,10 @@ class Captured:
             shape = "×".join(map(str, values.shape))
             raise ValueError(f"layer {layer}: shape {shape} is no map (image, channel, y, x) or (image, y, x)")
         height, width = self.inputs.shape[-2:]
+        values = values.detach().cpu()
         return Map(
-            values=values.detach().cpu().numpy(),
+            # numpy has no bfloat16; float32 holds each of its values.
+            values=(values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy(),
             dims=dims,
             layer=layer,
             input_size=(height, width),
@@ -253,9 +258,10 @@ class Visualizer(ABC):
     reads: ClassVar[int] = 0
     """How many earlier steps it reads at least; 0 if it reads none."""
 
-    Options: ClassVar[type[Options]] = Options
+    class Options(_Options):
+        """No options."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: _Options) -> None:
         self.options = options
 
     def needs(self, model: Model) -> Needs:  # noqa: ARG002 - most visualizers need not look at the model
@@ -288,9 +294,10 @@ class ModelBuilder(ABC):
     citation: ClassVar[str] = ""
     """The paper that it implements, in one line."""
 
-    Options: ClassVar[type[Options]] = Options
+    class Options(_Options):
+        """No options."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: _Options) -> None:
         self.options = options
 
     @abstractmethod

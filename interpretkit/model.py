@@ -11,13 +11,13 @@ from interpretkit.preprocessing import Preprocessing, stretched
 from interpretkit.targets import Target, TargetSpec, resolve_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     import torch
     from PIL.Image import Image
 
-    from interpretkit.capture import Address
+    from interpretkit.capture import Address, Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class WeightsInfo:
 
     Attributes:
         kind: `random`, `path`, `hub`, or `given` (the module was handed over with its weights).
-        source: File, or repository with revision.
+        source: File, or repository with revision; for a fallback, what it stands in for.
         sha256: Hash of the file; empty where there is none.
         fallback: Why random weights were used although the recipe asks for others; empty if it does not.
     """
@@ -92,7 +92,7 @@ class WeightsInfo:
 
     def __str__(self) -> str:
         if self.kind == "random":
-            return f"random weights{f' ({self.fallback})' if self.fallback else ''}"
+            return f"random weights in place of {self.source}" if self.fallback else "random weights"
         return self.source or "weights as given"
 
 
@@ -124,6 +124,11 @@ class Model:
     aliases: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     weights: WeightsInfo = field(default_factory=WeightsInfo)
+
+    @property
+    def alert(self) -> str:
+        """What every picture of this model must say before anything else; empty if there is nothing."""
+        return "RANDOM WEIGHTS: nothing here was learned." if "untrained" in self.notes else ""
 
     def find(self, patterns: Sequence[str]) -> tuple[Layer, ...]:
         """Return the layers that `patterns` name, in the order of the patterns, each once.
@@ -170,30 +175,15 @@ class Model:
         like = next(self.module.parameters(), torch.zeros(()))
         shape = (1, _input_channels(self.module), *(size or self._input_size()))
         calls = probe(self.module, torch.zeros(shape, dtype=like.dtype, device=like.device))
-        named = {layer.address: layer.name for layer in self.find(patterns)} if patterns else {}
-        rows = []
-        for call in calls:
-            path = str(call.address)
-            info = {
-                "kind": call.kind,
-                "shape": call.shape[1:] if call.shape else None,
-                "parameters": call.parameters,
-            }
-            aliases = [alias for alias, target in self.aliases.items() if target == path]
-            if not patterns:
-                if path not in self.aliases:
-                    rows.append(LayerInfo(path, **info))
-                rows += [LayerInfo(alias, **info, alias_of=path) for alias in aliases]
-            elif call.address in named:
-                name = named[call.address]
-                rows.append(LayerInfo(name, **info, alias_of=path if name in self.aliases else ""))
-        return LayerTable(rows)
+        named = {layer.address: layer.name for layer in self.find(patterns)} if patterns else None
+        return LayerTable(row for call in calls for row in self._rows(call, named))
 
     def targets(self, spec: TargetSpec, output: Any, *, labels: Sequence[str | None]) -> tuple[Target, ...]:
         """Resolve a target for each image of a batch; `output` is what the network returned for it.
 
         Raises:
-            InputError: If the model has no such class, an image has no label, or the logits are not finite.
+            InputError: If the model has no such class, or an image has no label.
+            StepError: If the output is no logits, or they are not finite.
         """
         return resolve_targets(spec, self.logits(output), classes=self.classes, labels=labels)
 
@@ -223,8 +213,21 @@ class Model:
 
         A preprocessing of the user's own cannot be undone: its values are stretched from least to greatest.
         """
-        known = isinstance(self.preprocessing, Preprocessing)
-        return self.preprocessing.picture(tensor) if known else stretched(tensor)
+        known = self.preprocessing
+        if isinstance(known, Preprocessing) and len(known.std) == len(tensor):
+            return known.picture(tensor)
+        return stretched(tensor)
+
+    def _rows(self, call: Call, named: Mapping[Address, str] | None) -> Iterator[LayerInfo]:
+        path = str(call.address)
+        if named is None:
+            names = [*([] if path in self.aliases else [path]), *(a for a, of in self.aliases.items() if of == path)]
+        else:
+            names = [named[call.address]] if call.address in named else []
+        for name in names:
+            alias_of = path if name in self.aliases else ""
+            shape = None if call.shape is None else call.shape[1:]
+            yield LayerInfo(name, call.kind, shape, call.parameters, alias_of)
 
     def _layer(self, name: str, call: int | None) -> Layer:
         from interpretkit.capture import Address

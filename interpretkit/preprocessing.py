@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+MAX_PIXELS = 2**26
+"""How many pixels a resize may make: an image of 1 × 50000 pixels would otherwise fill the memory."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
@@ -21,7 +24,8 @@ class Preprocessing:
 
     Attributes:
         resize: Length of the shorter side after resizing, in pixels; None to keep the image's size.
-        crop: Side of the square cut from the centre, in pixels; None to keep the whole image.
+        crop: Side of the square cut from the centre, in pixels; None to keep the whole image. What an image lacks to
+            it is filled up with black.
         mean: Subtracted from each channel.
         std: Divides each channel; its length is the number of channels, 1 or 3.
         interpolation: Filter of the resize, always antialiased.
@@ -39,23 +43,38 @@ class Preprocessing:
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
 
     def __call__(self, image: Image) -> torch.Tensor:
-        """Return `image` as a tensor `(channel, y, x)`, as the model is fed."""
+        """Return `image` as a tensor `(channel, y, x)`, as the model is fed.
+
+        Raises:
+            ValueError: If the image is so narrow that resizing it would make more than `MAX_PIXELS` pixels.
+        """
         import torch
         from torchvision.transforms.v2 import InterpolationMode, functional
 
         image = image.convert("L" if len(self.std) == 1 else "RGB")
         if self.resize is not None:
+            _check_resize(image.size, self.resize)
             image = functional.resize(image, [self.resize], InterpolationMode(self.interpolation), antialias=True)
         if self.crop is not None:
             image = functional.center_crop(image, [self.crop])
-        tensor = functional.to_dtype(functional.pil_to_tensor(image), torch.float32, scale=True)
-        return functional.normalize(tensor, list(self.mean), list(self.std))
+        # Divided as published weights expect it: to_dtype(scale=True) multiplies by 1/255, which rounds differently.
+        tensor = functional.pil_to_tensor(image).to(torch.float32) / 255
+        normalized: torch.Tensor = functional.normalize(tensor, list(self.mean), list(self.std))
+        return normalized
 
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return a preprocessed `tensor` `(channel, y, x)` as the picture `(y, x, 3)` uint8 that it was made from."""
         values = tensor.detach().cpu().double().numpy()
         values = values * np.reshape(self.std, (-1, 1, 1)) + np.reshape(self.mean, (-1, 1, 1))
         return as_picture(values)
+
+
+def _check_resize(size: tuple[int, int], shorter: int) -> None:
+    longer = shorter * max(size) // min(size)
+    if shorter * longer > MAX_PIXELS:
+        raise ValueError(
+            f"{size[0]} × {size[1]} pixels would be resized to {shorter} × {longer}, more than {MAX_PIXELS:,} pixels"
+        )
 
 
 def stretched(tensor: torch.Tensor) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from interpretkit.errors import InputError, did_you_mean
+from interpretkit.errors import InputError, StepError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,11 +71,12 @@ def resolve_targets(
         labels: The label of each image, a class index or name, or None; used by the target `label`.
 
     Raises:
-        InputError: If the model has no such class, an image has no label, or the logits are not finite.
+        InputError: If the model has no such class, or an image has no label.
+        StepError: If the logits are not finite.
     """
     logits = logits.detach().double()
     if not bool(logits.isfinite().all()):
-        raise InputError("the logits are not finite, so there is nothing to explain")
+        raise StepError("the logits are not finite, so there is nothing to explain")
     probabilities = logits.softmax(1)
     targets = []
     for row, label in enumerate(labels):
@@ -97,23 +98,33 @@ def resolve_targets(
 def class_index(wanted: int | str, classes: Sequence[str], *, count: int) -> int:
     """Return the index of a class given by index or by name, out of `count` classes.
 
+    Of names that differ in case only, the one that is spelt exactly so counts.
+
     Raises:
-        InputError: If there is no such class.
+        InputError: If there is no such class, or several have that name.
 
     Example:
         >>> class_index("Tabby", ["tench", "tabby"], count=2)
         1
     """
-    if isinstance(wanted, int):
-        if not 0 <= wanted < count:
-            raise InputError(f"class {wanted} is out of range", hint=f"the model has classes 0 to {count - 1}")
-        return wanted
-    folded = [name.casefold() for name in classes]
-    if wanted.casefold() in folded:
-        return folded.index(wanted.casefold())
+    index = _index_of(wanted, classes) if isinstance(wanted, str) else wanted
+    if not 0 <= index < count:
+        raise InputError(f"class {wanted!r} is out of range", hint=f"the model has classes 0 to {count - 1}")
+    return index
+
+
+def _index_of(name: str, classes: Sequence[str]) -> int:
+    # ImageNet has the class `Cardigan`, a dog, and the class `cardigan`, a garment.
+    indices = [index for index, each in enumerate(classes) if each == name]
+    indices = indices or [index for index, each in enumerate(classes) if each.casefold() == name.casefold()]
+    if len(indices) > 1:
+        choice = ", ".join(f"{index} ({classes[index]})" for index in indices)
+        raise InputError(f"{len(indices)} classes are named {name!r}", hint=f"give one of the indices {choice}")
+    if indices:
+        return indices[0]
     if not classes:
-        raise InputError(f"class {wanted!r}: the model has no class names", hint="give a class index")
-    raise InputError(f"the model has no class {wanted!r}", hint=did_you_mean(wanted, classes))
+        raise InputError(f"class {name!r}: the model has no class names", hint="give a class index")
+    raise InputError(f"the model has no class {name!r}", hint=did_you_mean(name, classes))
 
 
 def class_label(index: int, classes: Sequence[str]) -> str:
@@ -130,7 +141,9 @@ def _indices(
     if spec == "label":
         if label is None:
             raise InputError("the target is 'label', but an image has none", hint="list the images in a CSV file")
-        return class_index(int(label) if label.isdecimal() else label, classes, count=count), None
+        # In a manifest every label is text; where the classes themselves are named by numbers, the name counts.
+        wanted = int(label) if label.isdecimal() and label not in classes else label
+        return class_index(wanted, classes, count=count), None
     if isinstance(spec, Contrast):
         return class_index(spec.for_, classes, count=count), class_index(spec.against, classes, count=count)
     return class_index(spec, classes, count=count), None

@@ -1,1 +1,20 @@
-"""To be written."""
+"""Feature maps against attribution maps, and attribution maps against each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interpretkit import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from interpretkit import Visualizer
+
+
+@hookimpl
+def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
+    """Offer the comparison."""
+    from interpretkit_compare.compare import Compare
+
+    yield Compare

@@ -1,0 +1,295 @@
+"""The Python calls: load a model, look into it, run a recipe, open a run."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interpretkit import inputs, numerics, rundir, weights
+from interpretkit.compute import compute
+from interpretkit.contracts import Reduction, Result
+from interpretkit.engine import Engine
+from interpretkit.errors import InputError, RecipeError
+from interpretkit.executor import LocalExecutor
+from interpretkit.model import Model
+from interpretkit.plan import Plan, ResolvedStep, parse_options, plan, plan_step, resolve
+from interpretkit.preprocessing import Preprocessing
+from interpretkit.recipe import ModelEntry, Numerics, dump_inline, read_recipe
+from interpretkit.registry import discover
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import torch
+    from PIL.Image import Image
+
+    from interpretkit.engine import Event
+    from interpretkit.errors import InterpretkitError
+    from interpretkit.inputs import Batch
+    from interpretkit.plan import Resolved
+    from interpretkit.rundir import Run
+
+
+def load_model(
+    name: str,
+    *,
+    weights: str | Mapping[str, Any] = "random",
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "float32",
+    **options: Any,
+) -> Model:
+    """Build a registered model.
+
+    Args:
+        name: Its id, as `interpretkit plugins` lists it.
+        weights: As in a recipe: `"random"`, `{"path": …}`, or `{"hub": …, "otherwise": "random"}`.
+        seed: Of the random weights.
+        device: `auto`, `cpu`, `cuda`, …
+        dtype: `float32`, `float64`, `bfloat16` or `float16`.
+        **options: The model's own options, as `interpretkit show NAME` lists them.
+
+    Raises:
+        RecipeError: If there is no such model or option.
+        WeightsError: If the weights cannot be read or do not fit.
+
+    Example:
+        >>> model = load_model("repvgg", variant="B0")
+        >>> len(model.classes), model.notes
+        (1000, ('untrained',))
+    """
+    entry = ModelEntry.parse({"uses": name, "weights": weights})
+    builder = discover().model(name).offer
+    setting = Numerics.parse({"seed": seed, "device": device, "dtype": dtype})
+    return _load(builder(parse_options(builder, options)), entry, setting)
+
+
+def wrap(
+    module: torch.nn.Module,
+    *,
+    transform: Callable[[Image], torch.Tensor] | None = None,
+    classes: Sequence[str] = (),
+    aliases: Mapping[str, str] | None = None,
+    name: str = "",
+) -> Model:
+    """Make a model of your own network.
+
+    Args:
+        module: The network; its mode, weights and hooks are left alone.
+        transform: Turns a PIL image into a tensor `(channel, y, x)`; by default the usual one of ImageNet.
+        classes: Class names by index.
+        aliases: Short names for layers, each for a path of `named_modules()`.
+        name: What figures call it; by default its class.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU())
+        >>> print(wrap(net, name="tiny").layers(size=(9, 9)))
+        layer  kind    output  parameters
+        0      Conv2d  4×4×4          112
+        1      ReLU    4×4×4            0
+    """
+    return Model(
+        module=module,
+        name=name or type(module).__name__,
+        preprocessing=transform or Preprocessing(),
+        classes=tuple(classes),
+        aliases=dict(aliases or {}),
+    )
+
+
+def visualize(
+    model: Model,
+    images: Any,
+    visualizer: str,
+    *,
+    of: Mapping[str, Result] | None = None,
+    batch_size: int = 16,
+    **options: Any,
+) -> Result:
+    """Compute one visualizer's result for some images.
+
+    Args:
+        model: What to look into.
+        images: A tensor `(image, channel, y, x)` as the model is fed, or one or several paths or PIL images.
+        visualizer: Its id, as `interpretkit plugins` lists it.
+        of: Results that it reads, by a name for each; for the same images.
+        batch_size: Images per pass.
+        **options: The visualizer's own options, as `interpretkit show NAME` lists them.
+
+    Returns:
+        The result, with an image dim over all images (or about the whole set, if the visualizer is a reduction).
+
+    Raises:
+        RecipeError: If there is no such visualizer, option or layer.
+        InputError: If an image cannot be read, or the images' maps differ in size.
+        StepError: If it fails.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU())
+        >>> result = visualize(wrap(net), torch.zeros(2, 3, 9, 9), "feature_grid", layers=["1"])
+        >>> result.maps["1"].values.shape
+        (2, 4, 4, 4)
+    """
+    found = discover().visualizer(visualizer)
+    step = ResolvedStep(
+        id=visualizer,
+        visualizer=found.offer(parse_options(found.offer, options)),
+        plugin=found.plugin,
+        model="model",
+        of=tuple(of or ()),
+    )
+    if len(step.of) < found.offer.reads:
+        raise RecipeError(f"{visualizer} reads earlier results", hint="give them as of={'a name': result}")
+    one_step = Plan(models={"model": model}, steps=(plan_step(step, model),))
+    results = []
+    with numerics.in_force(Numerics()):
+        for batch in _batches(images, one_step.models, batch_size):
+            given = {name: each.select(*(image.id for image in batch.images)) for name, each in (of or {}).items()}
+            outcome = compute(one_step, batch, given=given)
+            for failure in outcome.failures.values():
+                raise failure
+            results.append(outcome.results[visualizer])
+    return _joined(step, results)
+
+
+def run(
+    recipe: str | Path,
+    *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002 - the word of the command line's --set
+    images: Sequence[str] = (),
+    output: str | Path = "runs",
+    plugins: Sequence[str | Path] = (),
+) -> Run:
+    """Carry out a recipe and return its sealed run.
+
+    A step or an image that fails does not raise: `status` is `"failed"` then, the manifest says why, and what worked
+    is there.
+
+    Args:
+        recipe: Path of the YAML file.
+        set: Values to change in it first, by dotted path: `{"model.with.variant": "B0"}`.
+        images: What to look at instead of the recipe's inputs.
+        output: Directory that gets the run's directory.
+        plugins: Python files with hookimpls to load besides the installed plugins.
+
+    Raises:
+        InterpretkitError: If the recipe, the weights, every image, or the disk is no good.
+    """
+    settings = tuple((set or {}).items())
+    return open_run(carry_out(recipe, settings=settings, images=images, output=output, plugins=plugins).path)
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a sealed run directory; results are read when they are asked for.
+
+    Raises:
+        RecipeError: If it is no run, or one of a newer interpretkit.
+    """
+    return rundir.open_run(Path(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A sealed run's directory, and everything that went wrong on the way."""
+
+    path: Path
+    failures: tuple[InterpretkitError, ...]
+
+
+def carry_out(
+    recipe: str | Path,
+    *,
+    settings: Sequence[tuple[str, Any]] = (),
+    images: Sequence[str] = (),
+    output: str | Path = "runs",
+    plugins: Sequence[str | Path] = (),
+    listen: Callable[[Event], None] = lambda _event: None,
+) -> Finished:
+    """Carry out a recipe as `run` does, telling `listen` of every event."""
+    resolved = read_and_resolve(recipe, settings=settings, images=images, plugins=plugins)
+    files = inputs.find_images(resolved.recipe.inputs)
+    draft = rundir.create(Path(output), resolved.recipe.name)
+    try:
+        loaded = load_models(resolved)
+        planned = plan(resolved, loaded)
+    except BaseException:
+        draft.abandon()
+        raise
+    command = _command(recipe, settings, images, plugins)
+    engine = Engine(resolved, planned, draft, command=command, listen=listen)
+    path = engine.execute(files, LocalExecutor())
+    return Finished(path, tuple(engine.failures))
+
+
+def read_and_resolve(
+    recipe: str | Path,
+    *,
+    settings: Sequence[tuple[str, Any]] = (),
+    images: Sequence[str] = (),
+    plugins: Sequence[str | Path] = (),
+) -> Resolved:
+    """Read a recipe and look up all that it names; no model is built."""
+    read = read_recipe(Path(recipe), settings=settings, inputs=images)
+    return resolve(read, discover([Path(plugin) for plugin in plugins]))
+
+
+def load_models(resolved: Resolved) -> dict[str, Model]:
+    """Build the models of a resolved recipe with their weights, on their device."""
+    entries = resolved.recipe.models
+    return {key: _load(each.builder, entries[key], resolved.recipe.numerics) for key, each in resolved.models.items()}
+
+
+def _load(builder: Any, entry: ModelEntry, setting: Numerics) -> Model:
+    return weights.load(builder, entry.weights, seed=setting.seed, device=setting.device, dtype=setting.dtype)
+
+
+def _command(
+    recipe: str | Path, settings: Sequence[tuple[str, Any]], images: Sequence[str], plugins: Sequence[str | Path]
+) -> str:
+    words = ["interpretkit", "run", str(recipe)]
+    words += [word for image in images for word in ("-i", str(image))]
+    words += [word for key, value in settings for word in ("--set", f"{key}={dump_inline(value)}")]
+    words += [word for plugin in plugins for word in ("--plugin", str(plugin))]
+    return shlex.join(words)
+
+
+def _batches(images: Any, models: Mapping[str, Model], batch_size: int) -> Iterator[Batch]:
+    if hasattr(images, "ndim"):
+        return inputs.tensor_batches(images, models, batch_size=batch_size)
+    return inputs.batches(inputs.given_images(images), models, batch_size=batch_size)
+
+
+def _joined(step: ResolvedStep, results: Sequence[Result]) -> Result:
+    """Return the results of all batches as one."""
+    first, *others = results
+    if isinstance(step.visualizer, Reduction):
+        for other in others:
+            first = step.visualizer.merge(first, other)
+        return first
+    maps = {}
+    for name, each in first.maps.items():
+        values = [result.maps[name].values for result in results]
+        if len({array.shape[1:] for array in values}) > 1:
+            shapes = ", ".join(sorted({"×".join(map(str, array.shape[1:])) for array in values}))
+            raise InputError(
+                f"the maps {name!r} differ in size: {shapes}", hint="visualize images of one size at a time"
+            )
+        maps[name] = replace(each, values=np.concatenate(values))
+    tables = {
+        name: type(table)(
+            {column: np.concatenate([result.tables[name][column] for result in results]) for column in table.columns}
+        )
+        for name, table in first.tables.items()
+    }
+    return Result(
+        maps=maps,
+        tables=tables,
+        images=tuple(image for result in results for image in result.images),
+        targets=tuple(target for result in results for target in result.targets),
+    )

@@ -1,0 +1,284 @@
+"""The command line: one thin function per command.
+
+Results go to stdout, everything else to stderr. Whatever is heavy is imported inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from interpretkit import __version__
+from interpretkit.errors import InterpretkitError, RecipeError, StepError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from interpretkit.engine import Event
+    from interpretkit.registry import Registry
+
+INTERRUPTED = 128 + signal.SIGINT
+
+
+class _Stopped(KeyboardInterrupt):
+    """A polite signal to stop: handled as Ctrl-C is, with the exit code of its own."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        signal.signal(number, _stop)
+    try:
+        commands.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort as error:
+        # click's word for a KeyboardInterrupt, which it keeps as the cause.
+        _end(str(error.__cause__ or "") or "interrupted", getattr(error.__cause__, "exit_code", INTERRUPTED))
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing is left to say, not even at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        _end(*_explained(error))
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return the one line that a user sees of an error, and the exit code."""
+    if isinstance(error, InterpretkitError):
+        return f"error: {error}", error.exit_code
+    if isinstance(error, OSError):
+        return f"error: {error.filename or 'file system'}: {error.strerror or error}", StorageError.exit_code
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"error: unexpected {what} (please report it, with what --debug shows)", StepError.exit_code
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise _Stopped(number)
+
+
+def _end(message: str, code: int) -> None:
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+def _debug_option(command: Any) -> Any:
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(command)
+
+
+_plugin_option = click.option(
+    "--plugin", "plugins", multiple=True, metavar="FILE.py", help="Load a Python file with hookimpls; repeatable."
+)
+_set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY.PATH=VALUE", help="Change a value of the recipe; repeatable."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="interpretkit")
+def commands() -> None:
+    """Look into vision networks: one recipe, one pass, honest pictures, runs that can be verified."""
+
+
+@commands.command(short_help="Carry out a recipe.")
+@click.argument("recipe")
+@click.option("-i", "--image", "images", multiple=True, help="Look at this instead of the recipe's inputs; repeatable.")
+@_set_option
+@click.option("-o", "--output", default="runs", show_default=True, help="Directory that gets the run's directory.")
+@_plugin_option
+@_debug_option
+def run(*, recipe: str, images: Sequence[str], settings: Sequence[str], output: str, plugins: Sequence[str]) -> None:
+    """Carry out RECIPE; the last line printed is the run's directory."""
+    from interpretkit.api import carry_out
+
+    with _Progress() as progress:
+        try:
+            finished = carry_out(
+                recipe,
+                settings=_settings(settings),
+                images=images,
+                output=output,
+                plugins=plugins,
+                listen=progress.show,
+            )
+        except KeyboardInterrupt:
+            if progress.sealed:
+                click.echo(progress.sealed)
+            raise
+    click.echo(str(finished.path))
+    if finished.failures:
+        _end(f"error: the run is incomplete: {finished.failures[0]}", finished.failures[0].exit_code)
+
+
+@commands.command(short_help="Say what a recipe would do and cost.")
+@click.argument("recipe")
+@_set_option
+@_plugin_option
+@_debug_option
+def plan(recipe: str, settings: Sequence[str], plugins: Sequence[str]) -> None:
+    """Say what RECIPE would do and cost; nothing is run and no weights are read."""
+    from interpretkit import listing
+    from interpretkit.api import read_and_resolve
+
+    resolved = read_and_resolve(recipe, settings=_settings(settings), plugins=plugins)
+    click.echo(listing.plan_text(resolved))
+
+
+@commands.command(short_help="Check recipes without running them.")
+@click.argument("recipes", nargs=-1, required=True, metavar="RECIPE...")
+@_plugin_option
+@_debug_option
+def validate(recipes: Sequence[str], plugins: Sequence[str]) -> None:
+    """Check each RECIPE: syntax, ids, every plugin's options; no model is built."""
+    from pathlib import Path
+
+    from interpretkit.plan import resolve
+    from interpretkit.recipe import read_recipe
+
+    registry = _discover(plugins)
+    failures = []
+    for recipe in recipes:
+        try:
+            resolve(read_recipe(Path(recipe)), registry)
+            click.echo(f"{recipe}: ok")
+        except InterpretkitError as error:
+            failures.append(error)
+            click.echo(f"error: {error}", err=True)
+    if failures:
+        sys.exit(failures[0].exit_code)
+
+
+@commands.command(short_help="List the layers of a model.")
+@click.argument("model_or_recipe")
+@click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@_set_option
+@_plugin_option
+@_debug_option
+def layers(model_or_recipe: str, patterns: Sequence[str], settings: Sequence[str], plugins: Sequence[str]) -> None:
+    """List the layers of a model (by id, or of each model of a recipe), in the order of execution.
+
+    PATTERN is a name or a glob: `*` stays within one part of a path, `**` spans any number of parts.
+    """
+    from interpretkit import listing
+    from interpretkit.api import read_and_resolve
+
+    if model_or_recipe.endswith((".yaml", ".yml")):
+        resolved = read_and_resolve(model_or_recipe, settings=_settings(settings), plugins=plugins)
+        builders = {f"{key}: {each.builder.name}": each.builder for key, each in resolved.models.items()}
+    elif settings:
+        raise RecipeError("--set changes a recipe, and a model's id is none", where="--set #1")
+    else:
+        found = _discover(plugins).model(model_or_recipe)
+        builders = {found.offer.name: found.offer(found.offer.Options())}
+    click.echo(listing.layers_text(builders, patterns))
+
+
+@commands.command(short_help="List plugins and what they offer.")
+@_plugin_option
+@_debug_option
+def plugins(plugins: Sequence[str]) -> None:
+    """List the plugins, what they offer, and which are broken and why."""
+    from interpretkit import listing
+
+    click.echo(listing.plugins_text(_discover(plugins)))
+
+
+@commands.command(short_help="Explain a visualizer or a model.")
+@click.argument("name")
+@_plugin_option
+@_debug_option
+def show(name: str, plugins: Sequence[str]) -> None:
+    """Say what a visualizer or a model is, its options, what it reads, its citation."""
+    from interpretkit import listing
+
+    click.echo(listing.offer_text(_discover(plugins), name))
+
+
+@commands.command(short_help="Check a run against its manifest.")
+@click.argument("run_directory", metavar="RUN")
+@_debug_option
+def verify(run_directory: str) -> None:
+    """Check a run directory against its manifest; exit code 1 if anything differs."""
+    from pathlib import Path
+
+    from interpretkit.errors import CheckError
+    from interpretkit.rundir import verify as differences_of
+
+    differences = differences_of(Path(run_directory))
+    for difference in differences:
+        click.echo(difference)
+    if differences:
+        count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
+        raise CheckError(f"{count} from the manifest", where=run_directory)
+    click.echo(f"{run_directory}: as sealed")
+
+
+@commands.command(short_help="Render the report of a run again.")
+@click.argument("run_directory", metavar="RUN")
+@_debug_option
+def report(run_directory: str) -> None:
+    """Render the report of a run again and print its path."""
+    from pathlib import Path
+
+    from interpretkit.report import render
+    from interpretkit.rundir import open_run, reseal
+
+    opened = open_run(Path(run_directory))
+    reseal(opened.path, "report.html", render(opened.path, opened.manifest).encode())
+    click.echo(str(opened.path / "report.html"))
+
+
+def _settings(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    from interpretkit.recipe import parse_setting
+
+    return tuple(parse_setting(text, number) for number, text in enumerate(texts, start=1))
+
+
+def _discover(plugins: Sequence[str]) -> Registry:
+    from pathlib import Path
+
+    from interpretkit.registry import discover
+
+    return discover([Path(plugin) for plugin in plugins])
+
+
+class _Progress:
+    """Shows events on stderr: a bar on a terminal, one line per step everywhere."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self.sealed = ""
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total} images"))
+        self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._task = self._bar.add_task("looking", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        if event.kind == "sealed":
+            self.sealed = event.text
+        elif event.kind == "batch":
+            self._bar.update(self._task, completed=event.done, total=event.total)
+        else:
+            self._console.print(event.text, style="yellow" if event.failed else None, markup=False)

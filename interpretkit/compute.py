@@ -1,0 +1,256 @@
+"""One batch: captured once for each model, then every step computes its result. Pure: no files, no drawing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from interpretkit.capture import Capture
+from interpretkit.contracts import Captured, Result
+from interpretkit.errors import InterpretkitError, StepError
+from interpretkit.targets import class_label
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+
+    from interpretkit.capture import Address
+    from interpretkit.contracts import InputImage
+    from interpretkit.inputs import Batch
+    from interpretkit.model import Model
+    from interpretkit.plan import Plan, PlannedStep, ResolvedStep
+    from interpretkit.targets import Target, TargetSpec
+
+TOP = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One of the classes that a model finds most probable in an image."""
+
+    index: int
+    label: str
+    logit: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one batch.
+
+    Attributes:
+        images: The images of the batch.
+        pixels: What each model was fed, by model and image, `(y, x, 3)` uint8.
+        results: Results by step.
+        failures: Why a step has no result, by step.
+        predictions: The most probable classes by model and image; empty where the output is no logits.
+        seconds: How long each step has computed.
+    """
+
+    images: tuple[InputImage, ...]
+    pixels: Mapping[str, tuple[Any, ...]]
+    results: Mapping[str, Result]
+    failures: Mapping[str, InterpretkitError]
+    predictions: Mapping[str, tuple[tuple[Prediction, ...], ...]]
+    seconds: Mapping[str, float]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pass:
+    """What one model's pass over a batch has left for the steps that look at it."""
+
+    model: Model
+    images: tuple[InputImage, ...]
+    inputs: torch.Tensor
+    activations: Mapping[Address, torch.Tensor] = field(default_factory=dict)
+    refused: Mapping[Address, StepError] = field(default_factory=dict)
+    attributed: dict[TargetSpec, _Attributed | InterpretkitError] = field(default_factory=dict)
+    predictions: tuple[tuple[Prediction, ...], ...] = ()
+    failure: InterpretkitError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Attributed:
+    """A resolved target, and the gradients of its score."""
+
+    targets: tuple[Target, ...]
+    gradients: Mapping[Address, torch.Tensor]
+
+
+def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = None) -> Outcome:
+    """Run every model of the plan once on the batch and compute every step.
+
+    A step that fails takes along only the steps that read it.
+
+    Args:
+        plan: What to do.
+        batch: Images, and what each model is fed of them.
+        given: Results for the same images that steps may read besides those of earlier steps.
+    """
+    passes = {key: _run(key, model, plan.steps, batch) for key, model in plan.models.items()}
+    results: dict[str, Result] = dict(given or {})
+    failures: dict[str, InterpretkitError] = {}
+    seconds = {}
+    for planned in plan.steps:
+        step = planned.step
+        began = time.perf_counter()
+        try:
+            _check_read_steps(step, failures)
+            captured = _captured(planned, passes[step.model], results)
+            results[step.id] = _compute(step, captured)
+        except InterpretkitError as error:
+            failures[step.id] = error
+        seconds[step.id] = time.perf_counter() - began
+    return Outcome(
+        images=batch.images,
+        pixels=batch.pixels,
+        results={planned.step.id: results[planned.step.id] for planned in plan.steps if planned.step.id in results},
+        failures=failures,
+        predictions={key: each.predictions for key, each in passes.items()},
+        seconds=seconds,
+    )
+
+
+def _run(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> _Pass:
+    """Make the one forward pass of a model over the batch, and one backward pass for each distinct target."""
+    mine = [planned for planned in steps if planned.step.model == key]
+    like = next(model.module.parameters(), batch.inputs[key])
+    inputs = batch.inputs[key].to(like.device, like.dtype)
+    images = tuple(replace(i, pixels=p) for i, p in zip(batch.images, batch.pixels[key], strict=True))
+    done = _Pass(model=model, images=images, inputs=inputs)
+    capture = Capture(
+        model.module,
+        activations=[layer.address for planned in mine for layer in planned.activations],
+        gradients=[layer.address for planned in mine for layer in planned.gradients],
+    )
+    with capture:
+        try:
+            output = capture.forward(inputs)
+        except Exception as error:  # noqa: BLE001 - a user's network may raise anything
+            shape = "×".join(map(str, inputs.shape))
+            done.failure = StepError(f"model {model.name!r} failed on images {shape}: {_cause(error)}")
+            done.failure.__cause__ = error
+            return done
+        done.activations, done.refused = capture.activations, capture.refused
+        done.predictions = _predictions(model, output)
+        for target in dict.fromkeys(planned.needs.target for planned in mine):
+            if target is not None:
+                done.attributed[target] = _attribute(target, done, output, capture)
+    done.activations = {address: value.detach() for address, value in capture.activations.items()}
+    return done
+
+
+def _attribute(spec: TargetSpec, done: _Pass, output: Any, capture: Capture) -> _Attributed | InterpretkitError:
+    try:
+        targets = done.model.targets(spec, output, labels=[image.label for image in done.images])
+        return _Attributed(targets, capture.backward(done.model.score(output, targets)))
+    except StepError as error:
+        broken = [str(a) for a, value in capture.activations.items() if not bool(value.isfinite().all())]
+        if broken:
+            error.hint = f"the first captured layer with NaN or infinity is {broken[0]}"
+        return error
+    except InterpretkitError as error:
+        return error
+
+
+def _predictions(model: Model, output: Any) -> tuple[tuple[Prediction, ...], ...]:
+    try:
+        logits = model.logits(output).detach().double()
+    except StepError:
+        return ()
+    probabilities = logits.softmax(1)
+    best = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+    return tuple(
+        tuple(
+            Prediction(
+                index=index,
+                label=class_label(index, model.classes),
+                logit=float(logits[row, index]),
+                probability=float(probabilities[row, index]),
+            )
+            for index in indices
+        )
+        for row, indices in enumerate(best.tolist())
+    )
+
+
+def _check_read_steps(step: ResolvedStep, failures: Mapping[str, InterpretkitError]) -> None:
+    for each in step.of:
+        if each in failures:
+            raise SkippedError(f"not computed, since step {each!r}, which it reads, failed")
+
+
+class SkippedError(StepError):
+    """A step that was not tried, since one that it reads has failed."""
+
+
+def _captured(planned: PlannedStep, done: _Pass, results: Mapping[str, Result]) -> Captured:
+    if done.failure is not None:
+        raise done.failure
+    attributed = done.attributed.get(planned.needs.target) if planned.needs.target is not None else None
+    if isinstance(attributed, InterpretkitError):
+        raise attributed
+    for layer in planned.activations:
+        if layer.address in done.refused:
+            raise done.refused[layer.address]
+    gradients = {}
+    for layer in planned.gradients:
+        if attributed is None or layer.address not in attributed.gradients:
+            raise StepError(
+                f"the score does not depend on layer {layer.name}", hint="choose a layer on the way to the output"
+            )
+        gradients[layer.name] = attributed.gradients[layer.address]
+    return Captured(
+        images=done.images,
+        inputs=done.inputs,
+        activations={layer.name: done.activations[layer.address] for layer in planned.activations},
+        gradients=gradients,
+        targets=attributed.targets if attributed is not None else (),
+        results={each: results[each] for each in planned.step.of},
+        model=done.model if planned.needs.own_passes else None,
+    )
+
+
+def _compute(step: ResolvedStep, captured: Captured) -> Result:
+    tensors = {"the model's input": captured.inputs, **captured.activations}
+    tensors |= {f"the gradient of {name}": gradient for name, gradient in captured.gradients.items()}
+    versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
+    try:
+        result = step.visualizer.compute(captured)
+        _check_result(step, result, captured)
+    except InterpretkitError as error:
+        error.where = error.where or place(step)
+        raise
+    except Exception as error:
+        raise StepError(_cause(error), where=place(step)) from error
+    for name, version in versions.items():
+        if tensors[name]._version != version:  # noqa: SLF001 - torch counts in-place changes nowhere else
+            raise StepError(f"compute() changed {name} in place", where=place(step), hint="work on a copy")
+    return replace(result, images=captured.images, targets=captured.targets)
+
+
+def _check_result(step: ResolvedStep, result: object, captured: Captured) -> None:
+    if not isinstance(result, Result):
+        raise StepError(f"compute() returned a {type(result).__name__}, not a Result")
+    if step.per_set:
+        return
+    count = len(captured.images)
+    for name, each in result.maps.items():
+        if each.dims[:1] != ("image",) or each.values.shape[0] != count:
+            shape = "×".join(map(str, each.values.shape))
+            raise StepError(f"map {name!r} has dims {each.dims} and shape {shape} for {count} images")
+    for name, table in result.tables.items():
+        if "image" not in table.columns:
+            raise StepError(f"table {name!r} has no column 'image', so its rows belong to no image")
+
+
+def place(step: ResolvedStep) -> str:
+    """Say where a step's error happened: step, visualizer, plugin and version."""
+    return f"step {step.id!r} ({step.visualizer.name}, {step.plugin})"
+
+
+def _cause(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

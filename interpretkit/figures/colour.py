@@ -1,0 +1,87 @@
+"""Values as palette entries: the levels of a colour map, and reserved entries for text and marks."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from interpretkit.contracts import Polarity
+
+# Odd, so that zero lies in the middle of one level of a signed scale.
+LEVELS = 225
+
+
+class Ramp(NamedTuple):
+    """Consecutive palette entries from a ground to ink, so that text on it has smooth edges."""
+
+    ground: int
+    ink: int
+
+
+ON_PAPER = Ramp(225, 240)
+ON_AMBER = Ramp(241, 248)
+PAPER, INK = ON_PAPER
+AMBER = ON_AMBER.ground
+DEAD, CROSS, FLAT, NOT_FINITE = 249, 250, 251, 252
+
+_WHITE, _DARK, _AMBER = (255, 255, 255), (31, 35, 40), (255, 193, 7)
+_MARKS = {DEAD: (240, 240, 240), CROSS: (160, 164, 170), FLAT: (205, 209, 215), NOT_FINITE: (255, 0, 200)}
+
+
+@cache
+def palette(colours: str) -> np.ndarray:
+    """Return the palette `(256, 3)` uint8 of the matplotlib colour map named `colours`."""
+    import matplotlib as mpl
+
+    entries = np.empty((256, 3), np.uint8)
+    entries[:LEVELS] = mpl.colormaps[colours].resampled(LEVELS)(np.arange(LEVELS), bytes=True)[:, :3]
+    entries[LEVELS:] = _DARK
+    for ramp, ground in ((ON_PAPER, _WHITE), (ON_AMBER, _AMBER)):
+        entries[ramp.ground : ramp.ink + 1] = np.linspace(ground, _DARK, ramp.ink - ramp.ground + 1).round()
+    for entry, colour in _MARKS.items():
+        entries[entry] = colour
+    entries.flags.writeable = False
+    return entries
+
+
+def paletted(indices: np.ndarray, colours: str) -> Image.Image:
+    """Return palette entries `(y, x)` uint8 as a picture of mode "P"."""
+    image = Image.fromarray(np.ascontiguousarray(indices))
+    image.putpalette(palette(colours).tobytes())
+    return image
+
+
+def colours_of(polarity: Polarity) -> str:
+    """Return the colour map that a polarity decides."""
+    return "coolwarm" if polarity == "signed" else "viridis"
+
+
+def symmetric(low: float, high: float) -> tuple[float, float]:
+    """Return the narrowest limits about 0 that hold both."""
+    bound = max(abs(low), abs(high))
+    return -bound, bound
+
+
+def is_light(colour: np.ndarray) -> bool:
+    """Say whether ink stands out from `colour` `(3,)` uint8 more than paper does, by WCAG's contrast ratio."""
+    parts = colour / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004 - sRGB
+    return bool(linear @ [0.2126, 0.7152, 0.0722] > 0.214)  # noqa: PLR2004 - where both ratios are equal
+
+
+def levels(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
+    """Return the level of each value between `low` and `high`, which broadcast; `NOT_FINITE` where it has none.
+
+    Values beyond the limits get the first or the last level; without a span between the limits all get the first.
+    """
+    span = np.where(np.greater(high, low), np.subtract(high, low), 1.0)
+    # Multiplied by a factor of each channel: dividing every value takes three times as long.
+    with np.errstate(over="ignore", invalid="ignore"):
+        position = np.subtract(values, low, dtype=np.float64) * (LEVELS / span)
+        indices: np.ndarray = np.clip(position, 0, LEVELS - 1).astype(np.uint8)
+    indices[~np.isfinite(values)] = NOT_FINITE
+    return indices

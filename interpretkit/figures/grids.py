@@ -1,0 +1,176 @@
+"""Grids: all channels of a layer as labelled tiles on one canvas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from interpretkit.figures.channels import Survey, survey
+from interpretkit.figures.colour import CROSS, DEAD, FLAT, NOT_FINITE, PAPER, colours_of, levels, symmetric
+from interpretkit.figures.sheet import BAR, NARROWEST, bar, entry, flow, heading, sheet
+from interpretkit.figures.text import STRONG, labels_of, paragraph
+from interpretkit.figures.words import constant, count, number, size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL.Image import Image
+
+    from interpretkit.contracts import Polarity
+
+_GAP, _LABEL_GAP = 6, 3
+_WIDEST = 960  # pixels that the tiles of a row take together, where they are not larger by nature
+_LARGEST, _SMALLEST = 192, 24  # sides of a tile in pixels
+
+
+Scope = Literal["channel", "layer"]
+
+
+class _Layout(NamedTuple):
+    columns: int
+    rows: int
+    zoom: int
+
+
+def grid(
+    values: np.ndarray,
+    *,
+    title: str,
+    labels: Sequence[str],
+    scope: Scope,
+    polarity: Polarity,
+    limits: tuple[float, float] | None = None,
+) -> Image:
+    """Draw channels as labelled tiles: nearest neighbour, one whole number of pixels to a cell, one colour bar.
+
+    Args:
+        values: The channels `(channel, y, x)`, in the order in which they are drawn.
+        title: What it is: the layer, the image; wraps.
+        labels: One for each channel: its number.
+        scope: Whether each channel has its own limits, or all have those of the layer.
+        polarity: `unsigned` is drawn in viridis, `signed` in coolwarm with limits symmetric about 0.
+        limits: Least and greatest value of the layer, where `values` are some of its channels.
+
+    Returns:
+        A paletted picture. Dead channels are crossed out; nearly constant ones are drawn flat and say their value.
+
+    Raises:
+        ValueError: If there is no cell to draw, or labels and channels differ in number.
+
+    Example:
+        >>> maps = np.arange(2 * 7 * 7, dtype=np.float32).reshape(2, 7, 7)
+        >>> grid(maps, title="stage4", labels=["0", "1"], scope="channel", polarity="unsigned").mode
+        'P'
+    """
+    if values.ndim != 3 or values.size == 0:  # noqa: PLR2004 - channel, y, x
+        raise ValueError(f"a grid is drawn of channels (channel, y, x), not of shape {size(values.shape)}")
+    if len(labels) != len(values):
+        raise ValueError(f"{len(labels)} labels do not fit {len(values)} channels")
+    found = survey(values, limits=limits)
+    layout = _layout(*values.shape)
+    body = _body(_tiles(values, found, scope=scope, polarity=polarity, zoom=layout.zoom), labels_of(labels), layout)
+    width = max(body.shape[1], NARROWEST)
+    view = f"{count(len(values), 'channel')} of {size(values.shape[1:])} cells, nearest ×{layout.zoom}"
+    key = flow([*_scale(found, scope, polarity, width), *_legend(values, found, width)], width=width)
+    return sheet(body, colours=colours_of(polarity), above=[heading(title, view, width=width), key])
+
+
+def _layout(channels: int, height: int, width: int) -> _Layout:
+    """Choose the columns: full rows where they give a shape near to a square, a little wider than high."""
+    columns = np.arange(1, channels + 1)
+    rows = -(-channels // columns)
+    blank = columns * rows - channels
+    unlike = np.abs(np.log(columns * width / (rows * height) / 1.2))
+    best = int(np.argmin(unlike + 0.75 * (blank > 0) + blank / channels))
+    zoom = min(_WIDEST // (int(columns[best]) * width), _LARGEST // max(height, width))
+    least = int(np.ceil(_SMALLEST / np.sqrt(height * width)))
+    return _Layout(int(columns[best]), int(rows[best]), max(zoom, least, 1))
+
+
+def _tiles(values: np.ndarray, found: Survey, *, scope: Scope, polarity: Polarity, zoom: int) -> np.ndarray:
+    """Return the palette entries of the tiles `(channel, y, x)` in pixels of the picture."""
+    low, high = found.limits if scope == "layer" else (found.low[:, None, None], found.high[:, None, None])
+    if polarity == "signed":
+        high = np.maximum(np.abs(low), np.abs(high))
+        low = -high
+    cells = levels(values, low, high)
+    if scope == "channel" or found.constant:
+        cells[found.flat] = np.where(cells[found.flat] == NOT_FINITE, NOT_FINITE, FLAT)
+    tiles = cells.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    tiles[found.dead] = _crossed(*tiles.shape[1:])
+    for channel in np.flatnonzero(found.flat):
+        if not _write(tiles[channel], constant(found.low[channel], found.high[channel], reach=found.reach)):
+            tiles[channel] = FLAT
+    return tiles
+
+
+def _crossed(height: int, width: int) -> np.ndarray:
+    tile = np.full((height, width), DEAD, np.uint8)
+    steps = np.arange(2 * max(height, width))
+    down = steps * height // len(steps)
+    across = steps * width // len(steps)
+    tile[down, across] = CROSS
+    tile[down, width - 1 - across] = CROSS
+    return tile
+
+
+def _write(tile: np.ndarray, text: str) -> bool:
+    """Write `text` in the middle of a tile, or as many of its words as there is room for; say whether any is."""
+    for words in (text, text.partition(" ")[0], text[:1]):
+        block = np.pad(labels_of([words], shade=STRONG)[0], 2, constant_values=PAPER)
+        top, left = ((outer - inner) // 2 for outer, inner in zip(tile.shape, block.shape, strict=True))
+        if top >= 0 and left >= 0:
+            tile[top : top + block.shape[0], left : left + block.shape[1]] = block
+            return True
+    return False
+
+
+def _body(tiles: np.ndarray, names: np.ndarray, layout: _Layout) -> np.ndarray:
+    """Put the tiles on one canvas, each below its label."""
+    channels, height, width = tiles.shape
+    top, across = names.shape[1:]
+    start = top + _LABEL_GAP
+    blocks = np.full(
+        (layout.rows * layout.columns, start + height + _GAP, max(width, across) + _GAP), PAPER, dtype=np.uint8
+    )
+    blocks[:channels, :top, :across] = names
+    blocks[:channels, start : start + height, :width] = tiles
+    canvas = blocks.reshape(layout.rows, layout.columns, *blocks.shape[1:]).transpose(0, 2, 1, 3)
+    return canvas.reshape(layout.rows * blocks.shape[1], -1)[:-_GAP, :-_GAP]
+
+
+def _scale(found: Survey, scope: Scope, polarity: Polarity, width: int) -> list[np.ndarray]:
+    """Return the colour bar, and in words whose limits it shows."""
+    least, greatest = found.limits
+    over = f"the layer's values range from {number(least)} to {number(greatest)}"
+    if found.constant:
+        return [paragraph(f"one value in the whole layer: {number(greatest)}", width=width)]
+    if scope == "layer":
+        low, high = symmetric(least, greatest) if polarity == "signed" else (least, greatest)
+        ticks = [number(low), number((low + high) / 2), number(high)]
+        words = f"one scale for all channels: {over}"
+    elif polarity == "signed":
+        ticks = ["−m", "0", "m"]
+        words = f"m: each channel's own greatest magnitude; {over}"
+    else:
+        ticks = ["channel's min", "channel's max"]
+        words = f"each channel from its own min to its own max; {over}"
+    return [bar(ticks, width=BAR), paragraph(words, width=width)]
+
+
+def _legend(values: np.ndarray, found: Survey, width: int) -> list[np.ndarray]:
+    """Return a legend of the marks that occur."""
+    dead, flat, broken = (int(which.sum()) for which in (found.dead, found.flat, found.broken))
+    lines: list[tuple[np.ndarray | int, str]] = []
+    if dead:
+        lines.append((_crossed(13, 13), f"dead, zero everywhere: {count(dead, 'channel')}"))
+    if flat:
+        swatch = np.full((13, 13), FLAT, np.uint8)
+        _write(swatch, "≈")
+        lines.append((swatch, f"nearly constant, range below 1e-6 of the layer's: {count(flat, 'channel')}"))
+    if broken:
+        cells = int((~np.isfinite(values[found.broken])).sum())
+        words = f"not finite: {count(cells, 'cell')} in {count(broken, 'channel')}"
+        lines.append((NOT_FINITE, words))
+    return [entry(swatch, text, width=width) for swatch, text in lines]

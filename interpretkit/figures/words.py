@@ -1,0 +1,88 @@
+"""What figures say in words: numbers, sizes, and the text for those who do not see them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Below this part of the layer's range, differences within a map are rounding.
+NEARLY_CONSTANT = 1e-6
+
+
+def number(value: float) -> str:
+    """Return `value` with three significant digits, as figures print it.
+
+    Example:
+        >>> number(0.12345), number(-2.0), number(12345.6), number(3.1e-9)
+        ('0.123', '−2', '12346', '3.1e−9')
+    """
+    size = abs(value)
+    if size == 0 or not np.isfinite(value):
+        text = f"{size if size == 0 else value:g}"
+    elif 1e-3 <= size < 1e5:  # noqa: PLR2004 - written out within these bounds, with an exponent beyond them
+        text = f"{value:.0f}" if size >= 999.5 else f"{value:.3g}"  # noqa: PLR2004 - 999.5 rounds to four digits
+    else:
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        text = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return text.replace("-", "−")
+
+
+def size(shape: Sequence[int]) -> str:
+    """Return a shape as text.
+
+    Example:
+        >>> size((7, 7))
+        '7×7'
+    """
+    return "×".join(map(str, shape))
+
+
+def count(amount: int, noun: str) -> str:
+    """Return an amount with its noun.
+
+    Example:
+        >>> count(1, "cell"), count(3, "cell")
+        ('1 cell', '3 cells')
+    """
+    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+
+
+def constant(low: float, high: float, *, reach: float) -> str:
+    """Return what is to be said of values that are constant, or nearly so beside the magnitude `reach`.
+
+    Example:
+        >>> constant(0.0, 3e-9, reach=1.0), constant(5.0, 5.000001, reach=9.0)
+        ('≈0 (max 3e−9)', '≈5')
+    """
+    if max(abs(low), abs(high)) <= NEARLY_CONSTANT * reach:
+        return f"≈0 (max {number(high)})"
+    return f"≈{number((low + high) / 2)}"
+
+
+def alt(values: np.ndarray, *, what: str) -> str:
+    """Return a sentence that tells a map `(y, x)` to those who do not see it.
+
+    Args:
+        values: The map at native resolution.
+        what: What it is: the method, the layer, the image, the target.
+
+    Example:
+        >>> alt(np.array([[0.0, 0.5], [2.0, 0.25]]), what="Grad-CAM of stage4")
+        'Grad-CAM of stage4: 2×2 cells, the greatest value 2 at row 1, column 0 (counted from 0), the least 0.'
+    """
+    cells = f"{what}: {size(values.shape)} cells"
+    finite = np.isfinite(values)
+    if not finite.any():
+        return f"{cells}, none of them finite."
+    broken = values.size - int(finite.sum())
+    rest = f"; {count(broken, 'cell')} not finite." if broken else "."
+    low, high = values[finite].min(), values[finite].max()
+    if low == high:
+        return f"{cells}, all {number(high)}{rest}"
+    row, column = np.unravel_index(np.where(finite, values, low).argmax(), values.shape)
+    place = f"at row {row}, column {column} (counted from 0)"
+    return f"{cells}, the greatest value {number(high)} {place}, the least {number(low)}{rest}"

@@ -1,0 +1,189 @@
+"""Read images as 8-bit RGB. A file that is damaged, or is no image, is refused and never guessed at."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageFile as PillowFile
+
+from interpretkit.contracts import InputImage
+from interpretkit.errors import InputError
+from interpretkit.inputs.find import find_images
+from interpretkit.provenance import sha256_bytes, sha256_file
+
+if TYPE_CHECKING:
+    from interpretkit.inputs.find import ImageFile
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+"""What Pillow may decode: each further format would be one more parser open to whatever a file holds."""
+
+_LOOK_ALIKES = {
+    b"version https://git-lfs": ("is a Git LFS pointer, not the image itself", "run `git lfs pull`"),
+    b"<!doctype html": ("is an HTML page, not an image", "download the image itself"),
+    b"<html": ("is an HTML page, not an image", "download the image itself"),
+}
+_ORIENTATION = 0x0112
+_MODE_NAMES = {"1": "1-bit", "L": "grey", "LA": "grey", "P": "palette", "PA": "palette"}
+_GREY_RANGES = {"I": ("integer grey (0 to 65535)", 65535), "F": ("floating-point grey (0 to 1)", 1)}
+
+# Each of these came out of Pillow at bit flips in files of the formats above.
+_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
+
+
+def read_image(file: ImageFile) -> tuple[InputImage, Image.Image]:
+    """Read a file as an upright 8-bit RGB image, and record what was done to make it one, in order.
+
+    Of an animation the first frame is taken. 16-bit and integer grey is scaled from 0 … 65535, floating-point grey
+    from 0 … 1, to 8 bits; other values are refused. Transparency is composited over white. The size is that of the
+    upright image. Colour profiles are not applied.
+
+    Raises:
+        InputError: If the file is no image, is damaged or truncated, or has more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS`.
+
+    Example:
+        >>> [file] = find_images(["sample:grace_hopper"])
+        >>> image, picture = read_image(file)
+        >>> image.size, picture.mode, image.conversions
+        ((512, 600), 'RGB', ())
+    """
+    # By its path Pillow would map the file, and mix up the rows of a grey TIFF that is to be turned upright.
+    with _decoding(file.source) as remarks, file.path.open("rb") as stream:
+        try:
+            opened = Image.open(stream, formats=FORMATS)
+        except UnidentifiedImageError as error:
+            stream.seek(0)
+            raise _no_image(stream.read(256), file.source) from error
+        unasked = [*_first_frame(opened), *_narrowed(opened)]
+        picture, done = _as_rgb(opened)
+        sha256 = sha256_file(file.path)
+    return InputImage(
+        id=file.id,
+        source=file.source,
+        sha256=sha256,
+        size=picture.size,
+        conversions=(*unasked, *done, *remarks),
+        label=file.label,
+    ), picture
+
+
+def given_images(images: object) -> Iterator[tuple[InputImage, Image.Image]]:
+    """Read what somebody hands over in Python: one or many paths (or anything that `find_images` finds), or PIL images.
+
+    PIL images get the ids `image0`, `image1`, …, and the hash of their RGB pixels.
+
+    Raises:
+        InputError: If they are something else, or cannot be read.
+
+    Example:
+        >>> [(image, _)] = given_images(Image.new("L", (4, 3)))
+        >>> image.id, image.size, image.conversions
+        ('image0', (4, 3), ('grey to RGB',))
+    """
+    many = isinstance(images, Iterable) and not isinstance(images, str)
+    items: list[Any] = list(images) if many else [images]  # type: ignore[call-overload] # iterable, as just seen
+    if all(isinstance(item, str | Path) for item in items):
+        return map(read_image, find_images([str(item) for item in items]))
+    if all(isinstance(item, Image.Image) for item in items):
+        return (_read_given(index, item) for index, item in enumerate(items))
+    kinds = ", ".join(sorted({type(item).__name__ for item in items}))
+    raise InputError(
+        f"images are paths or PIL images, all of one kind, not {kinds}",
+        hint="a tensor holds preprocessed images: (image, channel, y, x)",
+    )
+
+
+def _read_given(index: int, image: Image.Image) -> tuple[InputImage, Image.Image]:
+    name = f"image{index}"
+    with _decoding(name) as remarks:
+        picture, done = _as_rgb(image)
+    return InputImage(
+        id=name,
+        source=f"PIL image {index}",
+        sha256=sha256_bytes(picture.tobytes()),
+        size=picture.size,
+        conversions=(*done, *remarks),
+    ), picture
+
+
+@contextmanager
+def _decoding(where: str) -> Iterator[Iterator[str]]:
+    """Decode strictly; make every failure of Pillow an error that names the image. Yields Pillow's remarks."""
+    fills_up = PillowFile.LOAD_TRUNCATED_IMAGES
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        # Other libraries switch this on for the whole process: a truncated image would be filled up with grey.
+        PillowFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield (f"Pillow remarks: {each.message}".strip() for each in caught if each.category is UserWarning)
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels" if Image.MAX_IMAGE_PIXELS else "pixels than fit"
+            raise InputError(f"has more than {limit}", where=where, hint="make it smaller") from error
+        except _DAMAGE as error:
+            hint = "copy or download it anew, or save it as an 8-bit PNG"
+            raise InputError(f"cannot be read: {error}", where=where, hint=hint) from error
+        finally:
+            PillowFile.LOAD_TRUNCATED_IMAGES = fills_up
+
+
+def _no_image(head: bytes, where: str) -> InputError:
+    head = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for beginning, (what, hint) in _LOOK_ALIKES.items():
+        if head.startswith(beginning):
+            return InputError(what, where=where, hint=hint)
+    return InputError("is no image that can be read", where=where, hint=f"known are {', '.join(FORMATS)}")
+
+
+def _first_frame(opened: Image.Image) -> list[str]:
+    frames = getattr(opened, "n_frames", 1)
+    return [f"first of {frames} frames"] if frames > 1 else []
+
+
+def _narrowed(opened: Image.Image) -> list[str]:
+    """Say that Pillow keeps the upper 8 of 16 bits of each colour, which it does unasked while it decodes."""
+    sixteen = ";16" in str(getattr(opened, "tile", "")) and not opened.mode.startswith("I")
+    return ["16-bit colour cut to 8 bits"] if sixteen else []
+
+
+def _as_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """Return an upright 8-bit RGB copy without metadata, and what was done.
+
+    Raises:
+        ValueError: If there is no defined way from its values to 8 bits.
+    """
+    if 0 in image.size:
+        raise ValueError("it has no pixels")
+    done = []
+    # Asked before anything is decoded: a TIFF then turns itself upright, and forgets that it did.
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    image = ImageOps.exif_transpose(image)
+    if orientation in range(2, 9):
+        done.append(f"EXIF orientation {orientation} applied")
+    if image.mode.startswith("I") or image.mode == "F":
+        image, scaled = _eight_bit_grey(image)
+        done.append(scaled)
+    if image.mode not in ("RGB", "RGBA"):
+        done.append(f"{_MODE_NAMES.get(image.mode, image.mode)} to RGB")
+    if image.has_transparency_data:
+        done.append("alpha composited over white")
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return Image.fromarray(np.asarray(image.convert("RGB"))), done
+
+
+def _eight_bit_grey(image: Image.Image) -> tuple[Image.Image, str]:
+    name, most = _GREY_RANGES.get(image.mode, ("16-bit grey", 65535))
+    if "transparency" in image.info:
+        raise ValueError(f"{name} with a transparent level has no defined conversion")
+    values = np.asarray(image).astype(np.float64)
+    if not ((values >= 0) & (values <= most)).all():
+        raise ValueError(f"{name} holds values from {values.min():g} to {values.max():g}")
+    return Image.fromarray(np.rint(values * 255 / most).astype(np.uint8)), f"{name} scaled to 8 bits"

@@ -1,0 +1,133 @@
+"""Answers in plain text to `plan`, `layers`, `plugins` and `show`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from interpretkit.contracts import Reduction, Visualizer
+from interpretkit.errors import RecipeError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from interpretkit.contracts import ModelBuilder
+    from interpretkit.plan import PlannedStep, Resolved
+    from interpretkit.registry import Registry
+
+
+def plan_text(resolved: Resolved) -> str:
+    """Say what a recipe would do and cost: images, passes, layers with their shapes."""
+    from interpretkit.inputs import find_images
+    from interpretkit.plan import plan
+    from interpretkit.weights import blank
+
+    recipe = resolved.recipe
+    models = {key: blank(each.builder) for key, each in resolved.models.items()}
+    planned = plan(resolved, models)
+    images = len(find_images(recipe.inputs))
+    size = recipe.numerics.batch_size
+    lines = [f"{recipe.name}: {_count(images, 'image')} in batches of up to {size}"]
+    for key, model in models.items():
+        forward, backward = planned.passes(key)
+        passes = f"{_count(forward, 'forward pass')} and {_count(backward, 'backward pass')} per batch"
+        own = [each.step.id for each in planned.steps if each.needs.own_passes and each.step.model == key]
+        more = f", and passes of their own for {', '.join(own)}" if own else ""
+        lines.append(f"model {key}: {model.name}, {passes}{more}")
+    shapes = {key: {row.name: row.shape for row in model.layers()} for key, model in models.items()}
+    for each in planned.steps:
+        lines += _step_lines(each, shapes[each.step.model])
+    return "\n".join(lines)
+
+
+def layers_text(builders: Mapping[str, ModelBuilder], patterns: Sequence[str]) -> str:
+    """List the layers of each builder's model, headed by its name where there are several."""
+    from interpretkit.weights import blank
+
+    tables = {name: str(blank(builder).layers(*patterns)) for name, builder in builders.items()}
+    if len(tables) == 1:
+        return next(iter(tables.values()))
+    return "\n\n".join(f"{name}\n{table}" for name, table in tables.items())
+
+
+def plugins_text(registry: Registry) -> str:
+    """List plugins with what they offer; a broken one with its cause."""
+    lines = []
+    for plugin in registry.plugins:
+        lines.append(f"{plugin.package} ({plugin})" if plugin.distribution else plugin.package)
+        if plugin.error:
+            lines.append(f"  broken: {plugin.error}")
+        for kind, offers in (("model", registry.models), ("visualizer", registry.visualizers)):
+            for name, found in offers.items():
+                if found.plugin == plugin:
+                    lines.append(f"  {kind} {name}: {_summary(found.offer)}")
+    return "\n".join(lines)
+
+
+def offer_text(registry: Registry, name: str) -> str:
+    """Say what a visualizer or model is, its options with defaults, what it reads, its citation.
+
+    Raises:
+        RecipeError: If there is nothing of this name.
+    """
+    offers = {**registry.models, **registry.visualizers}
+    if name not in offers:
+        hint = did_you_mean(name, offers, otherwise="`interpretkit plugins` lists what there is")
+        raise RecipeError(f"no plugin offers {name!r}", hint=hint)
+    find = registry.visualizer if name in registry.visualizers else registry.model
+    found = find(name)
+    offer = found.offer
+    lines = [f"{name} ({found.plugin})", "", inspect.getdoc(offer) or "", ""]
+    if issubclass(offer, Visualizer):
+        lines += [f"result: {'for the whole set of images' if issubclass(offer, Reduction) else 'for each image'}"]
+        lines += [f"reads: at least {_count(offer.reads, 'earlier step')}"] if offer.reads else []
+    lines += [f"citation: {offer.citation}"] if offer.citation else []
+    lines += ["options:"] + (_option_lines(offer) or ["  none"])
+    return "\n".join(lines)
+
+
+def _option_lines(offer: type[Visualizer | ModelBuilder]) -> list[str]:
+    schema = offer.Options.model_json_schema()
+    lines = []
+    for name, field in offer.Options.model_fields.items():
+        default = "required" if field.is_required() else f"default {field.get_default()!r}"
+        lines.append(f"  {field.alias or name}: {_type_text(schema['properties'][field.alias or name])}, {default}")
+        lines.append(f"      {field.description}")
+    return lines
+
+
+def _type_text(schema: Mapping[str, object]) -> str:
+    """Say in a few words what a JSON schema lets through."""
+    if "enum" in schema:
+        return " or ".join(repr(value) for value in schema["enum"])  # type: ignore[attr-defined]
+    if "const" in schema:
+        return repr(schema["const"])
+    if "anyOf" in schema:
+        return " or ".join(_type_text(part) for part in schema["anyOf"])  # type: ignore[attr-defined]
+    if "$ref" in schema:
+        return str(schema["$ref"]).rsplit("/", 1)[-1]
+    if schema.get("type") == "array":
+        return f"list of {_type_text(schema.get('items', {}))}"  # type: ignore[arg-type]
+    return str(schema.get("type", "anything"))
+
+
+def _step_lines(planned: PlannedStep, shapes: Mapping[str, tuple[int, ...] | None]) -> list[str]:
+    step = planned.step
+    target = f", target {planned.needs.target}" if planned.needs.target is not None else ""
+    reads = f", reads {', '.join(step.of)}" if step.of else ""
+    lines = [f"step {step.id}: {step.visualizer.name} on {step.model}{reads}{target}"]
+    gradients = set(planned.gradients)
+    for layer in planned.activations:
+        shape = shapes.get(layer.name)
+        text = "×".join(map(str, shape)) if shape else "shape known when it is run"
+        lines.append(f"  {layer.name}: {text}{' with gradient' if layer in gradients else ''}")
+    return lines
+
+
+def _summary(offer: type[Visualizer | ModelBuilder]) -> str:
+    return (inspect.getdoc(offer) or "").split("\n", 1)[0]
+
+
+def _count(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"

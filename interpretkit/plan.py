@@ -1,0 +1,253 @@
+"""Recipe and registry → Plan: names resolved, options parsed, needs merged, steps ordered. Nothing is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
+
+from interpretkit.contracts import Needs, Reduction
+from interpretkit.errors import InterpretkitError, PluginError, RecipeError
+from interpretkit.refusal import explain
+from interpretkit.targets import Contrast, class_index
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from interpretkit.contracts import ModelBuilder, Options, Visualizer
+    from interpretkit.model import Layer, Model
+    from interpretkit.recipe import Recipe, StepEntry
+    from interpretkit.registry import Plugin, Registered, Registry
+    from interpretkit.targets import TargetSpec
+
+Offer = TypeVar("Offer", bound="Visualizer | ModelBuilder")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedModel:
+    """A model of the recipe: its builder with parsed options, and the plugin that it comes from."""
+
+    key: str
+    builder: ModelBuilder
+    plugin: Plugin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedStep:
+    """A step of the recipe: its visualizer with parsed options, the model it looks at, the steps it reads."""
+
+    id: str
+    visualizer: Visualizer
+    plugin: Plugin
+    model: str
+    of: tuple[str, ...] = ()
+
+    @property
+    def per_set(self) -> bool:
+        """Whether its result is about the whole set of images."""
+        return isinstance(self.visualizer, Reduction)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A recipe whose every name and option is known to be good; no model has been built."""
+
+    recipe: Recipe
+    models: Mapping[str, ResolvedModel]
+    steps: tuple[ResolvedStep, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the recipe as plain data with every default written out."""
+        recipe = self.recipe
+        models = {
+            key: {
+                "uses": entry.uses,
+                "with": self.models[key].builder.options.model_dump(by_alias=True),
+                "weights": entry.weights if isinstance(entry.weights, str) else entry.weights.model_dump(),
+            }
+            for key, entry in recipe.models.items()
+        }
+        steps = [
+            {
+                "id": step.id,
+                "uses": step.visualizer.name,
+                "model": step.model,
+                "of": list(step.of),
+                "with": step.visualizer.options.model_dump(by_alias=True),
+            }
+            for step in self.steps
+        ]
+        return {
+            "schema": recipe.schema_,
+            "name": recipe.name,
+            "models": models,
+            "inputs": list(recipe.inputs),
+            "steps": steps,
+            "numerics": recipe.numerics.model_dump(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """A resolved step whose layers are known.
+
+    Attributes:
+        step: What it was made from.
+        needs: What its visualizer asks for.
+        activations: The layers whose outputs it gets, those with gradients included.
+        gradients: The layers for whose outputs it gets gradients.
+    """
+
+    step: ResolvedStep
+    needs: Needs
+    activations: tuple[Layer, ...]
+    gradients: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run will do: models, and steps in an order in which each follows what it reads."""
+
+    models: Mapping[str, Model]
+    steps: tuple[PlannedStep, ...]
+
+    def passes(self, model: str) -> tuple[int, int]:
+        """Return how many forward and backward passes the steps of a model cost per batch, own passes aside."""
+        targets = {planned.needs.target for planned in self.steps if planned.step.model == model and planned.gradients}
+        return 1, len(targets)
+
+
+def resolve(recipe: Recipe, registry: Registry) -> Resolved:
+    """Look up every id of a recipe and parse every plugin's options.
+
+    Raises:
+        RecipeError: If an id or an option is not known or does not fit.
+        PluginError: If an id is claimed twice, or its plugin is broken.
+    """
+    models = {}
+    for key, model in recipe.models.items():
+        found = registry.model(model.uses, where=recipe.place(("models", key, "uses")))
+        builder = _with_options(found, model.options, recipe, ("models", key, "with"))
+        models[key] = ResolvedModel(key=key, builder=builder, plugin=found.plugin)
+    steps: dict[str, ResolvedStep] = {}
+    positions = {entry.id: position for position, entry in enumerate(recipe.steps)}
+    for entry in recipe.ordered_steps():
+        position = positions[entry.id]
+        visualizer = registry.visualizer(entry.uses, where=recipe.place(("steps", position, "uses")))
+        _check_reads(entry, visualizer.offer, recipe.place(("steps", position, "of")))
+        steps[entry.id] = ResolvedStep(
+            id=entry.id,
+            visualizer=_with_options(visualizer, entry.options, recipe, ("steps", position, "with")),
+            plugin=visualizer.plugin,
+            model=_model_of(entry, recipe, steps, recipe.place(("steps", position))),
+            of=tuple(entry.of),
+        )
+        _check_readable(steps[entry.id], steps, recipe.place(("steps", position, "of")))
+    return Resolved(recipe=recipe, models=models, steps=tuple(steps.values()))
+
+
+def plan(resolved: Resolved, models: Mapping[str, Model]) -> Plan:
+    """Resolve the layers that the steps of a resolved recipe need in its models.
+
+    Raises:
+        RecipeError: If a model has no such layer.
+        InputError: If a model has no such class.
+    """
+    recipe = resolved.recipe
+    positions = {entry.id: position for position, entry in enumerate(recipe.steps)}
+    planned = []
+    for step in resolved.steps:
+        try:
+            planned.append(plan_step(step, models[step.model]))
+        except InterpretkitError as error:
+            options = ("steps", positions[step.id], "with")
+            entry = "target" if error.exit_code != RecipeError.exit_code else "layers"
+            error.where = error.where or recipe.place((*options, entry))
+            raise
+    return Plan(models=models, steps=tuple(planned))
+
+
+def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
+    """Resolve what one step needs in its model; raises as `plan` does."""
+    needs = step.visualizer.needs(model)
+    if not isinstance(needs, Needs):
+        raise PluginError(
+            f"step {step.id!r}: needs() returned a {type(needs).__name__}, not Needs", where=str(step.plugin)
+        )
+    gradients = model.find(needs.gradients) if needs.gradients else ()
+    activations = model.find(needs.activations) if needs.activations else ()
+    if needs.target is not None and model.classes:
+        _check_target(needs.target, model.classes)
+    return PlannedStep(
+        step=step, needs=needs, activations=tuple(dict.fromkeys([*activations, *gradients])), gradients=gradients
+    )
+
+
+def parse_options(offer: type[Offer], given: Mapping[str, Any]) -> Options:
+    """Parse the options of a visualizer or model builder given in Python.
+
+    Raises:
+        RecipeError: If they do not fit; it names the first that does not.
+    """
+    # A tuple is as good a list as any in Python; in YAML there are no tuples.
+    listed = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    try:
+        return offer.Options.model_validate(listed)
+    except ValidationError as error:
+        refusal = explain(error, offer.Options, listed)
+        raise RecipeError(refusal.message, where=offer.name, hint=refusal.hint) from error
+
+
+def _with_options(
+    found: Registered[Offer], given: Mapping[str, Any], recipe: Recipe, place: Sequence[str | int]
+) -> Offer:
+    try:
+        options = found.offer.Options.model_validate(given)
+    except ValidationError as error:
+        raise recipe.refuse(error, place, found.offer.Options) from error
+    return found.offer(options)
+
+
+def _check_reads(entry: StepEntry, visualizer: type[Visualizer], where: str) -> None:
+    if entry.of and not visualizer.reads:
+        raise RecipeError(
+            f"step {entry.id!r}: {visualizer.name} reads no earlier step", where=where, hint="remove 'of:'"
+        )
+    if len(entry.of) < visualizer.reads:
+        count = f"{visualizer.reads} earlier step{'s' if visualizer.reads > 1 else ''}"
+        raise RecipeError(
+            f"step {entry.id!r}: {visualizer.name} reads at least {count}", where=where, hint="name them under 'of:'"
+        )
+
+
+def _model_of(entry: StepEntry, recipe: Recipe, steps: Mapping[str, ResolvedStep], where: str) -> str:
+    """A step looks at the model it names, else at that of the first step it reads, else at the only one there is."""
+    if entry.model is not None:
+        return entry.model
+    if entry.of:
+        return steps[entry.of[0]].model
+    if len(recipe.models) == 1:
+        return next(iter(recipe.models))
+    raise RecipeError(
+        f"step {entry.id!r} does not say which model it looks at",
+        where=where,
+        hint=f"add 'model:' with one of {', '.join(recipe.models)}",
+    )
+
+
+def _check_readable(step: ResolvedStep, steps: Mapping[str, ResolvedStep], where: str) -> None:
+    for each in step.of:
+        if steps[each].per_set:
+            raise RecipeError(
+                f"step {step.id!r} reads {each!r}, whose result is about the whole set of images",
+                where=where,
+                hint="steps read the results that others have for the same image",
+            )
+
+
+def _check_target(target: TargetSpec, classes: Sequence[str]) -> None:
+    wanted = [target.for_, target.against] if isinstance(target, Contrast) else [target]
+    for each in wanted:
+        if each not in ("predicted", "label"):
+            class_index(each, classes, count=len(classes))

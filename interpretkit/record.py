@@ -1,0 +1,145 @@
+"""What one step leaves in a run: its results written, its figures drawn, its failure remembered."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from interpretkit import figures
+from interpretkit.compute import SkippedError, place
+from interpretkit.contracts import Reduction
+from interpretkit.errors import InterpretkitError, StepError, StorageError
+
+if TYPE_CHECKING:
+    from interpretkit.compute import Outcome
+    from interpretkit.contracts import Figure, Result
+    from interpretkit.model import Model
+    from interpretkit.plan import PlannedStep
+    from interpretkit.rundir import Draft
+
+
+class StepRecord:
+    """Keeps what a step makes of batch after batch.
+
+    A step that fails keeps what it had made for earlier images; a reduction that fails has no result, since one of
+    a part of the set would pass for one of the whole.
+
+    Args:
+        planned: The step.
+        model: The model that it looks at.
+        draft: Where to write.
+
+    Attributes:
+        failure: Why the step failed first; None if it has not.
+        seconds: Time spent on it so far, the model's own passes aside.
+    """
+
+    def __init__(self, planned: PlannedStep, model: Model, draft: Draft) -> None:
+        self.step = planned.step
+        self.failure: InterpretkitError | None = None
+        self.seconds = 0.0
+        self._planned = planned
+        self._model = model
+        self._draft = draft
+        self._merged: Result | None = None
+        self._targets: dict[str, Any] = {}
+        self._figures: list[dict[str, Any]] = []
+
+    def keep(self, outcome: Outcome) -> None:
+        """Write and draw what the step has made of a batch, or merge it into the reduction."""
+        began = time.perf_counter()
+        try:
+            if self.step.id in outcome.failures:
+                raise outcome.failures[self.step.id]
+            self._keep(outcome.results[self.step.id])
+        except StorageError:
+            raise
+        except InterpretkitError as error:
+            self._fail(error)
+        self.seconds += outcome.seconds.get(self.step.id, 0.0) + time.perf_counter() - began
+
+    def finish(self) -> None:
+        """Write and draw a reduction, now that all images are in it."""
+        if self._merged is None or self.failure is not None:
+            return
+        began = time.perf_counter()
+        try:
+            self._draft.write_result(self.step.id, self._merged, reduction=True)
+            self._draw(self._merged, image=None)
+        except StorageError:
+            raise
+        except InterpretkitError as error:
+            self._fail(error)
+        self.seconds += time.perf_counter() - began
+
+    def summary(self) -> str:
+        """Say in one line what the step has left."""
+        if self.failure is not None:
+            return str(self.failure)
+        written = self._draft.records(self.step.id)
+        counts = {"map": len(written["maps"]), "table": len(written["tables"]), "figure": len(self._figures)}
+        made = [f"{count} {noun}{'s' if count > 1 else ''}" for noun, count in counts.items() if count]
+        return f"{self.step.id}: {', '.join(made) or 'nothing'} ({self.seconds:.1f} s)"
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the step's entry of the manifest."""
+        skipped = isinstance(self.failure, SkippedError)
+        return {
+            "id": self.step.id,
+            "uses": self.step.visualizer.name,
+            "plugin": asdict(self.step.plugin),
+            "model": self.step.model,
+            "of": list(self.step.of),
+            "options": self.step.visualizer.options.model_dump(by_alias=True),
+            "layers": [layer.name for layer in self._planned.activations],
+            "scope": "set" if self.step.per_set else "image",
+            "status": "complete" if self.failure is None else "skipped" if skipped else "failed",
+            "error": "" if self.failure is None else str(self.failure),
+            "targets": self._targets,
+            **self._draft.records(self.step.id),
+            "figures": self._figures,
+        }
+
+    def _keep(self, result: Result) -> None:
+        if result.targets:
+            ids = [image.id for image in result.images]
+            self._targets |= {each: asdict(target) for each, target in zip(ids, result.targets, strict=True)}
+        if isinstance(self.step.visualizer, Reduction):
+            self._merged = self._merge(self.step.visualizer, self._merged, result)
+            return
+        self._draft.write_result(self.step.id, result, reduction=False)
+        for image in result.images:
+            self._draw(result.select(image.id), image=image.id)
+
+    def _merge(self, reduction: Reduction, before: Result | None, result: Result) -> Result:
+        try:
+            return result if before is None else reduction.merge(before, result)
+        except Exception as error:
+            raise StepError(f"merge() failed: {type(error).__name__}: {error}", where=place(self.step)) from error
+
+    def _draw(self, result: Result, *, image: str | None) -> None:
+        about = [self._model.name, str(self._model.weights), f"step {self.step.id} ({self.step.visualizer.name})"]
+        if image is not None:
+            about += [f"image {image}", *(f"target {target}" for target in result.targets)]
+        try:
+            for figure in self.step.visualizer.draw(result):
+                self._write(figure, image, " · ".join(about))
+        except InterpretkitError as error:
+            error.where = error.where or place(self.step)
+            raise
+        except Exception as error:
+            raise StepError(f"draw() failed: {type(error).__name__}: {error}", where=place(self.step)) from error
+
+    def _write(self, figure: Figure, image: str | None, about: str) -> None:
+        """Write a figure with what no picture may lack: whose it is, of what, and that a net is untrained."""
+        alert = self._model.alert
+        picture = figures.stamp(figure.picture, [figure.caption, about], alert=alert)
+        file = self._draft.write_figure(self.step.id, image, figure.name, figures.png(picture))
+        caption = " ".join(part for part in (alert, figure.caption, about) if part)
+        alt = " ".join(part for part in (alert, figure.alt) if part)
+        self._figures.append({"file": file, "image": image, "name": figure.name, "caption": caption, "alt": alt})
+
+    def _fail(self, error: InterpretkitError) -> None:
+        error.where = error.where or place(self.step)
+        self.failure = self.failure or error

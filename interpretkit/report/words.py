@@ -1,0 +1,99 @@
+"""How numbers, targets and nested data are put in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+
+def number(value: float | None) -> str:
+    """Return a number at 4 significant digits; whole numbers in full; a dash for None.
+
+    Example:
+        >>> [number(value) for value in (0.5, 12345.678, 1234.2, 0.0, 17, None)]
+        ['0.5000', '1.235e+04', '1234', '0', '17', '–']
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:#.4g}".removesuffix(".") if value else "0"
+
+
+def chance(probability: float | None) -> str:
+    """Return a probability at 3 decimals; a dash for None.
+
+    Example:
+        >>> [chance(value) for value in (0.58712, 0.0001, 1e-9, 0.0, None)]
+        ['0.587', '< 0.001', '< 0.001', '0.000', '–']
+    """
+    if probability is None:
+        return "–"
+    return "< 0.001" if 0 < probability < 0.001 else f"{probability:.3f}"  # noqa: PLR2004 - the last decimal
+
+
+def words(value: Any) -> str:
+    """Return JSON data on one line, as a reader would write it.
+
+    Example:
+        >>> words({"crop": 224, "mean": [0.5, 0.25], "flip": False, "file": None})
+        'crop 224, mean 0.5, 0.25, flip no, file none'
+    """
+    if value is None or value in ("", [], {}):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {words(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(words(each) for each in value)
+    return str(value)
+
+
+def facts(data: Mapping[str, Any] | str) -> list[tuple[str, str]]:
+    """Return names and values of a mapping in words; mappings in it are spread out.
+
+    Example:
+        >>> facts({"seed": 0, "packages": {"torch": "2.14.0", "numpy": "2.4.6"}})
+        [('seed', '0'), ('packages: torch', '2.14.0'), ('packages: numpy', '2.4.6')]
+    """
+    if isinstance(data, str):
+        return [("as given", data)]
+    found = []
+    for key, value in data.items():
+        if isinstance(value, Mapping) and value:
+            found += [(f"{key}: {name}", words(each)) for name, each in value.items()]
+        else:
+            found.append((key, words(value)))
+    return found
+
+
+def target_words(target: Mapping[str, Any]) -> str:
+    """Say what was differentiated.
+
+    Example:
+        >>> target_words({"index": 1, "label": "cat", "score": 9.5, "probability": 0.8, "against": None})
+        'logit of “cat” (class 1) = 9.500, probability 0.8'
+    """
+    score = f"logit of {_class(target['index'], target['label'])}"
+    if target["against"] is not None:
+        score += f" minus logit of {_class(target['against'], target['against_label'])}"
+    probability = target["probability"]
+    likely = "" if probability is None else f", probability {probability:.3g}"
+    whose = f" of “{target['label']}”" if likely and target["against"] is not None else ""
+    return f"{score} = {number(target['score'])}{likely}{whose}"
+
+
+def anchor(name: str) -> str:
+    """Return `name` as the fragment of a link.
+
+    Example:
+        >>> anchor("two words")
+        'two%20words'
+    """
+    return quote(name, safe="")
+
+
+def _class(index: int, label: str) -> str:
+    return f"class {index}" if label == str(index) else f"“{label}” (class {index})"

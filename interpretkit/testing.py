@@ -1,0 +1,173 @@
+"""What plugin authors test with: a tiny model, and checks that every visualizer should pass.
+
+from interpretkit.testing import check_visualizer
+
+def test_energy():
+    check_visualizer(Energy, layers=["features"])
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interpretkit import inputs
+from interpretkit.compute import compute
+from interpretkit.contracts import Figure, Reduction, Result, Visualizer
+from interpretkit.model import Model
+from interpretkit.plan import Plan, ResolvedStep, parse_options, plan_step
+from interpretkit.provenance import array_digest, state_digest
+from interpretkit.registry import Plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from interpretkit.contracts import Options
+
+SIZE = 16
+
+
+def tiny_model(*, classes: int = 3, seed: int = 0) -> Model:
+    """Return an untrained two-layer classifier of 16×16 images; layers `features` (4×8×8) and `pool`, `head`.
+
+    Its ReLU works in place, as many networks' do.
+
+    Example:
+        >>> print(tiny_model().layers("features", size=(16, 16)))
+        layer     kind        output  parameters
+        features  Sequential  4×8×8          112
+    """
+    import torch
+    from torch import nn
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = nn.Sequential()
+        module.add_module("features", nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(inplace=True)))
+        module.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+        module.add_module("head", nn.Linear(4, classes))
+    names = tuple(f"class {index}" for index in range(classes))
+    return Model(module=module.eval(), name="tiny", classes=names, notes=("untrained",))
+
+
+def tiny_images(count: int = 4, *, seed: int = 0) -> Any:
+    """Return seeded random images `(image, channel, y, x)` = `(count, 3, 16, 16)` as `tiny_model` is fed."""
+    import torch
+
+    return torch.randn(count, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def check_visualizer(
+    visualizer: type[Visualizer],
+    *,
+    of: Mapping[str, Result] | None = None,
+    model: Model | None = None,
+    images: Any = None,
+    **options: Any,
+) -> None:
+    """Check that a visualizer keeps its contract.
+
+    Every option is described; results are the same twice, and the same whatever the grouping into batches; the model
+    is left as found; figures have a name, a caption and alt text, and drawing changes nothing.
+
+    Args:
+        visualizer: The class.
+        of: Results that it reads, for the same images.
+        model: What to look into; by default `tiny_model()`.
+        images: `(image, channel, y, x)`; by default `tiny_images()`.
+        **options: The visualizer's options.
+
+    Raises:
+        AssertionError: If it breaks the contract; the message says how.
+    """
+    model = model or tiny_model()
+    images = tiny_images() if images is None else images
+    checked = visualizer(parse_options(visualizer, options))
+    _check_described(visualizer.Options)
+    before = state_digest(model.module.state_dict())
+    whole = _compute(checked, model, images, of, batch_size=len(images))
+    again = _compute(checked, model, images, of, batch_size=len(images))
+    _check_same(whole, again, "computed twice, the result differs", tolerance=0.0)
+    single = _compute(checked, model, images, of, batch_size=1)
+    _check_same(whole, single, "the result depends on the grouping into batches", tolerance=1e-5)
+    _check(state_digest(model.module.state_dict()) == before, "the model's weights were changed")
+    hooks = sum(len(part._forward_hooks) for part in model.module.modules())  # noqa: SLF001 - torch has no public count
+    _check(hooks == 0, f"{hooks} hooks were left on the model")
+    _check_drawing(checked, whole)
+
+
+def _compute(
+    visualizer: Visualizer,
+    model: Model,
+    images: Any,
+    of: Mapping[str, Result] | None,
+    *,
+    batch_size: int,
+) -> list[Result]:
+    """Return the results image by image, or the one of a reduction."""
+    step = ResolvedStep(
+        id="checked", visualizer=visualizer, plugin=Plugin("checked"), model="model", of=tuple(of or ())
+    )
+    plan = Plan(models={"model": model}, steps=(plan_step(step, model),))
+    results = []
+    for batch in inputs.tensor_batches(images, plan.models, batch_size=batch_size):
+        given = {name: each.select(*(image.id for image in batch.images)) for name, each in (of or {}).items()}
+        outcome = compute(plan, batch, given=given)
+        for failure in outcome.failures.values():
+            raise failure
+        results.append(outcome.results["checked"])
+    if isinstance(step.visualizer, Reduction):
+        merged = results[0]
+        for result in results[1:]:
+            merged = step.visualizer.merge(merged, result)
+        return [merged]
+    return [result.select(image.id) for result in results for image in result.images]
+
+
+def _check_described(options: type[Options]) -> None:
+    bare = [name for name, field in options.model_fields.items() if not field.description]
+    _check(not bare, f"options without a description: {', '.join(bare)}")
+
+
+def _check_same(first: list[Result], second: list[Result], message: str, *, tolerance: float) -> None:
+    for one, other in zip(first, second, strict=True):
+        _check(one.maps.keys() == other.maps.keys(), f"{message}: other maps")
+        for name, each in one.maps.items():
+            _check_close(each.values, other.maps[name].values, f"{message}: map {name!r}", tolerance)
+        _check(one.tables.keys() == other.tables.keys(), f"{message}: other tables")
+        for name, table in one.tables.items():
+            for column, values in table.columns.items():
+                where = f"{message}: table {name!r}, column {column!r}"
+                _check_close(values, other.tables[name][column], where, tolerance)
+
+
+def _check_close(first: np.ndarray, second: np.ndarray, message: str, tolerance: float) -> None:
+    _check(first.shape == second.shape and first.dtype.kind == second.dtype.kind, message)
+    if tolerance and first.dtype.kind == "f":
+        scale = float(np.abs(first[np.isfinite(first)]).max(initial=0.0))
+        same = np.allclose(first, second, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+    else:
+        same = array_digest(first) == array_digest(second)
+    _check(same, message)
+
+
+def _check_drawing(visualizer: Visualizer, results: list[Result]) -> None:
+    for result in results:
+        kept = replace(
+            result, maps={name: replace(each, values=each.values.copy()) for name, each in result.maps.items()}
+        )
+        names = []
+        for figure in visualizer.draw(result):
+            _check(isinstance(figure, Figure), f"draw() yields a {type(figure).__name__}, not a Figure")
+            empty = [field.name for field in fields(figure) if not getattr(figure, field.name)]
+            _check(not empty, f"a figure without {', '.join(empty)}")
+            names.append(figure.name)
+        _check(len(set(names)) == len(names), f"two figures of one name among {', '.join(names)}")
+        _check_same([kept], [result], "draw() changed the result", tolerance=0.0)
+
+
+def _check(condition: bool, message: str) -> None:  # noqa: FBT001 - it is the condition itself
+    if not condition:
+        raise AssertionError(message)
