@@ -125,6 +125,13 @@ class Model:
     notes: tuple[str, ...] = ()
     weights: WeightsInfo = field(default_factory=WeightsInfo)
 
+    def __post_init__(self) -> None:
+        positions = _positions(self.module)
+        for alias, path in self.aliases.items():
+            if path not in positions:
+                hint = did_you_mean(path, positions, otherwise="an alias stands for a path of named_modules()")
+                raise RecipeError(f"alias {alias!r} of model {self.name!r}: there is no layer {path!r}", hint=hint)
+
     @property
     def alert(self) -> str:
         """What every picture of this model must say before anything else; empty if there is nothing."""
@@ -139,8 +146,10 @@ class Model:
         Raises:
             RecipeError: If a pattern matches nothing; it lists the nearest names.
         """
-        paths = [path for path, _ in self.module.named_modules(remove_duplicate=False) if path]
-        names = list(dict.fromkeys([*self.aliases, *paths]))
+        positions = _positions(self.module)
+        # An alias comes where its layer does, so that a glob gives layers in the order of the network.
+        names = [*self.aliases, *(path for path in positions if path not in self.aliases)]
+        names.sort(key=lambda name: positions[self.aliases.get(name, name)])
         chosen: dict[str, Layer] = {}
         for pattern in patterns:
             excluding = pattern.startswith("!")
@@ -238,6 +247,12 @@ class Model:
     def _input_size(self) -> tuple[int, int]:
         crop = self.preprocessing.crop if isinstance(self.preprocessing, Preprocessing) else None
         return (crop or 224, crop or 224)
+
+
+def _positions(module: torch.nn.Module) -> dict[str, int]:
+    """Return where each layer comes in the network, by its path."""
+    paths = (path for path, _ in module.named_modules(remove_duplicate=False) if path)
+    return {path: position for position, path in enumerate(paths)}
 
 
 def _split_call(pattern: str) -> tuple[str, int | None]:

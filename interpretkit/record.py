@@ -136,7 +136,7 @@ class StepRecord:
         alert = self._model.alert
         picture = figures.stamp(figure.picture, [figure.caption, about], alert=alert)
         file = self._draft.write_figure(self.step.id, image, figure.name, figures.png(picture))
-        caption = " ".join(part for part in (alert, figure.caption, about) if part)
+        caption = " ".join(part for part in (alert, figure.caption) if part)
         alt = " ".join(part for part in (alert, figure.alt) if part)
         self._figures.append({"file": file, "image": image, "name": figure.name, "caption": caption, "alt": alt})
 

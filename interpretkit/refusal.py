@@ -153,7 +153,7 @@ def _models_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[type[Ba
             for found in _models_in(field.annotation)
         ]
         # What is no field is an index, a key, or the name of one member of a union.
-        models = inner or [each for each in models if each.__name__ == part] or models
+        models = inner or models
     return models
 
 

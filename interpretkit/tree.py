@@ -93,7 +93,8 @@ class Node:
         child = (old or Node({}, new.place)).put(rest, new) if rest else new
         child = replace(child, key_place=old.key_place if old else new.place)
         if isinstance(self.value, list):
-            return replace(self, value=[child if item is old else item for item in self.value])
+            items = enumerate(self.value)
+            return replace(self, value=[child if index == known[name] else item for index, item in items])
         return replace(self, value={**(self.value or {}), name: child})
 
     def _names(self) -> dict[str, str | int]:

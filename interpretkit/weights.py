@@ -240,7 +240,8 @@ def _read_safetensors(path: Path, *, header: int) -> dict[str, torch.Tensor]:
     try:
         state: dict[str, torch.Tensor] = load_file(path)
     except SafetensorError as error:
-        raise WeightsError(f"damaged safetensors file: {error}", where=str(path)) from error
+        # It may quote names from the file: `repr` keeps control characters off the terminal.
+        raise WeightsError(f"damaged safetensors file: {str(error)[:160]!r}", where=str(path)) from error
     return state
 
 

@@ -5,6 +5,9 @@ import shutil
 
 import pytest
 
+# Tiny nets gain nothing by threads, and lose much where several test runs share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def browser():

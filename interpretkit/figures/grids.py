@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from interpretkit.contracts import Polarity
 
-_GAP, _LABEL_GAP = 6, 3
+_GAP_ACROSS, _GAP_DOWN, _GAP_OF_LABEL = 6, 9, 3
 _WIDEST = 960  # pixels that the tiles of a row take together, where they are not larger by nature
 _LARGEST, _SMALLEST = 192, 24  # sides of a tile in pixels
 
@@ -130,14 +130,16 @@ def _body(tiles: np.ndarray, names: np.ndarray, layout: _Layout) -> np.ndarray:
     """Put the tiles on one canvas, each below its label."""
     channels, height, width = tiles.shape
     top, across = names.shape[1:]
-    start = top + _LABEL_GAP
+    start = top + _GAP_OF_LABEL
     blocks = np.full(
-        (layout.rows * layout.columns, start + height + _GAP, max(width, across) + _GAP), PAPER, dtype=np.uint8
+        (layout.rows * layout.columns, start + height + _GAP_DOWN, max(width, across) + _GAP_ACROSS),
+        PAPER,
+        dtype=np.uint8,
     )
     blocks[:channels, :top, :across] = names
     blocks[:channels, start : start + height, :width] = tiles
     canvas = blocks.reshape(layout.rows, layout.columns, *blocks.shape[1:]).transpose(0, 2, 1, 3)
-    return canvas.reshape(layout.rows * blocks.shape[1], -1)[:-_GAP, :-_GAP]
+    return canvas.reshape(layout.rows * blocks.shape[1], -1)[:-_GAP_DOWN, :-_GAP_ACROSS]
 
 
 def _scale(found: Survey, scope: Scope, polarity: Polarity, width: int) -> list[np.ndarray]:

@@ -53,9 +53,10 @@ def heatmap(
     _check_map(values)
     finite = np.isfinite(values)
     low, high = _limits(values[finite], polarity, limits)
-    beyond = finite & ((values < low) | (values > high))
+    varied = low < high
+    beyond = finite & varied & ((values < low) | (values > high))
     cells = levels(values, low, high)
-    if low == high:
+    if not varied:
         cells[finite] = FLAT
     colours, zoom = colours_of(polarity), _zoom(*values.shape)
     body = cells.repeat(zoom, axis=0).repeat(zoom, axis=1)
@@ -64,7 +65,7 @@ def heatmap(
         _middle(tiles)[beyond & (cells == level)] = _contrast(colours, level)
     width = max(body.shape[1], NARROWEST)
     view = f"{size(values.shape)} cells, nearest ×{zoom}"
-    scale = _scale(low, high, width=body.shape[1]) if low < high else []
+    scale = _scale(low, high, width=body.shape[1]) if varied else []
     words = _if_constant(values[finite], reach=max(abs(low), abs(high)))
     below = [*scale, *_legend(words, int((~finite).sum()), int(beyond.sum()), colours=colours, width=width)]
     return sheet(body, colours=colours, above=[heading(title, view, width=width)], below=below)

@@ -80,6 +80,7 @@ def _body(
     across = max(_NARROWEST_COLUMN, *(width_of(text, TEXT) + 2 * _GAP for text in texts.values()))
     names = [paragraph(label, width=_LONGEST_LABEL) for label in rows]
     heads = _heads(columns, across)
+    across = max(across, *(head.shape[1] + _GAP for head in heads))
     left, top = max(name.shape[1] for name in names) + _GAP, max(head.shape[0] for head in heads) + _GAP
     down = max(_ROW_HEIGHT, *(name.shape[0] + 2 for name in names))
     canvas = np.full((top + down * len(names), left + across * len(heads)), PAPER, np.uint8)

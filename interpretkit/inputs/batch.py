@@ -76,6 +76,8 @@ def tensor_batches(tensor: torch.Tensor, models: Mapping[str, Model], *, batch_s
         >>> [len(batch.images) for batch in tensor_batches(torch.zeros(5, 3, 8, 8), {}, batch_size=2)]
         [2, 2, 1]
     """
+    import torch
+
     tensor = _checked(tensor, dims=("image", "channel", "y", "x"), what="the images are", hint=_TENSOR_HINT)
     height, width = tensor.shape[-2:]
     for start in range(0, len(tensor), batch_size):
@@ -84,7 +86,8 @@ def tensor_batches(tensor: torch.Tensor, models: Mapping[str, Model], *, batch_s
             InputImage(
                 id=f"image{index}",
                 source=f"tensor[{index}]",
-                sha256=sha256_bytes(row.numpy().tobytes()),
+                # numpy has no bfloat16, but its bytes are as good.
+                sha256=sha256_bytes(row.contiguous().view(torch.uint8).numpy().tobytes()),
                 size=(width, height),
             )
             for index, row in enumerate(rows, start)
@@ -107,6 +110,8 @@ def _batch(alike: Sequence[tuple[InputImage, Mapping[str, torch.Tensor]]], model
 
 
 def _preprocessed(picture: Image, model: Model, *, key: str, where: str) -> torch.Tensor:
+    import torch
+
     try:
         # A copy: a transform of the user's own may shrink the image or draw on it in place.
         tensor = model.preprocessing(picture.copy())
@@ -114,10 +119,18 @@ def _preprocessed(picture: Image, model: Model, *, key: str, where: str) -> torc
         cause = f"{type(error).__name__}: {error}"
         raise InputError(f"the preprocessing of model {key!r} failed: {cause}", where=where, hint=_HINT) from error
     what = f"the preprocessing of model {key!r} made"
-    return _checked(tensor, dims=("channel", "y", "x"), what=what, where=where, hint=_HINT).float()
+    return _checked(tensor, dims=("channel", "y", "x"), what=what, where=where, hint=_HINT, dtype=torch.float32)
 
 
-def _checked(tensor: Any, *, dims: tuple[str, ...], what: str, hint: str, where: str = "") -> torch.Tensor:
+def _checked(
+    tensor: Any,
+    *,
+    dims: tuple[str, ...],
+    what: str,
+    hint: str,
+    where: str = "",
+    dtype: torch.dtype | None = None,
+) -> torch.Tensor:
     import torch
 
     if not isinstance(tensor, torch.Tensor):
@@ -125,7 +138,7 @@ def _checked(tensor: Any, *, dims: tuple[str, ...], what: str, hint: str, where:
     elif tensor.ndim != len(dims) or not tensor.is_floating_point() or tensor.numel() == 0:
         found = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
     else:
-        values: torch.Tensor = tensor.detach().cpu()
+        values: torch.Tensor = tensor.detach().to(device="cpu", dtype=dtype)
         if bool(values.isfinite().all()):
             return values
         found = "NaN or infinity"

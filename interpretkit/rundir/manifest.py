@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from interpretkit import __version__
 from interpretkit.errors import RecipeError, StorageError
-from interpretkit.provenance import canonical_json, sha256_bytes
+from interpretkit.provenance import canonical_json, environment, sha256_bytes
 from interpretkit.rundir.files import existing
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def read_manifest(run: Path) -> dict[str, Any]:
     if int(version) > _FORMAT_VERSION:
         raise RecipeError(
             f"this run has format {version}, written by interpretkit {manifest.get('interpretkit')}; "
-            f"interpretkit {__version__} reads formats up to {_FORMAT_VERSION}",
+            f"interpretkit {environment()['interpretkit']} reads formats up to {_FORMAT_VERSION}",
             where=str(run),
             hint="install a newer interpretkit",
         )

@@ -146,7 +146,7 @@ class Run:
         layouts = {(*record["shape"][1:], *record["input_size"]) for record in records}
         if len(layouts) > 1 or len(of_image) < len(images):
             raise StepError(
-                f"map {records[0]['key']!r} has not the same shape for all images, so that they make no one array",
+                f"map {records[0]['key']!r} is not there in the same shape for all images, so they make no one array",
                 where=f"{self.path}, step {step['id']}",
                 hint=f"take them one by one: run.result({step['id']!r}, image={records[0]['image']!r})",
             )

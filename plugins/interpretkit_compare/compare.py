@@ -38,7 +38,7 @@ class Compare(Visualizer):
 
     - Feature maps against an attribution map: Spearman's rank correlation of every channel with the map. Table
       `channels`, ranked from most to least aligned within each layer; a channel that is the same everywhere has no
-      correlation (NaN) and comes last. One figure per layer shows the channels at both ends.
+      correlation (NaN) and comes last. Table `layers` sums it up. One figure per layer shows the channels at both ends.
     - Attribution maps against each other: the same correlation for every pair. Table `pairs`, and a matrix.
 
     Maps of different size are compared on the coarser of their two native grids, by area averaging: nothing is
@@ -72,6 +72,7 @@ class Compare(Visualizer):
             pairs = [(feature, attribution) for feature in features for attribution in attributions]
             aligned = [_aligned(feature, attribution, ids) for feature, attribution in pairs]
             tables["channels"] = _stacked(aligned)
+            tables["layers"] = _stacked([_summary(*pair, ids, each) for pair, each in zip(pairs, aligned, strict=True)])
             for (feature, attribution), table in zip(pairs, aligned, strict=True):
                 maps |= self._shown(feature, attribution, table, ids)
         if len(attributions) > 1:
@@ -125,6 +126,31 @@ def _aligned(feature: Source, attribution: Source, ids: list[str]) -> Table:
     return _stacked(parts)
 
 
+def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Table) -> Table:
+    """Return how a whole layer agrees with an attribution map, and the range of its values, image by image."""
+    rows = []
+    for position, image in enumerate(ids):
+        found = aligned.where("image", image)["rank_correlation"]
+        defined = found[~np.isnan(found)]
+        values = feature.map.values[position]
+        finite = values[np.isfinite(values)]
+        rows.append(
+            {
+                "image": image,
+                "features": feature.name,
+                "attribution": attribution.name,
+                "channels": len(found),
+                "undefined": len(found) - len(defined),
+                "highest": float(defined.max(initial=-1.0)) if len(defined) else np.nan,
+                "median": float(np.median(defined)) if len(defined) else np.nan,
+                "lowest": float(defined.min(initial=1.0)) if len(defined) else np.nan,
+                "min": float(finite.min(initial=np.inf)) if len(finite) else np.nan,
+                "max": float(finite.max(initial=-np.inf)) if len(finite) else np.nan,
+            }
+        )
+    return Table({name: [row[name] for row in rows] for name in rows[0]})
+
+
 def _pairs(attributions: list[Source], ids: list[str]) -> Table:
     """Return the rank correlation of every two attribution maps, each with itself included, image by image."""
     rows = [
@@ -147,50 +173,58 @@ def _end(correlations: np.ndarray, end: str, count: int) -> np.ndarray:
 
 
 def _ends(features: str, attribution: str, rows: Table, result: Result) -> Figure:
-    """Draw input, attribution map, the channels at both ends, and the correlations of all channels in order."""
+    """Draw the input, the attribution map, and the channels at both ends of the ranking."""
+    layer = result.tables["layers"].where("features", features).where("attribution", attribution)
+    about = {name: column[0] for name, column in layer.columns.items()}
     correlations = rows["rank_correlation"]
-    undefined = int(np.isnan(correlations).sum())
     grids = []
     for end in ("most", "least"):
         shown = result.maps[f"{features} by {attribution}, {end}"]
         chosen = _end(correlations, end, shown.values.shape[1])
-        labels = [f"{rows['channel'][k]}: {correlations[k]:+.2f}" for k in chosen]
         grids.append(
             figures.grid(
-                shown.values[0], title=f"{end} aligned", labels=labels, scope="channel", polarity=shown.polarity
+                shown.values[0],
+                title=f"{end} aligned",
+                labels=[f"{rows['channel'][position]}: {_signed(correlations[position])}" for position in chosen],
+                scope="channel",
+                polarity=shown.polarity,
+                limits=None if np.isnan(about["min"]) else (about["min"], about["max"]),
             )
         )
-    reference = result.maps[attribution].values[0]
-    polarity = result.maps[attribution].polarity
-    layer = features.partition("/")[2]
+    height, width = shown.values.shape[-2:]
+    reference = result.maps[attribution]
     picture = figures.panels(
         [
             figures.photo(result.images[0].pixels, title="input"),
-            figures.heatmap(reference, title=attribution, polarity=polarity),
+            figures.heatmap(reference.values[0], title=attribution, polarity=reference.polarity),
             *grids,
         ],
-        title=f"{features}: channels ranked by correlation with {attribution}",
+        title=f"{features}: channels ranked by their correlation with {attribution}",
     )
-    best, worst = np.nanmax(correlations, initial=-1.0), np.nanmin(correlations, initial=1.0)
-    height, width = result.maps[f"{features} by {attribution}, most"].values.shape[-2:]
+    extent = f"from {_signed(about['lowest'])} to {_signed(about['highest'])}, median {_signed(about['median'])}"
     caption = (
-        f"Spearman rank correlation of the {len(rows)} channels of {features} ({height}×{width}) with {attribution} "
-        f"({'×'.join(map(str, reference.shape))}), on the coarser grid by area averaging: "
-        f"from {worst:+.2f} to {best:+.2f}, {undefined} undefined (the same value everywhere)."
+        f"Spearman rank correlation of the {about['channels']} channels of {features} ({height}×{width}) with "
+        f"{attribution} ({'×'.join(map(str, reference.values.shape[1:]))}), on the coarser grid by area averaging: "
+        f"{extent}; {about['undefined']} undefined (the same value everywhere)."
     )
-    alt = f"Channel {rows['channel'][0]} of {layer} is the most aligned, with a rank correlation of {best:+.2f}."
+    alt = f"Channel {rows['channel'][0]} of {features} is aligned most with {attribution}; correlations {extent}."
     return Figure(name=f"{features}--{attribution}".replace("/", "-"), picture=picture, caption=caption, alt=alt)
+
+
+def _signed(correlation: float) -> str:
+    return "undefined" if np.isnan(correlation) else f"{correlation:+.2f}"
 
 
 def _matrix(pairs: Table) -> Figure:
     names = list(dict.fromkeys(pairs["first"].tolist()))
     values = pairs["rank_correlation"].reshape(len(names), len(names))
     others = values[~np.eye(len(names), dtype=bool)]
+    known = others[~np.isnan(others)]
+    extent = f"from {known.min():+.2f} to {known.max():+.2f}" if len(known) else "undefined"
     caption = (
         "Spearman rank correlation of every two attribution maps, each pair on the coarser of its native grids by area "
-        f"averaging; between different maps from {np.nanmin(others):+.2f} to {np.nanmax(others):+.2f}."
+        f"averaging; between different maps {extent}."
     )
     picture = figures.matrix(values, rows=names, columns=names, title="agreement of attribution maps")
-    low = np.unravel_index(np.nanargmin(values), values.shape)
-    alt = f"{names[low[0]]} and {names[low[1]]} agree least, with {values[low]:+.2f}."
+    alt = f"Matrix of the rank correlations of {', '.join(names)}: between different maps {extent}."
     return Figure(name="pairs", picture=picture, caption=caption, alt=alt)

@@ -74,10 +74,11 @@ class FeatureGrid(Visualizer):
         chosen = self._chosen(values)
         total, cells = len(values), "×".join(map(str, values.shape[1:]))
         which = f"{len(chosen)} of {total} channels" if len(chosen) < total else f"all {total} channels"
+        subject = f"{layer} of {image}" if len(chosen) == total else f"{layer} of {image}: {which}"
         order = _IN_WORDS[self.options.order]
         picture = figures.grid(
             values[chosen],
-            title=f"{layer} of {image}: {which}, {order}",
+            title=f"{subject}, {order}",
             labels=[str(channel) for channel in chosen],
             scope=self.options.normalize,
             polarity=each.polarity,

@@ -58,8 +58,8 @@ class RepVGGBuilder(ModelBuilder):
     def build(self, state: Mapping[str, torch.Tensor] | None) -> Model:
         """Build the model in eval mode and load `state` into it; without one its weights stay as initialised.
 
-        The checkpoint may have either form, official or timm names, a prefix `module.`, and may be nested under
-        `state_dict` or `model`. The same random seed gives the same function in both forms.
+        The checkpoint may have either form, official or timm names, and a prefix `module.`. The same random seed gives
+        the same function in both forms.
 
         Raises:
             WeightsError: If `state` is no RepVGG, has another shape, or lacks the branches of the training form.

@@ -1,14 +1,15 @@
-"""Checkpoints as they are found: either form, official or timm names, nested or prefixed."""
+"""Checkpoints as they are found: either form, official or timm names, with or without a prefix."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from interpretkit import WeightsError, load_state
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from interpretkit_repvgg.network import RepVGG
@@ -47,12 +48,12 @@ class Checkpoint:
 
 
 def read_checkpoint(state: Mapping[str, Any]) -> Checkpoint:
-    """Recognise a checkpoint: take it out of `state_dict` or `model`, take off `module.`, use the official names.
+    """Recognise a checkpoint: take off a common `module.`, use the official names.
 
     Raises:
         WeightsError: If it is no checkpoint of a RepVGG.
     """
-    found = _without_prefix(_unnested(state))
+    found = _without_prefix(state)
     renamed = {official_name(name): value for name, value in found.items()}
     parts = {part for name in renamed for part in name.split(".")}
     if parts.isdisjoint({"rbr_dense", "rbr_reparam"}):
@@ -104,14 +105,6 @@ def official_name(name: str) -> str:
         case _:
             return name
     return ".".join(_OFFICIAL_PARTS.get(part, part) for part in parts)
-
-
-def _unnested(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    for key in ("state_dict", "model"):
-        inner = state.get(key)
-        if isinstance(inner, Mapping):
-            return inner
-    return state
 
 
 def _without_prefix(state: Mapping[str, Any]) -> Mapping[str, Any]:

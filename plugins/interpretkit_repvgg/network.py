@@ -39,7 +39,7 @@ class ConvolutionAndNorm(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the normalised convolution of `inputs` `(image, channel, y, x)`."""
-        return cast(torch.Tensor, self.bn(self.conv(inputs)))
+        return cast("torch.Tensor", self.bn(self.conv(inputs)))
 
 
 class TrainingBlock(nn.Module):
@@ -68,7 +68,7 @@ class TrainingBlock(nn.Module):
         branches = [self.rbr_dense(inputs), self.rbr_1x1(inputs)]
         if self.has_identity:
             branches.append(self.rbr_identity(inputs))
-        return cast(torch.Tensor, self.nonlinearity(self.rbr_sum(*branches)))
+        return cast("torch.Tensor", self.nonlinearity(self.rbr_sum(*branches)))
 
 
 class DeployBlock(nn.Module):
@@ -87,7 +87,7 @@ class DeployBlock(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the block's output `(image, channel, y, x)`."""
-        return cast(torch.Tensor, self.nonlinearity(self.rbr_reparam(inputs)))
+        return cast("torch.Tensor", self.nonlinearity(self.rbr_reparam(inputs)))
 
 
 class RepVGG(nn.Module):
@@ -134,4 +134,4 @@ class RepVGG(nn.Module):
         features = images
         for stage in (self.stage0, self.stage1, self.stage2, self.stage3, self.stage4):
             features = stage(features)
-        return cast(torch.Tensor, self.linear(self.gap(features).flatten(1)))
+        return cast("torch.Tensor", self.linear(self.gap(features).flatten(1)))

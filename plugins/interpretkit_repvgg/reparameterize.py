@@ -63,7 +63,7 @@ def _fused_convolution(block: TrainingBlock) -> nn.Conv2d:
         dense.out_channels,
         kernel_size=3,
         stride=dense.stride[0],
-        padding=cast(tuple[int, int], dense.padding),
+        padding=cast("tuple[int, int]", dense.padding),
         dilation=dense.dilation[0],
         padding_mode=dense.padding_mode,
         device="meta",

@@ -33,8 +33,8 @@ def entries(picture: Image.Image) -> np.ndarray:
 
 
 def slow_level(value: float, low: float, high: float) -> int:
-    """Return the entry that matplotlib's normalisation and colour map would take, for one value."""
-    share = float(mpl.colors.Normalize(low, high)(float(value)))
+    """Return the entry that a matplotlib colour map of so many levels takes for one value, clipped to its limits."""
+    share = min(max((float(value) - low) / (high - low), 0.0), 1.0)
     return min(int(share * LEVELS), LEVELS - 1)
 
 
@@ -127,10 +127,10 @@ NOISE = np.random.default_rng(1).random((7, 7)) * 1e-9
         (np.full((7, 7), 0.25), {FLAT}),
         (NOISE, {FLAT}),
         (0.25 + NOISE, {FLAT}),
-        (np.where(np.eye(7) > 0, np.nan, 0.5 * np.arange(7)), {NOT_FINITE}),
+        (np.where(np.eye(7) > 0, np.nan, 0.1 * np.arange(7)), {NOT_FINITE}),
         (np.where(np.eye(7) > 0, -np.inf, 0.0), {FLAT, NOT_FINITE}),
         (np.full((7, 7), np.inf), {NOT_FINITE}),
-        (np.arange(49.0).reshape(7, 7) * 1e-5, set()),
+        (np.arange(49.0)[::-1].reshape(7, 7) * 1e-5, set()),
     ],
     ids=["dead", "constant", "noise", "noisy constant", "NaN", "infinite", "all infinite", "weak but real"],
 )

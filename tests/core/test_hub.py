@@ -35,6 +35,7 @@ class Hub(BaseHTTPRequestHandler):
     """Answers as the hub does: metadata in the headers of a redirect to another host, which has the bytes."""
 
     def do_HEAD(self):
+        self.server.asked.append(self.path)
         repository, _, rest = self.path.strip("/").partition("/resolve/")
         if repository == "tiny/silent":
             self.server.released.wait(60)
@@ -59,7 +60,8 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, status, headers, body=b""):
         self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+        # The library logs this warning to the terminal.
+        for name, value in {**headers, "Content-Length": str(len(body)), "X-HF-Warning": "login; log in"}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command == "GET":
@@ -73,11 +75,11 @@ class Hub(BaseHTTPRequestHandler):
 def serving():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.daemon_threads = True
-    server.released = Event()
+    server.released, server.asked = Event(), []
     thread = Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://127.0.0.1:{server.server_port}", server.asked
     finally:
         server.released.set()
         server.shutdown()
@@ -173,15 +175,20 @@ def answers(home):
         "portal": ("tiny/portal", {}),
         "down": ("tiny/down", {}),
     }
-    with serving() as endpoint:
+    with serving() as (endpoint, asked):
         outcomes = process(f"CASES = {list(cases.values())!r}\n{LOAD}", endpoint=endpoint, home=home)
-    return dict(zip(cases, outcomes, strict=True))
+    return {**dict(zip(cases, outcomes, strict=True)), "asked": asked}
 
 
 @pytest.mark.parametrize("case", ["good", "again, by commit"])
 def test_weights_come_from_the_hub_with_commit_and_hash(answers, case):
     digest = hashlib.sha256(FILES["tiny/good"]).hexdigest()
     assert answers[case] == ["hub", f"hub tiny/good@{COMMIT}: weights/model.safetensors", digest, "", 0.5]
+
+
+def test_a_copy_of_a_commit_is_used_without_asking(answers):
+    assert "/tiny/good/resolve/main/weights/model.safetensors" in answers["asked"]
+    assert not [path for path in answers["asked"] if COMMIT in path]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +259,7 @@ def test_offline_the_cache_is_used_without_loading_torch(answers, home):
 
 def test_a_cache_that_cannot_be_written_is_a_fault_of_the_disk(tmp_path):
     (tmp_path / "file").touch()
-    with serving() as endpoint:
+    with serving() as (endpoint, _):
         script = f"CASES = [('tiny/good', 'main')]\n{FETCH}"
         [outcome, _] = process(script, endpoint=endpoint, home=tmp_path / "file" / "home")
     assert outcome.startswith("StorageError 6: the cache of the hub cannot be written: [Errno 20] Not a directory")

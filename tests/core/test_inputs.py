@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import os
@@ -144,11 +143,10 @@ def test_no_entry_at_all_is_refused():
 
 
 def test_a_manifest_gives_paths_relative_to_itself_and_labels(folder):
-    rows = [["note", "label", "path"], [], ["a, b", "281", "c.png"], ["", "  ", str(folder / "b.PNG")]]
-    with Path("deep/list.CSV").open("w", newline="", encoding="utf-8-sig") as file:
-        csv.writer(file).writerows(rows)
+    text = f'path, label ,note\r\n\r\nc.png, "tabby, tiger","a\nb"\r\n{folder / "b.PNG"},  ,\r\n'
+    Path("deep/list.CSV").write_text(text, encoding="utf-8-sig", newline="")
     first, second = find_images(["deep/list.CSV"])
-    assert (first.path, first.label, first.source) == (Path("deep/c.png"), "281", "deep/c.png")
+    assert (first.path, first.label, first.source) == (Path("deep/c.png"), "tabby, tiger", "deep/c.png")
     assert (second.path, second.label) == (folder / "b.PNG", None)
 
 
@@ -224,6 +222,13 @@ def test_ids_that_would_collide_are_all_marked_with_the_hash_of_their_file(tmp_p
     assert ids == [f"cat-{one}-2", "dog", f"Cat-{three}", f"cat-{one}-3", f"CAT-{one}"]
 
 
+def test_ids_that_are_cut_to_the_same_are_marked_and_stay_short(tmp_path):
+    for ending in ("1", "2"):
+        (tmp_path / f"{'y' * 99}{ending}.png").write_text(ending)
+    expected = {"y" * 71 + "-" + hashlib.sha256(ending).hexdigest()[:8] for ending in (b"1", b"2")}
+    assert {file.id for file in find_images([str(tmp_path)])} == expected
+
+
 def test_ids_of_any_names_are_unique_short_and_portable(tmp_path):
     generator = np.random.default_rng(1)
     alphabet = list("aAéß.-_ ~\n:\\*猫\u202e\udcff")
@@ -267,8 +272,6 @@ PALETTE = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90], [250, 240, 230]])[
 PALETTE_ALPHA = np.array([0, 100, 255, 255], np.uint8)[GREY % 4]
 CMYK = np.dstack([COLOUR, ALPHA])
 NARROWED = np.rint(WIDE / 257)
-LUMA, BLUE, RED = COLOUR[..., 0] * 1.0, COLOUR[..., 1] - 128.0, COLOUR[..., 2] - 128.0
-FROM_YCBCR = np.dstack([LUMA + 1.402 * RED, LUMA - 0.344136 * BLUE - 0.714136 * RED, LUMA + 1.772 * BLUE]).clip(0, 255)
 WHITE_WHERE_ALIKE = np.where((COLOUR[0, 0] == COLOUR).all(-1, keepdims=True), 255, COLOUR)
 
 
@@ -318,7 +321,6 @@ WHITE_WHERE_ALIKE = np.where((COLOUR[0, 0] == COLOUR).all(-1, keepdims=True), 25
             (255 - COLOUR.astype(float)) * (255 - ALPHA[..., None].astype(float)) / 255,
             ("CMYK to RGB",),
         ),
-        ("TIFF", Image.frombytes("YCbCr", (7, 5), COLOUR.tobytes()), {}, FROM_YCBCR, ("YCbCr to RGB",)),
         ("PNG", Image.fromarray(WIDE), {}, threefold(NARROWED), ("16-bit grey scaled to 8 bits", "grey to RGB")),
         ("TIFF", Image.fromarray(WIDE), {}, threefold(NARROWED), ("16-bit grey scaled to 8 bits", "grey to RGB")),
         (
@@ -359,8 +361,16 @@ def test_every_kind_of_pixel_becomes_rgb_in_the_way_that_is_recorded(
     image, pixels = read(path)
     assert image.conversions == conversions
     # Pillow blends in integers: one level of 255 may be between it and the exact value.
-    exact = {"CMYK to RGB", "YCbCr to RGB", "alpha composited over white"}.isdisjoint(conversions)
+    exact = {"CMYK to RGB", "alpha composited over white"}.isdisjoint(conversions)
     assert np.abs(pixels - np.asarray(expected, float)).max() <= (0 if exact else 1)
+
+
+def test_luma_and_chroma_become_rgb_by_the_formula_of_jpeg():
+    luma, blue, red = np.moveaxis(COLOUR.astype(float) - [0, 128, 128], -1, 0)
+    expected = np.dstack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue])
+    [(image, picture)] = given_images(Image.frombytes("YCbCr", (7, 5), COLOUR.tobytes()))
+    assert image.conversions == ("YCbCr to RGB",)
+    assert np.abs(np.asarray(picture) - expected.clip(0, 255)).max() <= 1
 
 
 def test_sixteen_bit_colour_is_cut_and_says_so(tmp_path):
@@ -531,7 +541,7 @@ def test_what_pillow_remarks_about_a_file_is_recorded(tmp_path):
     path = save(tmp_path / "odd.jpg", exif=exif)
     [remark] = read(path)[0].conversions
     assert remark.startswith("Pillow remarks: ")
-    assert "270" in remark or "EXIF" in remark
+    assert remark != "Pillow remarks: "
 
 
 def test_damage_of_any_kind_gives_an_image_or_a_refusal_and_nothing_else(tmp_path):
@@ -697,12 +707,12 @@ def test_an_image_too_narrow_to_be_resized_is_refused_and_a_single_pixel_is_not(
     assert batch.pixels["usual"][0].shape == (224, 224, 3)
 
 
-def test_a_tensor_is_fed_as_it_is():
-    tensor = torch.randn(5, 3, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_tensor_is_fed_as_it_is(dtype):
+    tensor = torch.randn(5, 3, 4, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
     tensor = tensor.transpose(2, 3).requires_grad_()
     models = {"a": plain_model(), "b": plain_model()}
     found = list(tensor_batches(tensor, models, batch_size=2))
-    expected = tensor.detach().numpy().astype(np.float32)
     assert [[image.id for image in batch.images] for batch in found] == [
         ["image0", "image1"],
         ["image2", "image3"],
@@ -711,12 +721,18 @@ def test_a_tensor_is_fed_as_it_is():
     for key in models:
         fed = torch.cat([batch.inputs[key] for batch in found])
         assert not fed.requires_grad
-        assert np.array_equal(fed.numpy(), expected)
-    last = found[-1].images[0]
+        assert fed.dtype == dtype
+        assert torch.equal(fed, tensor)
+    [last], values = found[-1].images, tensor[4].detach().double().numpy()
     assert last.size == (4, 6)
-    assert last.sha256 == hashlib.sha256(np.ascontiguousarray(expected[4]).tobytes()).hexdigest()
-    low, high = expected[4].min(), expected[4].max()
-    assert np.array_equal(found[-1].pixels["a"][0], as_picture((expected[4].astype(float) - low) / (high - low)))
+    assert np.array_equal(found[-1].pixels["a"][0], as_picture((values - values.min()) / (values.max() - values.min())))
+
+
+def test_the_hash_of_an_image_in_a_tensor_is_that_of_its_bytes_in_order():
+    tensor = torch.arange(48, dtype=torch.float32).reshape(2, 3, 4, 2).transpose(2, 3)
+    [batch] = tensor_batches(tensor, {}, batch_size=2)
+    values = [struct.pack("<24f", *image.flatten().tolist()) for image in tensor]
+    assert [image.sha256 for image in batch.images] == [hashlib.sha256(each).hexdigest() for each in values]
 
 
 @pytest.mark.parametrize(

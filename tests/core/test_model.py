@@ -39,6 +39,7 @@ def names(model: Model, *patterns: str) -> list[str]:
         (["stage?", "!stage1"], ["stage2"]),
         (["stage1", "stage*"], ["stage1", "stage2"]),
         (["f*"], ["first"]),
+        (["*"], ["stem", "stage1", "first", "stage2"]),
         (["stage1.[0]"], ["stage1.0"]),
     ],
 )
@@ -49,6 +50,11 @@ def test_layers_are_found_by_name_glob_and_exclusion(model, patterns, expected):
 def test_an_alias_stands_for_a_path_and_keeps_its_name(model):
     (layer,) = model.find(["first"])
     assert (layer.name, layer.address) == ("first", Address("stage1.0.act"))
+
+
+def test_an_alias_of_a_layer_that_is_not_there_is_refused(model):
+    with pytest.raises(RecipeError, match=r"no layer 'stage1\.0\.atc' \(did you mean 'stage1\.0\.act'"):
+        Model(module=model.module, aliases={"first": "stage1.0.atc"})
 
 
 def test_a_call_is_chosen_by_number(model):

@@ -41,6 +41,13 @@ def test_the_picture_of_a_preprocessed_image_is_exactly_its_cropped_pixels(size)
     assert np.array_equal(preprocessing.picture(preprocessing(picture)), resized_and_cropped(picture, 256, 224))
 
 
+def test_a_tensor_of_low_precision_has_a_picture_too():
+    picture = noise(13, 7)
+    preprocessing = Preprocessing(resize=None, crop=None)
+    shown = preprocessing.picture(preprocessing(picture).to(torch.bfloat16))
+    assert np.abs(shown - np.asarray(picture, float)).max() <= 1
+
+
 def test_without_resize_and_crop_the_picture_is_the_image():
     picture = noise(13, 7)
     preprocessing = Preprocessing(resize=None, crop=None, mean=(0.1, 0.9, 0.5), std=(3.0, 0.01, 0.5))

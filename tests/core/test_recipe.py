@@ -111,6 +111,7 @@ def test_the_long_form_names_several_models_and_weights_default_to_random(read):
         # YAML
         ("  uses: repvgg", "\tuses: repvgg", "4:1", ["uses: repvgg", "indent with spaces"]),
         ("[features, gradcam]", "[features, gradcam", "21:1", ["no valid YAML", "numerics: {device"]),
+        ("deterministic: true}", "deterministic: true", "21:11", ["flow mapping", "stream end", "numerics: {device"]),
         ("[stage4]", "[*]", "14:22", ["while scanning an alias", "begins with '*' in quotes"]),
         ("[stage4]", "[*.conv]", "14:22", ["while scanning an alias", "in quotes"]),
         ("[stage4]", "[*conv]", "14:21", ["alias *conv has no anchor", "begins with '*' in quotes"]),
@@ -140,7 +141,7 @@ def test_the_long_form_names_several_models_and_weights_default_to_random(read):
         ("otherwise:", "othrwise:", "6:44", ["unknown key 'othrwise'", "did you mean 'otherwise'?"]),
         ("  with: {variant", "  layer: {variant", "5:3", ["unknown key 'layer'", "stand under 'with:'"]),
         ("    of:", "    layers:", "20:5", ["unknown key 'layers'", "stand under 'with:'"]),
-        ("    of:", "    batch_size:", "20:5", ["'batch_size' belongs under 'numerics:'"]),
+        ("    of:", "    batch_size:", "20:5", ["unknown key 'batch_size' ('batch_size' belongs under 'numerics:')"]),
         ("numerics:", "seed:", "21:1", ["unknown key 'seed'", "'seed' belongs under 'numerics:'"]),
         ("device:", "inputs:", "21:12", ["'inputs' belongs at the top level"]),
         ("device:", "model:", "21:12", ["'model' belongs at the top level or beside the 'uses:' of a step"]),
@@ -361,10 +362,17 @@ def test_a_setting_puts_its_value_there_and_nowhere_else(read, path, value, foun
     assert sum(a != b for a, b in zip(before.steps, after.steps, strict=True)) == path.startswith("steps")
 
 
-def test_a_setting_finds_an_id_that_contains_a_dot(read):
-    recipe = read(replaced("id: gradcam", "id: grad.cam").replace("gradcam]", "grad.cam]"),
-                  settings=[("steps.grad.cam.with.target", 1)])  # fmt: skip
-    assert recipe.steps[1].options["target"] == 1
+def test_a_setting_finds_the_longest_id_where_ids_contain_dots(read):
+    steps = [{"id": name, "uses": "x"} for name in ("grad", "grad.cam", "grad.cam.b")]
+    recipe = read(settings=[("steps", steps), ("steps.grad.cam.with.target", 1)])
+    assert [step.options for step in recipe.steps] == [{}, {"target": 1}, {}]
+
+
+def test_a_key_keeps_its_place_when_a_setting_changes_its_value(read):
+    recipe = read(settings=[("numerics.seed", 1)])
+    assert recipe.place(("numerics", "seed"), part="key") == "r.yaml:21:42"
+    assert recipe.place(("numerics", "seed")) == "--set #1"
+    assert recipe.place(("numerics", "dtype")) == "r.yaml:21:33"
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,27 @@ def test_maps_of_different_shapes_are_read_one_by_one(tmp_path):
     assert found.result("step", image="tall").maps["stage4"].values.shape == (1, 9, 2)
 
 
+def test_a_map_that_some_images_lack_is_read_one_by_one(tmp_path):
+    ones = cam(np.ones((1, 2, 2)))
+    both = Result(maps={"a": ones, "b": ones}, images=(image("both"),))
+    one = Result(maps={"a": ones}, images=(image("one"),))
+    found = stored(tmp_path, both, one)
+    assert found.results["step"].maps["a"].values.shape == (2, 2, 2)
+    with pytest.raises(StepError, match="one by one"):
+        _ = found.results["step"].maps["b"]
+    assert list(found.result("step", image="one").maps) == ["a"]
+
+
+def test_a_step_that_stopped_on_the_way_is_about_the_images_that_it_reached(tmp_path):
+    draft = rundir.create(tmp_path, "small")
+    reached, unreached = result_of(["cat"]), result_of(["dog"])
+    draft.write_result("maps", Result(maps=reached.maps, images=reached.images), reduction=False)
+    targets = Result(images=reached.images, targets=reached.targets)
+    steps = [step_of(draft, "maps", Result(), "image"), step_of(draft, "targets", targets, "image")]
+    found = rundir.open_run(seal(draft, steps, reached.images + unreached.images)).results
+    assert [[each.id for each in found[name].images] for name in ("maps", "targets")] == [["cat"], ["cat"]]
+
+
 def test_a_logit_that_is_no_number_is_null_in_the_manifest_and_nan_in_the_target(tmp_path):
     target = Target(index=1, label="1", score=float("nan"), probability=float("nan"))
     found = stored(tmp_path, Result(images=(image("cat"),), targets=(target,)))
@@ -234,6 +255,12 @@ def test_an_empty_batch_does_not_decide_the_dtype_of_a_column(tmp_path):
     tables = [Table(image=[], peak=[]), Table(image=["cat"], peak=[3]), Table(image=[], peak=[])]
     found = stored(tmp_path, *(Result(tables={"peaks": table}) for table in tables)).results["step"].tables["peaks"]
     assert (found["image"].tolist(), found["peak"].tolist(), found["peak"].dtype) == (["cat"], [3], np.int64)
+
+
+def test_integers_and_floats_of_two_batches_make_a_column_of_floats(tmp_path):
+    tables = [Table(image=["cat"], peak=[3]), Table(image=["dog"], peak=[0.5])]
+    found = stored(tmp_path, *(Result(tables={"peaks": table}) for table in tables)).results["step"].tables["peaks"]
+    assert_same(found["peak"], np.array([3.0, 0.5]))
 
 
 # What cannot be stored
@@ -297,6 +324,14 @@ def test_two_artifacts_of_one_name_are_refused_and_the_first_one_stays(tmp_path)
     draft.write_result("cam", result_of(["cat"]), reduction=False)
     with pytest.raises(StepError, match=r"results/cam/cat\.safetensors"):
         draft.write_result("cam", result_of(["cat"]), reduction=False)
+
+
+def test_a_table_of_the_whole_set_is_written_once(tmp_path):
+    draft = rundir.create(tmp_path, "small")
+    result = Result(tables=REDUCTION.tables)
+    draft.write_result("statistics", result, reduction=True)
+    with pytest.raises(StepError, match="'channels' of the whole set is stored already"):
+        draft.write_result("statistics", result, reduction=True)
 
 
 # Drafts

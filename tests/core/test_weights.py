@@ -6,18 +6,19 @@ import os
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
-from interpretkit.recipe import PathWeights
 from safetensors.torch import save, save_file
 from torch import nn
 
 from interpretkit.contracts import ModelBuilder
 from interpretkit.errors import PluginError, WeightsError
 from interpretkit.model import Model
+from interpretkit.recipe import PathWeights
 from interpretkit.weights import blank, load, load_state, read_state
 
 
@@ -147,8 +148,12 @@ def test_a_file_without_weights_is_refused_and_named(tmp_path, case):
         path.write_bytes(write)
     else:
         write(path)
-    with pytest.raises(WeightsError, match=re.escape(words)) as caught:
+    with (
+        pytest.raises(WeightsError, match=re.escape(words)) as caught,
+        warnings.catch_warnings(record=True, action="always") as noise,
+    ):
         read_state(path)
+    assert noise == []
     assert caught.value.where == str(path)
     assert "weights_only" not in str(caught.value)
 

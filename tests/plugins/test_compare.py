@@ -80,6 +80,28 @@ def test_the_channels_shown_are_those_at_both_ends(results):
     np.testing.assert_array_equal(shown["least"], features[rows["channel"][-1]])
 
 
+def test_a_layer_is_summed_up(results):
+    found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=results)
+    rows = found.tables["layers"].where("image", "image2").where("attribution", "cam/features")
+    channels = found.tables["channels"].where("image", "image2").where("attribution", "cam/features")
+    values = results["features"].maps["features"].values[2]
+    assert rows["highest"][0] == np.nanmax(channels["rank_correlation"])
+    assert rows["median"][0] == np.nanmedian(channels["rank_correlation"])
+    assert rows["undefined"][0] == np.isnan(channels["rank_correlation"]).sum()
+    assert (rows["min"][0], rows["max"][0]) == (values.min(), values.max())
+
+
+def test_maps_that_are_the_same_everywhere_are_drawn_as_undefined(results):
+    from dataclasses import replace
+
+    flat = replace(results["cam"].maps["features"], values=np.zeros((3, 8, 8)))
+    of = {**results, "cam": replace(results["cam"], maps={"a": flat, "b": flat})}
+    found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of)
+    captions = [figure.caption for figure in Compare(Compare.Options()).draw(found.select("image0"))]
+    assert len(captions) == 3
+    assert all("undefined" in caption for caption in captions)
+
+
 def test_attribution_maps_are_compared_pair_by_pair(results):
     found = ik.visualize(tiny_model(), tiny_images(3), "compare", of={"cam": results["cam"]})
     assert set(found.tables) == {"pairs"}

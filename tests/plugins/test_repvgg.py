@@ -399,17 +399,12 @@ def test_finding_the_plugin_and_its_builder_does_not_load_torch():
 # Checkpoints
 
 
-WRAPPINGS = {
-    "flat": lambda state: state,
-    "in state_dict": lambda state: {"epoch": 7, "state_dict": state},
-    "in model": lambda state: {"model": state, "optimizer": {"state": {}}},
-    "prefixed": lambda state: {f"module.{name}": value for name, value in state.items()},
-    "prefixed in state_dict": lambda state: {"state_dict": {f"module.{name}": v for name, v in state.items()}},
-}
+def prefixed(state):
+    return {f"module.{name}": value for name, value in state.items()}
 
 
-@pytest.mark.parametrize("wrap", WRAPPINGS.values(), ids=WRAPPINGS)
-def test_an_official_checkpoint_loads_however_it_is_wrapped(wrap, network):
+@pytest.mark.parametrize("wrap", [dict, prefixed])
+def test_an_official_checkpoint_loads_with_and_without_a_prefix(wrap, network):
     module = build(wrap(network.state_dict()), num_classes=10).module
     state = module.state_dict()
     assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
@@ -427,7 +422,7 @@ def test_a_deploy_form_checkpoint_of_timm_loads(timm_network):
     from timm.utils.model import reparameterize_model
 
     theirs = reparameterize_model(timm_network)
-    module = build(WRAPPINGS["prefixed"](theirs.state_dict()), num_classes=10, form="deploy").module
+    module = build(prefixed(theirs.state_dict()), num_classes=10, form="deploy").module
     inputs = images(64, 64)
     assert relative_difference(logits(module, inputs), logits(theirs, inputs)) <= 1e-5
 
@@ -481,7 +476,7 @@ def test_a_checkpoint_that_does_not_fit_is_described(change, example, network):
     assert example in str(caught.value)
 
 
-@pytest.mark.parametrize("state", [{}, {"conv1.weight": torch.zeros(1)}, {"state_dict": {"conv1.weight": 0}}])
+@pytest.mark.parametrize("state", [{}, {"conv1.weight": torch.zeros(1)}])
 def test_what_is_no_repvgg_is_called_so(state):
     with pytest.raises(WeightsError, match="no RepVGG checkpoint") as caught:
         build(state)

@@ -1,0 +1,42 @@
+"""Write the pages of the documentation that say what the code says: `python docs/generate.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from interpretkit.cli import commands
+from interpretkit.listing import offer_text
+from interpretkit.registry import discover
+
+DOCS = Path(__file__).parent
+
+
+def commands_page() -> str:
+    """Return the help of every command."""
+    parts = ["# Commands", "", "Results go to stdout, everything else to stderr.", ""]
+    for name, command in sorted(commands.commands.items()):
+        context = click.Context(command, info_name=f"interpretkit {name}", terminal_width=100)
+        parts += [f"## {name}", "", "```text", command.get_help(context), "```", ""]
+    return "\n".join(parts)
+
+
+def reference_page() -> str:
+    """Return what every model and visualizer is, with its options."""
+    registry = discover()
+    parts = ["# Models and visualizers", "", "What `interpretkit show NAME` says of each.", ""]
+    for kind, offers in (("Models", registry.models), ("Visualizers", registry.visualizers)):
+        parts += [f"## {kind}", ""]
+        for name, found in offers.items():
+            if found.plugin.distribution == "interpretkit":
+                text = offer_text(registry, name).replace(f" ({found.plugin})", "", 1)
+                parts += [f"### {name}", "", "```text", text, "```", ""]
+    return "\n".join(parts)
+
+
+PAGES = {"commands.md": commands_page, "reference.md": reference_page}
+
+if __name__ == "__main__":
+    for file, page in PAGES.items():
+        (DOCS / file).write_text(page(), encoding="utf-8")

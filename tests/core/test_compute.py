@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from pydantic import Field
+from torch import nn
+
+from interpretkit.compute import compute
+from interpretkit.contracts import Needs, Result, Visualizer
+from interpretkit.inputs import tensor_batches
+from interpretkit.plan import Plan, ResolvedStep, plan_step
+from interpretkit.registry import Plugin
+from interpretkit.testing import tiny_images, tiny_model
+
+
+class Reader(Visualizer):
+    """Wants activations and gradients; keeps what it is given."""
+
+    name = "reader"
+
+    class Options(Visualizer.Options):
+        layers: list[str]
+        gradients: list[str] = Field(default_factory=list)
+        target: int = 0
+
+    options: Options
+
+    def needs(self, model):
+        target = self.options.target if self.options.gradients else None
+        return Needs(activations=self.options.layers, gradients=self.options.gradients, target=target)
+
+    def compute(self, captured):
+        self.captured = captured
+        return Result()
+
+
+class Occlusion(Visualizer):
+    """Runs the model itself."""
+
+    name = "occlusion"
+
+    def needs(self, model):
+        return Needs(own_passes=True)
+
+    def compute(self, captured):
+        with torch.no_grad():
+            self.drop = captured.model.module(captured.inputs) - captured.model.module(captured.inputs * 0)
+        return Result()
+
+
+def planned(identifier, visualizer, model, **more):
+    step = ResolvedStep(id=identifier, visualizer=visualizer, plugin=Plugin("test"), model="model", **more)
+    return plan_step(step, model)
+
+
+def outcome_of(model, steps, images=None):
+    plan = Plan(models={"model": model}, steps=tuple(planned(name, each, model) for name, each in steps.items()))
+    (batch,) = tensor_batches(tiny_images() if images is None else images, plan.models, batch_size=16)
+    return compute(plan, batch)
+
+
+def reader(**options):
+    return Reader(Reader.Options(**options))
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Count forward passes of the tiny model and backward passes of autograd."""
+    model = tiny_model()
+    counts = {"forward": 0, "backward": 0}
+
+    def forward(*_):
+        counts["forward"] += 1
+
+    model.module.register_forward_hook(forward)
+    grad = torch.autograd.grad
+
+    def backward(*args, **kwargs):
+        counts["backward"] += 1
+        return grad(*args, **kwargs)
+
+    monkeypatch.setattr(torch.autograd, "grad", backward)
+    return model, counts
+
+
+@pytest.mark.parametrize("steps", [1, 12])
+def test_any_number_of_steps_costs_one_forward_and_one_backward_per_distinct_target(counted, steps):
+    model, counts = counted
+    layers = ["features", "features.0", "pool", "head"]
+    same = {f"same{k}": reader(layers=layers, gradients=layers[: 1 + k % 3], target=1) for k in range(steps)}
+    outcome = outcome_of(model, {**same, "plain": reader(layers=layers)})
+    assert not outcome.failures
+    assert counts == {"forward": 1, "backward": 1}
+    counts.update(forward=0, backward=0)
+    outcome_of(model, {**same, "other": reader(layers=[], gradients=["features"], target=2)})
+    assert counts == {"forward": 1, "backward": 2}
+
+
+def test_without_gradients_there_is_no_backward(counted):
+    model, counts = counted
+    outcome_of(model, {"plain": reader(layers=["features", "head"])})
+    assert counts == {"forward": 1, "backward": 0}
+
+
+def test_a_step_gets_what_it_asked_for_and_no_more():
+    one, two = reader(layers=["features.0"]), reader(layers=["head"], gradients=["features"])
+    outcome_of(tiny_model(), {"one": one, "two": two})
+    assert list(one.captured.activations) == ["features.0"]
+    assert one.captured.gradients == {}
+    assert one.captured.targets == ()
+    assert one.captured.model is None
+    assert list(two.captured.activations) == ["head", "features"]
+    assert list(two.captured.gradients) == ["features"]
+    assert [target.index for target in two.captured.targets] == [0] * 4
+
+
+def test_a_step_with_passes_of_its_own_gets_the_model():
+    model, images = tiny_model(), tiny_images(2)
+    occlusion = Occlusion(Occlusion.Options())
+    outcome_of(model, {"occlusion": occlusion}, images)
+    with torch.no_grad():
+        expected = model.module(images) - model.module(torch.zeros_like(images))
+    torch.testing.assert_close(occlusion.drop, expected)
+
+
+def test_predictions_are_the_most_probable_classes():
+    model, images = tiny_model(), tiny_images(2)
+    outcome = outcome_of(model, {}, images)
+    with torch.no_grad():
+        probabilities = model.module(images).softmax(1)
+    for row, found in zip(probabilities, outcome.predictions["model"], strict=True):
+        assert [each.index for each in found] == row.argsort(descending=True).tolist()
+        assert [each.probability for each in found] == pytest.approx(sorted(row.tolist(), reverse=True), rel=1e-6)
+        assert found[0].label == f"class {found[0].index}"
+
+
+def test_a_network_without_logits_can_be_looked_at_but_not_explained():
+    model = replace(tiny_model(), module=nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()), classes=())
+    outcome = outcome_of(model, {"look": reader(layers=["0"]), "explain": reader(layers=[], gradients=["0"])})
+    assert outcome.predictions == {"model": ()}
+    assert set(outcome.results) == {"look"}
+    assert "not logits" in str(outcome.failures["explain"])
+
+
+def test_a_network_that_fails_is_named_with_the_shape_of_its_images():
+    outcome = outcome_of(tiny_model(), {"look": reader(layers=["features"])}, torch.zeros(2, 5, 16, 16))
+    assert "model 'tiny' failed on images 2×5×16×16: RuntimeError" in str(outcome.failures["look"])
+
+
+def test_the_first_layer_with_nan_is_named():
+    model = tiny_model()
+    with torch.no_grad():
+        model.module.features[0].bias[1] = torch.nan
+    steps = {"look": reader(layers=["features.0"]), "explain": reader(layers=["features.0"], gradients=["features"])}
+    outcome = outcome_of(model, steps)
+    assert set(outcome.results) == {"look"}
+    assert "not finite" in str(outcome.failures["explain"])
+    assert outcome.failures["explain"].exit_code == 5
+    assert "features.0" in str(outcome.failures["explain"])

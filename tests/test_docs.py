@@ -1,0 +1,142 @@
+"""What the documentation says is what the code does."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import interpretkit as ik
+from interpretkit import hookspecs
+from interpretkit.plan import resolve
+from interpretkit.recipe import Recipe, read_recipe
+from interpretkit.registry import discover
+from interpretkit.testing import check_visualizer
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ROOT = Path(__file__).parents[1]
+
+
+def module_of(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"doc_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    # pydantic looks the module of a class up while the class is being made.
+    sys.modules[module.__name__] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_block(word: str, page: str, folder: Path) -> ModuleType:
+    """Save the one block of a page that has a word in it as a file, and import it."""
+    (code,) = [block for block in blocks(page) if word in block]
+    file = folder / "block.py"
+    file.write_text(code)
+    return module_of(file)
+
+
+def blocks(page: str, language: str = "python") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+def test_the_generated_pages_are_up_to_date():
+    generate = module_of(ROOT / "docs" / "generate.py")
+    for file, page in generate.PAGES.items():
+        assert (ROOT / "docs" / file).read_text() == page(), f"run: python docs/generate.py ({file})"
+
+
+def test_every_hook_is_documented_with_its_signature():
+    hooks = [each for name, each in vars(hookspecs).items() if name.startswith("interpretkit_")]
+    assert hooks
+    page = (ROOT / "docs" / "plugins.md").read_text()
+    for hook in hooks:
+        assert f"### `{hook.__name__}{inspect.signature(hook)}`".replace("'", "") in page
+        assert "```python" in hook.__doc__
+
+
+def test_the_readmes_visualizer_has_about_twenty_lines_and_keeps_the_contract(tmp_path):
+    module = run_block("class Energy", "README.md", tmp_path)
+    lines = (tmp_path / "block.py").read_text().splitlines()
+    assert len([line for line in lines if line.strip()]) <= 24
+    check_visualizer(module.Energy, layers=["features"])
+
+
+def test_the_readmes_own_model_runs_as_it_stands(tmp_path):
+    module = run_block("ik.wrap", "README.md", tmp_path)
+    assert module.gradcam.maps["1"].values.shape == (4, 30, 30)
+    assert [target.label for target in module.gradcam.targets] == ["dog"] * 4
+    assert len(module.agreement.tables["channels"]) == 4 * 8
+
+
+def test_the_documented_model_builder_builds(tmp_path):
+    builder = run_block("class MyNetBuilder", "docs/plugins.md", tmp_path).MyNetBuilder
+    model = builder(builder.Options()).build(None)
+    again = builder(builder.Options()).build(model.module.state_dict())
+    assert [layer.name for layer in again.find(["features"])] == ["features"]
+
+
+def recipes() -> list[Path]:
+    return sorted((ROOT / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("recipe", recipes(), ids=lambda path: path.stem)
+def test_every_recipe_is_valid(recipe):
+    assert resolve(read_recipe(recipe), discover()).steps
+
+
+def test_the_readmes_recipe_is_the_main_recipe(tmp_path):
+    (code,) = blocks("README.md", "yaml")
+    (tmp_path / "recipe.yaml").write_text(code)
+    registry = discover()
+    from_readme = resolve(read_recipe(tmp_path / "recipe.yaml"), registry).as_data()
+    assert from_readme == resolve(read_recipe(ROOT / "recipes" / "repvgg_b0.yaml"), registry).as_data()
+
+
+def test_every_key_of_a_recipe_is_documented():
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    for name, field in Recipe.model_fields.items():
+        assert f"| `{field.alias or name}` |" in page
+    for definition in Recipe.model_json_schema()["$defs"].values():
+        for key in definition["properties"]:
+            assert re.search(rf"[`{{ ]{key}[`:,]", page), key
+
+
+def test_every_link_leads_somewhere():
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+            target, _, anchor = link.partition("#")
+            if target.startswith("http"):
+                continue
+            path = (page.parent / target).resolve() if target else page
+            assert path.exists(), f"{page.name}: {link}"
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.MULTILINE)
+                slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+                assert anchor in slugs, f"{page.name}: {link}"
+
+
+def test_every_option_of_every_built_in_plugin_is_described():
+    registry = discover()
+    for found in [*registry.visualizers.values(), *registry.models.values()]:
+        for name, field in found.offer.Options.model_fields.items():
+            assert field.description, f"{found.offer.name}.{name}"
+
+
+def test_everything_public_can_be_imported_and_has_a_docstring():
+    for name in ik.__all__:
+        each = getattr(ik, name)
+        if inspect.isclass(each) or inspect.isfunction(each):
+            assert inspect.getdoc(each), name
+
+
+def test_importing_the_package_loads_neither_torch_nor_matplotlib():
+    code = "import sys, interpretkit; print({'torch', 'matplotlib', 'numpy', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
