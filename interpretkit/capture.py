@@ -111,7 +111,8 @@ class Capture:
 
     def forward(self, inputs: torch.Tensor) -> Any:
         """Run the network once on `inputs` `(image, channel, y, x)` and return what it returns."""
-        output = self._module(inputs)
+        # A copy, since the first operation of a network may work in place.
+        output = self._module(inputs.clone())
         for address in self._addresses:
             problem = _call_problem(address, self._calls[address.path])
             if problem is not None:

@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Whatever is heavy is imported i
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -35,6 +36,8 @@ class _Stopped(KeyboardInterrupt):
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # Importing torch makes a million objects that live to the end; by default the collector walks them again and again.
+    gc.set_threshold(100_000, 50, 100)
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _stop)
     try:

@@ -109,7 +109,8 @@ class Engine:
         return self._seal("failed" if self.failures else "complete")
 
     def _process(self, files: Sequence[ImageFile], executor: Executor) -> None:
-        shards = batches(self._readable(files), self._plan.models, batch_size=self._resolved.recipe.numerics.batch_size)
+        size = self._resolved.recipe.numerics.batch_size
+        shards = batches(self._readable(files), self._plan.models, batch_size=size, unfit=self._leave_out)
         for outcome in executor.map(partial(compute, self._plan), shards):
             self._keep_inputs(outcome)
             for record in self._records:
@@ -126,8 +127,11 @@ class Engine:
             try:
                 yield read_image(file)
             except InputError as error:
-                self._unread.append(error)
-                self._tell("image", str(error), failed=True)
+                self._leave_out(error)
+
+    def _leave_out(self, error: InputError) -> None:
+        self._unread.append(error)
+        self._tell("image", str(error), failed=True)
 
     def _keep_inputs(self, outcome: Outcome) -> None:
         several = len(self._plan.models) > 1

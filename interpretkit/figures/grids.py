@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _GAP_ACROSS, _GAP_DOWN, _GAP_OF_LABEL = 6, 9, 3
 _WIDEST = 960  # pixels that the tiles of a row take together, where they are not larger by nature
-_LARGEST, _SMALLEST = 192, 24  # sides of a tile in pixels
+_LARGEST, _SMALLEST = 224, 24  # sides of a tile in pixels
 
 
 Scope = Literal["channel", "layer"]

@@ -10,7 +10,7 @@ from interpretkit.errors import InputError
 from interpretkit.provenance import sha256_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -39,19 +39,35 @@ class Batch:
 
 
 def batches(
-    images: Iterable[tuple[InputImage, Image]], models: Mapping[str, Model], *, batch_size: int
+    images: Iterable[tuple[InputImage, Image]],
+    models: Mapping[str, Model],
+    *,
+    batch_size: int,
+    unfit: Callable[[InputError], None] | None = None,
 ) -> Iterator[Batch]:
     """Preprocess images for every model, and put those of equal shapes together.
 
     An image waits until its batch is full or the images have ended. When the images that wait would fill four
     batches, although none is full, the one that has waited longest goes with those like it.
 
+    Args:
+        images: The images.
+        models: The models by key.
+        batch_size: Images in a batch, at most.
+        unfit: Told of an image that cannot be preprocessed, which is then left out; without it that is raised.
+
     Raises:
         InputError: If a preprocessing fails, or returns no finite float tensor `(channel, y, x)`.
     """
     waiting: dict[tuple[torch.Size, ...], list[tuple[InputImage, dict[str, torch.Tensor]]]] = {}
     for image, picture in images:
-        inputs = {key: _preprocessed(picture, model, key=key, where=image.source) for key, model in models.items()}
+        try:
+            inputs = {key: _preprocessed(picture, model, key=key, where=image.source) for key, model in models.items()}
+        except InputError as error:
+            if unfit is None:
+                raise
+            unfit(error)
+            continue
         shapes = tuple(tensor.shape for tensor in inputs.values())
         alike = waiting.setdefault(shapes, [])
         alike.append((image, inputs))

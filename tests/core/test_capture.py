@@ -182,6 +182,13 @@ def test_a_buffer_that_a_module_returns_does_not_start_to_require_gradients():
     assert torch.equal(gradients[address("0")], net[1].weight[:1].detach())
 
 
+def test_a_network_that_begins_in_place_does_not_overwrite_its_input():
+    images = torch.tensor([[-1.0, 2.0]])
+    with Capture(nn.Sequential(nn.ReLU(inplace=True))) as capture:
+        assert capture.forward(images).tolist() == [[0.0, 2.0]]
+    assert images.tolist() == [[-1.0, 2.0]]
+
+
 def test_batch_norm_uses_its_running_statistics_even_in_a_training_model(net, images):
     net.train()
     with Capture(net) as capture:

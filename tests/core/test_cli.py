@@ -310,11 +310,15 @@ def test_a_step_that_reads_a_failed_one_is_skipped(run):
     assert status == {"features": "failed", "gradcam": "complete", "stats": "complete", "agreement": "skipped"}
 
 
-def test_an_image_that_cannot_be_read_does_not_cost_the_others_the_run(run, folder):
+@pytest.mark.parametrize("bad", ["truncated", "too long to be resized"])
+def test_an_image_that_cannot_be_used_does_not_cost_the_others_the_run(run, folder, bad):
     from PIL import Image
 
     Image.new("RGB", (40, 40), "red").save(folder / "good.png")
-    (folder / "bad.png").write_bytes((folder / "good.png").read_bytes()[:60])
+    if bad == "truncated":
+        (folder / "bad.png").write_bytes((folder / "good.png").read_bytes()[:60])
+    else:
+        Image.new("L", (1, 3_000_000)).save(folder / "bad.png")
     code, out, err = run("run", "recipe.yaml", "--plugin", "plugin.py", "-i", "bad.png", "-i", "good.png")
     assert code == 4
     assert "bad.png" in err

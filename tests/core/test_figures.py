@@ -83,7 +83,7 @@ def test_every_tile_of_a_decoded_grid_holds_the_levels_of_its_channel(random, sc
         low, high = float(of.min()), float(of.max())
         if polarity == "signed":
             low, high = -max(-low, high), max(-low, high)
-        (corner,) = places(found, slow_tile(channel, low, high, zoom=48))
+        (corner,) = places(found, slow_tile(channel, low, high, zoom=56))
         corners.append(corner)
     assert corners == sorted(corners)
     assert len({y for y, _ in corners}) == 3
@@ -92,7 +92,7 @@ def test_every_tile_of_a_decoded_grid_holds_the_levels_of_its_channel(random, sc
 
 @pytest.mark.parametrize(
     ("shape", "columns", "zoom"),
-    [((64, 112, 112), 8, 1), ((128, 28, 28), 16, 2), ((256, 14, 14), 16, 4), ((1280, 7, 7), 40, 4), ((7, 7, 7), 3, 27)],
+    [((64, 112, 112), 8, 1), ((128, 28, 28), 16, 2), ((256, 14, 14), 16, 4), ((1280, 7, 7), 40, 4), ((7, 7, 7), 3, 32)],
 )
 def test_grids_are_nearly_square_and_compact(random, shape, columns, zoom):
     values = random.random(shape, np.float32)
@@ -110,8 +110,8 @@ def test_zero_is_neutral_and_the_limits_are_symmetric_where_values_are_signed():
     values = np.array([[[-1.0, 0.0, 4.0, -4.0]]])
     picture = draw_grid(values, polarity="signed")
     found = entries(picture)
-    top, left = places(found, slow_tile(values[0], -4.0, 4.0, zoom=48))[0]
-    seen = found[top, left : left + 4 * 48 : 48].tolist()
+    top, left = places(found, slow_tile(values[0], -4.0, 4.0, zoom=56))[0]
+    seen = found[top, left : left + 4 * 56 : 56].tolist()
     assert seen == [int(0.375 * LEVELS), LEVELS // 2, LEVELS - 1, 0]
     red, green, blue = palette("coolwarm")[LEVELS // 2].astype(int)
     assert max(red, green, blue) - min(red, green, blue) < 4
@@ -138,7 +138,7 @@ NOISE = np.random.default_rng(1).random((7, 7)) * 1e-9
 def test_marks_stand_in_the_tile_and_in_the_legend_exactly_where_they_are_due(channel, marks, scope):
     plain = np.linspace(0.0, 1.0, 49).reshape(7, 7)
     found = entries(draw_grid([plain, channel], scope=scope))
-    zoom = 27
+    zoom = 32
     ((top, left),) = places(found, slow_tile(plain, 0.0, 1.0, zoom=zoom))
     second = found[top : top + 7 * zoom, left + 7 * zoom + 6 : left + 14 * zoom + 6]
     # In the scope of the layer a nearly constant channel keeps the colour of its level.
