@@ -16,8 +16,9 @@ DOCS = Path(__file__).parent
 def commands_page() -> str:
     """Return the help of every command."""
     parts = ["# Commands", "", "Results go to stdout, everything else to stderr.", ""]
+    parent = click.Context(commands, info_name="interpretkit", terminal_width=100, **commands.context_settings)
     for name, command in sorted(commands.commands.items()):
-        context = click.Context(command, info_name=f"interpretkit {name}", terminal_width=100)
+        context = click.Context(command, parent=parent, info_name=name)
         parts += [f"## {name}", "", "```text", command.get_help(context), "```", ""]
     return "\n".join(parts)
 
