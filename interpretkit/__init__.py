@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interpretkit.api import load_model, open_run, run, visualize, wrap
+    from interpretkit.api import draw, load_model, open_run, run, visualize, wrap
     from interpretkit.contracts import (
         Captured,
         Figure,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ("load_model", "open_run", "run", "visualize", "wrap"),
+    "api": ("draw", "load_model", "open_run", "run", "visualize", "wrap"),
     "contracts": (
         "Captured", "Figure", "InputImage", "Map", "ModelBuilder", "Needs", "Options", "Reduction", "Result", "Table",
         "Visualizer",
@@ -92,6 +92,7 @@ __all__ = [
     "Visualizer",
     "WeightsError",
     "__version__",
+    "draw",
     "hookimpl",
     "load_model",
     "load_state",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interpretkit import inputs, numerics, rundir, weights
+from interpretkit import drawing, inputs, numerics, rundir, weights
 from interpretkit.compute import compute
 from interpretkit.contracts import Reduction, Result
 from interpretkit.engine import Engine
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from interpretkit.contracts import Figure
     from interpretkit.engine import Event
     from interpretkit.errors import InterpretkitError
     from interpretkit.inputs import Batch
@@ -136,15 +137,8 @@ def visualize(
         >>> result.maps["1"].values.shape
         (2, 4, 4, 4)
     """
-    found = discover().visualizer(visualizer)
-    step = ResolvedStep(
-        id=visualizer,
-        visualizer=found.offer(parse_options(found.offer, options)),
-        plugin=found.plugin,
-        model="model",
-        of=tuple(of or ()),
-    )
-    if len(step.of) < found.offer.reads:
+    step = _step(visualizer, options, of=tuple(of or ()))
+    if len(step.of) < step.visualizer.reads:
         raise RecipeError(f"{visualizer} reads earlier results", hint="give them as of={'a name': result}")
     one_step = Plan(models={"model": model}, steps=(plan_step(step, model),))
     results = []
@@ -156,6 +150,28 @@ def visualize(
                 raise failure
             results.append(outcome.results[visualizer])
     return _joined(step, results)
+
+
+def draw(model: Model, result: Result, visualizer: str, **options: Any) -> list[Figure]:
+    """Draw the figures of a result of `visualize`, as a run would.
+
+    Args:
+        model: What the result was computed from.
+        result: The result.
+        visualizer: The id of the visualizer that computed it.
+        **options: The same options.
+
+    Returns:
+        Figures with `picture` (a PIL image), `caption` and `alt`; image by image.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU())
+        >>> result = visualize(wrap(net), torch.rand(1, 3, 9, 9), "feature_grid", layers=["1"])
+        >>> [figure.name for figure in draw(wrap(net), result, "feature_grid", layers=["1"])]
+        ['1']
+    """
+    return [figure for _, figure in drawing.draw(_step(visualizer, options), result, model)]
 
 
 def run(
@@ -263,6 +279,12 @@ def _batches(images: Any, models: Mapping[str, Model], batch_size: int) -> Itera
     if hasattr(images, "ndim"):
         return inputs.tensor_batches(images, models, batch_size=batch_size)
     return inputs.batches(inputs.given_images(images), models, batch_size=batch_size)
+
+
+def _step(visualizer: str, options: Mapping[str, Any], *, of: tuple[str, ...] = ()) -> ResolvedStep:
+    found = discover().visualizer(visualizer)
+    parsed = found.offer(parse_options(found.offer, options))
+    return ResolvedStep(id=visualizer, visualizer=parsed, plugin=found.plugin, model="model", of=of)
 
 
 def _joined(step: ResolvedStep, results: Sequence[Result]) -> Result:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from interpretkit import figures
 from interpretkit.compute import SkippedError, place
 from interpretkit.contracts import Reduction
+from interpretkit.drawing import draw
 from interpretkit.errors import InterpretkitError, StepError, StorageError
 
 if TYPE_CHECKING:
     from interpretkit.compute import Outcome
-    from interpretkit.contracts import Figure, Result
+    from interpretkit.contracts import Result
     from interpretkit.model import Model
     from interpretkit.plan import PlannedStep
     from interpretkit.rundir import Draft
@@ -66,7 +67,7 @@ class StepRecord:
         began = time.perf_counter()
         try:
             self._draft.write_result(self.step.id, self._merged, reduction=True)
-            self._draw(self._merged, image=None)
+            self._draw(self._merged)
         except StorageError:
             raise
         except InterpretkitError as error:
@@ -109,8 +110,7 @@ class StepRecord:
             self._merged = self._merge(self.step.visualizer, self._merged, result)
             return
         self._draft.write_result(self.step.id, result, reduction=False)
-        for image in result.images:
-            self._draw(result.select(image.id), image=image.id)
+        self._draw(result)
 
     def _merge(self, reduction: Reduction, before: Result | None, result: Result) -> Result:
         try:
@@ -118,27 +118,11 @@ class StepRecord:
         except Exception as error:
             raise StepError(f"merge() failed: {type(error).__name__}: {error}", where=place(self.step)) from error
 
-    def _draw(self, result: Result, *, image: str | None) -> None:
-        about = [self._model.name, str(self._model.weights), f"step {self.step.id} ({self.step.visualizer.name})"]
-        if image is not None:
-            about += [f"image {image}", *(f"target {target}" for target in result.targets)]
-        try:
-            for figure in self.step.visualizer.draw(result):
-                self._write(figure, image, " · ".join(about))
-        except InterpretkitError as error:
-            error.where = error.where or place(self.step)
-            raise
-        except Exception as error:
-            raise StepError(f"draw() failed: {type(error).__name__}: {error}", where=place(self.step)) from error
-
-    def _write(self, figure: Figure, image: str | None, about: str) -> None:
-        """Write a figure with what no picture may lack: whose it is, of what, and that a net is untrained."""
-        alert = self._model.alert
-        picture = figures.stamp(figure.picture, [figure.caption, about], alert=alert)
-        file = self._draft.write_figure(self.step.id, image, figure.name, figures.png(picture))
-        caption = " ".join(part for part in (alert, figure.caption) if part)
-        alt = " ".join(part for part in (alert, figure.alt) if part)
-        self._figures.append({"file": file, "image": image, "name": figure.name, "caption": caption, "alt": alt})
+    def _draw(self, result: Result) -> None:
+        for image, figure in draw(self.step, result, self._model):
+            file = self._draft.write_figure(self.step.id, image, figure.name, figures.png(figure.picture))
+            texts = {"name": figure.name, "caption": figure.caption, "alt": figure.alt}
+            self._figures.append({"file": file, "image": image, **texts})
 
     def _fail(self, error: InterpretkitError) -> None:
         error.where = error.where or place(self.step)

@@ -68,11 +68,13 @@ def test_the_readmes_visualizer_has_about_twenty_lines_and_keeps_the_contract(tm
     check_visualizer(module.Energy, layers=["features"])
 
 
-def test_the_readmes_own_model_runs_as_it_stands(tmp_path):
+def test_the_readmes_own_model_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     module = run_block("ik.wrap", "README.md", tmp_path)
     assert module.gradcam.maps["1"].values.shape == (4, 30, 30)
     assert [target.label for target in module.gradcam.targets] == ["dog"] * 4
     assert len(module.agreement.tables["channels"]) == 4 * 8
+    assert (tmp_path / "gradcam.png").stat().st_size > 1000
 
 
 def test_the_documented_model_builder_builds(tmp_path):

@@ -1,0 +1,60 @@
+"""From a step's result to finished figures: drawn by its visualizer, stamped with what no picture may lack."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from interpretkit import figures
+from interpretkit.compute import place
+from interpretkit.contracts import Reduction
+from interpretkit.errors import InterpretkitError, StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interpretkit.contracts import Figure, Result
+    from interpretkit.model import Model
+    from interpretkit.plan import ResolvedStep
+
+
+def draw(step: ResolvedStep, result: Result, model: Model) -> Iterator[tuple[str | None, Figure]]:
+    """Yield the figures of a result image by image with the image's id, or with None those of a reduction.
+
+    Each says whose it is (model, weights, step, image, target), and where the weights are random that nothing in it
+    was learned: in the picture, in the caption, in the alt text.
+
+    Raises:
+        StepError: If the visualizer fails.
+    """
+    if isinstance(step.visualizer, Reduction):
+        for figure in _drawn(step, result):
+            yield None, _stamped(figure, model, [f"step {step.id} ({step.visualizer.name})"])
+        return
+    for image in result.images:
+        part = result.select(image.id)
+        about = [f"step {step.id} ({step.visualizer.name})", f"image {image.id}"]
+        about += [f"target {target}" for target in part.targets]
+        for figure in _drawn(step, part):
+            yield image.id, _stamped(figure, model, about)
+
+
+def _drawn(step: ResolvedStep, result: Result) -> Iterator[Figure]:
+    try:
+        yield from step.visualizer.draw(result)
+    except InterpretkitError as error:
+        error.where = error.where or place(step)
+        raise
+    except Exception as error:
+        raise StepError(f"draw() failed: {type(error).__name__}: {error}", where=place(step)) from error
+
+
+def _stamped(figure: Figure, model: Model, about: list[str]) -> Figure:
+    alert = model.alert
+    footer = " · ".join([model.name, str(model.weights), *about])
+    return replace(
+        figure,
+        picture=figures.stamp(figure.picture, [figure.caption, footer], alert=alert),
+        caption=" ".join(part for part in (alert, figure.caption) if part),
+        alt=" ".join(part for part in (alert, figure.alt) if part),
+    )
