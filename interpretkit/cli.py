@@ -266,9 +266,9 @@ class _Progress:
 
         self.sealed = ""
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total} images"))
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
         self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
-        self._task = self._bar.add_task("looking", total=None)
+        self._task = self._bar.add_task("interpretkit", total=None, text="loading")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -282,6 +282,6 @@ class _Progress:
         if event.kind == "sealed":
             self.sealed = event.text
         elif event.kind == "batch":
-            self._bar.update(self._task, completed=event.done, total=event.total)
+            self._bar.update(self._task, completed=event.done, total=event.total, text=event.text)
         else:
             self._console.print(event.text, style="yellow" if event.failed else None, markup=False)
