@@ -129,24 +129,26 @@ class Capture:
         return {a: gradient for a, gradient in zip(recorded, gradients, strict=True) if gradient is not None}
 
     def _recorder(self, path: str) -> Any:
-        wanted = {address.call: address for address in self._addresses if address.path == path}
+        wanted = [address for address in self._addresses if address.path == path]
 
         def record(_module: torch.nn.Module, _arguments: Any, output: Any) -> Any:
             self._calls[path] += 1
-            address = wanted.get(self._calls[path], wanted.get(None))
-            if address is None:
+            # A layer that is called once may be asked for with and without the number of its call.
+            addresses = [address for address in wanted if address.call in (None, self._calls[path])]
+            if not addresses:
                 return None
-            wants_gradient = address in self._with_gradient
+            wants_gradient = not self._with_gradient.isdisjoint(addresses)
             if not isinstance(output, torch.Tensor) or (wants_gradient and not output.is_floating_point()):
-                what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
-                self.refused[address] = StepError(what, hint=_OTHER_LAYER)
+                for address in addresses:
+                    what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
+                    self.refused[address] = StepError(what, hint=_OTHER_LAYER)
                 return None
             if wants_gradient:
                 torch.set_grad_enabled(True)
                 if not output.requires_grad:
                     # Detached first: what a module returns may be a buffer of its own.
                     output = output.detach().requires_grad_()
-            self.activations[address] = output
+            self.activations.update(dict.fromkeys(addresses, output))
             return output.clone()
 
         return record

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from interpretkit import figures
 from interpretkit.compute import place
 from interpretkit.contracts import Reduction
-from interpretkit.errors import InterpretkitError, StepError
+from interpretkit.errors import InterpretkitError, StepError, cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,25 +28,26 @@ def draw(step: ResolvedStep, result: Result, model: Model) -> Iterator[tuple[str
         StepError: If the visualizer fails.
     """
     if isinstance(step.visualizer, Reduction):
-        for figure in _drawn(step, result):
-            yield None, _stamped(figure, model, [f"step {step.id} ({step.visualizer.name})"])
+        for figure in _finished(step, result, model, []):
+            yield None, figure
         return
     for image in result.images:
         part = result.select(image.id)
-        about = [f"step {step.id} ({step.visualizer.name})", f"image {image.id}"]
-        about += [f"target {target}" for target in part.targets]
-        for figure in _drawn(step, part):
-            yield image.id, _stamped(figure, model, about)
+        about = [f"image {image.id}", *(f"target {target}" for target in part.targets)]
+        for figure in _finished(step, part, model, about):
+            yield image.id, figure
 
 
-def _drawn(step: ResolvedStep, result: Result) -> Iterator[Figure]:
+def _finished(step: ResolvedStep, result: Result, model: Model, about: list[str]) -> Iterator[Figure]:
+    about = [f"step {step.id} ({step.visualizer.name})", *about]
     try:
-        yield from step.visualizer.draw(result)
+        for figure in step.visualizer.draw(result):
+            yield _stamped(figure, model, about)
     except InterpretkitError as error:
         error.where = error.where or place(step)
         raise
     except Exception as error:
-        raise StepError(f"draw() failed: {type(error).__name__}: {error}", where=place(step)) from error
+        raise StepError(f"draw() failed: {cause(error)}", where=place(step)) from error
 
 
 def _stamped(figure: Figure, model: Model, about: list[str]) -> Figure:

@@ -226,3 +226,14 @@ def test_a_probe_lists_calls_in_the_order_of_execution_on_the_meta_device(net):
     assert calls[0].kind == "Conv2d"
     assert calls[0].parameters == 3 * 4 * 9 + 4
     assert calls[5].shape is None
+
+
+@pytest.mark.parametrize("order", [("1", "1#1"), ("1#1", "1")])
+def test_a_layer_may_be_asked_for_with_and_without_the_number_of_its_only_call(order):
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(inplace=True), nn.Flatten())
+    asked = [Address("1") if name == "1" else Address("1", 1) for name in order]
+    with Capture(net, activations=asked[:1], gradients=asked[1:]) as capture:
+        gradients = capture.backward(capture.forward(torch.ones(1, 3, 4, 4)).sum())
+    assert torch.equal(capture.activations[asked[0]], capture.activations[asked[1]])
+    assert torch.equal(gradients[asked[1]], torch.ones(1, 2, 2, 2))
+    assert not capture.refused
