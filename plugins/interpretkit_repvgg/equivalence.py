@@ -66,7 +66,7 @@ class Equivalence(Visualizer):
     class Options(Visualizer.Options):
         """Options of the comparison."""
 
-        top: int = Field(default=8, ge=1, le=64, description="how many of the channels that differ most to show")
+        top: int = Field(default=4, ge=1, le=64, description="how many of the channels that differ most to show")
 
     options: Options
 

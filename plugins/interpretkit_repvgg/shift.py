@@ -162,7 +162,8 @@ def _chart(channels: Table, branches: Table) -> Figure:
     shifts.set_ylim(bottom=0)
     ratios.set_ylabel("variance / training's")
     ratios.set_yscale("log", nonpositive="clip")
-    ratios.set_ylim(bottom=max(ratios.get_ylim()[0], _LEAST_RATIO))
+    low, high = ratios.get_ylim()
+    ratios.set_ylim(max(low, _LEAST_RATIO), max(high, 2.0))
     ratios.axhline(1, color="#1f2328", lw=0.8)
     depth_axis(shifts, blocks)
     depth_axis(ratios, blocks)
@@ -172,7 +173,7 @@ def _chart(channels: Table, branches: Table) -> Figure:
     caption = (
         f"Over {images}: distance of each channel's mean from its mean in training (β) in units of its standard "
         "deviation there (|γ|), and its variance over that in training (γ²; the line at 1 is no change). "
-        f"Dots: median over the channels of a branch; lines: 10 % to 90 % of them. {words}"
+        f"Dots: median over the channels of a branch; lines: 10 % to 90 % of them, cut off at the lower edge. {words}"
     )
     return Figure(name="shift", picture=figures.picture(figure), caption=caption, alt=f"Chart by block. {words}")
 
@@ -204,7 +205,7 @@ def _in_words(channels: Table, branches: Table) -> str:
     (block, branch), most = max(medians.items(), key=lambda item: item[1])
     overall = float(np.median(np.abs(channels["shift_sigma"])))
     still = int((channels["variance_ratio"] < _LEAST_RATIO).sum())
-    constant = f"{still} channels hardly vary (ratio below {_LEAST_RATIO:g}, off the lower chart). " if still else ""
+    constant = f"{still} channels hardly vary (ratio below {_LEAST_RATIO:g}). " if still else ""
     return (
         f"Median |shift| over all channels {figures.number(overall)} σ; it is greatest in the {branch} branch of "
         f"{block}: {figures.number(most)} σ. {constant}{undefined}"
