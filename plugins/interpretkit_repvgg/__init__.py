@@ -9,7 +9,7 @@ from interpretkit import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from interpretkit import ModelBuilder
+    from interpretkit import ModelBuilder, Visualizer
 
 
 @hookimpl
@@ -18,3 +18,15 @@ def interpretkit_models() -> Iterator[type[ModelBuilder]]:
     from interpretkit_repvgg.builder import RepVGGBuilder
 
     yield RepVGGBuilder
+
+
+@hookimpl
+def interpretkit_visualizers() -> Iterator[type[Visualizer]]:
+    """Yield what only a network with re-parameterised branches allows."""
+    from interpretkit_repvgg.branches import Branches
+    from interpretkit_repvgg.equivalence import Equivalence
+    from interpretkit_repvgg.shift import Shift
+
+    yield Branches
+    yield Equivalence
+    yield Shift
