@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 def load_model(
     name: str,
+    /,
     *,
     weights: str | Mapping[str, Any] = "random",
     seed: int = 0,
