@@ -36,8 +36,10 @@ if TYPE_CHECKING:
         StepError,
         StorageError,
         WeightsError,
+        did_you_mean,
     )
     from interpretkit.hookspecs import hookimpl
+    from interpretkit.layout import Layout
     from interpretkit.model import Model
     from interpretkit.preprocessing import Preprocessing
     from interpretkit.rundir import Run
@@ -54,9 +56,10 @@ _HOMES = {
     ),
     "errors": (
         "CheckError", "InputError", "InterpretkitError", "PluginError", "RecipeError", "StepError", "StorageError",
-        "WeightsError",
+        "WeightsError", "did_you_mean",
     ),
     "hookspecs": ("hookimpl",),
+    "layout": ("Layout",),
     "model": ("Model",),
     "preprocessing": ("Preprocessing",),
     "rundir": ("Run",),
@@ -73,6 +76,7 @@ __all__ = [
     "InputError",
     "InputImage",
     "InterpretkitError",
+    "Layout",
     "Map",
     "Model",
     "ModelBuilder",
@@ -92,6 +96,7 @@ __all__ = [
     "Visualizer",
     "WeightsError",
     "__version__",
+    "did_you_mean",
     "draw",
     "hookimpl",
     "load_model",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 def load_model(
     name: str,
+    /,
     *,
     weights: str | Mapping[str, Any] = "random",
     seed: int = 0,

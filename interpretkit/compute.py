@@ -132,7 +132,10 @@ def _run(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> 
             output = capture.forward(inputs)
         except Exception as error:  # noqa: BLE001 - a user's network may raise anything
             shape = "×".join(map(str, inputs.shape))
-            done.failure = StepError(f"model {model.name!r} failed on images {shape}: {cause(error)}")
+            done.failure = StepError(
+                f"model {model.name!r} failed on images {shape}: {cause(error)}",
+                hint="does it take images of this size and number of channels?",
+            )
             done.failure.__cause__ = error
             return done
         done.activations, done.refused = capture.activations, capture.refused
@@ -197,17 +200,21 @@ def _captured(planned: PlannedStep, done: _Pass, results: Mapping[str, Result]) 
     for layer in planned.activations:
         if layer.address in done.refused:
             raise _again(done.refused[layer.address])
+    arranged = done.model.arranged
     gradients = {}
     for layer in planned.gradients:
         if attributed is None or layer.address not in attributed.gradients:
             raise StepError(
                 f"the score does not depend on layer {layer.name}", hint="choose a layer on the way to the output"
             )
-        gradients[layer.name] = attributed.gradients[layer.address]
+        gradients[layer.name] = arranged(layer, attributed.gradients[layer.address], inputs=done.inputs)
     return Captured(
         images=done.images,
         inputs=done.inputs,
-        activations={layer.name: done.activations[layer.address] for layer in planned.activations},
+        activations={
+            layer.name: arranged(layer, done.activations[layer.address], inputs=done.inputs)
+            for layer in planned.activations
+        },
         gradients=gradients,
         targets=attributed.targets if attributed is not None else (),
         results={each: results[each] for each in planned.step.of},

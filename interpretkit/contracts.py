@@ -214,7 +214,8 @@ class Captured:
     Attributes:
         images: The images of the batch.
         inputs: What the model was fed, `(image, channel, y, x)`.
-        activations: Outputs by layer, in the order asked for; each `(image, channel, y, x)` for a convolution.
+        activations: Outputs by layer, in the order asked for; each `(image, channel, y, x)` where it is a map, tokens
+            and channels that come last included.
         gradients: Gradients of the score by layer, of the same shapes.
         targets: For each image what was differentiated; empty without a target.
         results: Results of the earlier steps that this one reads, for the same batch, by step id.

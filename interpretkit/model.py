@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from interpretkit.errors import RecipeError, StepError, did_you_mean
+from interpretkit.layout import Layout, arrange
 from interpretkit.preprocessing import Preprocessing, stretched
 from interpretkit.targets import Target, TargetSpec, resolve_targets
 
@@ -106,6 +107,8 @@ class Model:
         preprocessing: Turns a PIL image into a tensor `(channel, y, x)`; a `Preprocessing`, or any callable.
         classes: Class names by index, if known.
         aliases: Short names of layers, each for a module path.
+        layouts: How layers lay out what they return where it is not `(image, channel, y, x)`, by pattern as in `find`;
+            the first that matches holds. What the shapes leave no doubt about need not be said.
         notes: What every reader must know: `untrained`, `reparameterized`.
         weights: Where its weights come from.
 
@@ -122,6 +125,7 @@ class Model:
     preprocessing: Callable[[Image], torch.Tensor] = field(default_factory=Preprocessing)
     classes: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     weights: WeightsInfo = field(default_factory=WeightsInfo)
 
@@ -186,6 +190,15 @@ class Model:
         calls = probe(self.module, torch.zeros(shape, dtype=like.dtype, device=like.device))
         named = {layer.address: layer.name for layer in self.find(patterns)} if patterns else None
         return LayerTable(row for call in calls for row in self._rows(call, named))
+
+    def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what `layer` gave for `inputs`, or its gradient, as a view `(image, channel, y, x)`.
+
+        What is no map, or cannot be told to be one, is returned as it is.
+        """
+        path = layer.address.path
+        declared = (layout for pattern, layout in self.layouts.items() if _matches(path, pattern))
+        return arrange(values, network=self.module, path=path, inputs=inputs, declared=next(declared, None))
 
     def targets(self, spec: TargetSpec, output: Any, *, labels: Sequence[str | None]) -> tuple[Target, ...]:
         """Resolve a target for each image of a batch; `output` is what the network returned for it.

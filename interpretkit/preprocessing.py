@@ -27,7 +27,8 @@ class Preprocessing:
         crop: Side of the square cut from the centre, in pixels; None to keep the whole image. What an image lacks to
             it is filled up with black.
         mean: Subtracted from each channel.
-        std: Divides each channel; its length is the number of channels, 1 or 3.
+        std: Divides each channel; its length is the number of channels: 3, or 1 for grey images. Images have no other
+            number of channels; tensors may.
         interpolation: Filter of the resize, always antialiased.
 
     Example:
@@ -46,11 +47,17 @@ class Preprocessing:
         """Return `image` as a tensor `(channel, y, x)`, as the model is fed.
 
         Raises:
-            ValueError: If the image is so narrow that resizing it would make more than `MAX_PIXELS` pixels.
+            ValueError: If the image is so narrow that resizing it would make more than `MAX_PIXELS` pixels, or other
+                than one or three channels are wanted.
         """
         import torch
         from torchvision.transforms.v2 import InterpolationMode, functional
 
+        if len(self.std) not in (1, 3):
+            raise ValueError(
+                f"an image has one or three channels, the model takes {len(self.std)}: give tensors, or a transform of "
+                "your own"
+            )
         image = image.convert("L" if len(self.std) == 1 else "RGB")
         if self.resize is not None:
             _check_resize(image.size, self.resize)

@@ -6,6 +6,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,7 @@ from interpretkit.provenance import sha256_file
 from interpretkit.recipe import HubWeights, PathWeights
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import torch
     from torch import nn
@@ -73,7 +74,9 @@ def load(
 
 def blank(builder: ModelBuilder) -> Model:
     """Return the model that `builder` builds, without memory for weights: to list and to plan, not to run."""
-    return _built(builder, None, seed=0, device="meta")
+    model = _built(builder, None, seed=0, device="meta")
+    model.module.to("meta")
+    return model
 
 
 def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
@@ -92,7 +95,7 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
         interpretkit.errors.WeightsError: the weights do not fit: 1 missing ('bias' 1), 1 of another shape ('weight' 1×3
         instead of 1×2) (a checkpoint of another architecture, variant or form?)
     """
-    wanted: Mapping[str, torch.Tensor] = module.state_dict()
+    wanted: dict[str, torch.Tensor] = module.state_dict()
     both = wanted.keys() & state.keys()
     missing = [name for name in wanted if name not in both and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in state if name not in both]
@@ -110,7 +113,9 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
             f"the weights do not fit: {', '.join(filter(None, faults))}",
             hint="a checkpoint of another architecture, variant or form?",
         )
-    module.load_state_dict(state, strict=False)
+    # Into a state of the module's own, which knows the version of its layout; a plain mapping says nothing of it.
+    wanted.update(state)
+    module.load_state_dict(wanted)
 
 
 def read_state(path: Path, *, sha256: str = "") -> dict[str, torch.Tensor]:
@@ -153,7 +158,7 @@ def _built(builder: ModelBuilder, state: Mapping[str, torch.Tensor] | None, *, s
     import torch
 
     # `torch.manual_seed` would also reseed the generators of all GPUs, which `fork_rng` does not bring back.
-    with torch.random.fork_rng(devices=[]), torch.device(device):
+    with torch.random.fork_rng(devices=[]), torch.device(device), _numbers_on_cpu():
         torch.default_generator.manual_seed(seed)
         try:
             model: object = builder.build(state)
@@ -164,6 +169,23 @@ def _built(builder: ModelBuilder, state: Mapping[str, torch.Tensor] | None, *, s
     if not isinstance(model, Model):
         raise PluginError(f"model {builder.name!r}: `build` returns a {type(model).__name__}, not a Model")
     return model
+
+
+@contextmanager
+def _numbers_on_cpu() -> Iterator[None]:
+    """Make tensors of given numbers on the CPU: constructors reckon widths and depths with them, which meta cannot."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class NumbersOnCpu(TorchFunctionMode):
+        def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = dict(kwargs or {})
+            if func in (torch.arange, torch.linspace, torch.tensor):
+                kwargs.setdefault("device", "cpu")
+            return func(*args, **kwargs)
+
+    with NumbersOnCpu():
+        yield
 
 
 def _device(name: str, dtype: torch.dtype) -> torch.device:

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from pydantic import Field
 from torch import nn
 
+import interpretkit as ik
+from interpretkit import InputError, Model, Preprocessing
 from interpretkit.compute import compute
 from interpretkit.contracts import Needs, Result, Visualizer
 from interpretkit.inputs import tensor_batches
@@ -159,3 +162,21 @@ def test_the_first_layer_with_nan_is_named():
     assert "not finite" in str(outcome.failures["explain"])
     assert outcome.failures["explain"].exit_code == 5
     assert "features.0" in str(outcome.failures["explain"])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_a_network_may_take_any_number_of_channels(channels):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(channels, 4, 3, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    preprocessing = Preprocessing(mean=(0.5,) * channels, std=(0.25,) * channels, resize=None, crop=None)
+    model = Model(module=net, preprocessing=preprocessing)
+    tensor = torch.randn(2, channels, 9, 9)
+    found = ik.visualize(model, tensor, "grad_cam", layers=["0"], target=0)
+    assert found.maps["0"].values.shape == (2, 4, 4)
+    assert {image.pixels.shape for image in found.images} == {(9, 9, 3)}
+    photo = Image.new("RGB", (9, 9), (0, 128, 255))
+    if channels == 1:
+        assert ik.visualize(model, photo, "feature_grid", layers=["0"]).maps["0"].values.shape == (1, 4, 4, 4)
+    else:
+        with pytest.raises(InputError, match=f"the model takes {channels}: give tensors, or a transform of your own"):
+            ik.visualize(model, photo, "feature_grid", layers=["0"])

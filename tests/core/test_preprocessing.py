@@ -90,3 +90,10 @@ def test_values_of_unknown_preprocessing_are_stretched_from_least_to_greatest():
 )
 def test_pictures_have_three_channels_whatever_the_image_has(channels, shown):
     assert as_picture(np.reshape(channels, (-1, 1, 1)).astype(float)).tolist() == [[shown]]
+
+
+def test_an_image_cannot_be_given_other_than_one_or_three_channels():
+    many = Preprocessing(mean=(0.5,) * 5, std=(0.25,) * 5)
+    with pytest.raises(ValueError, match="the model takes 5: give tensors, or a transform"):
+        many(noise(300, 280))
+    assert many.picture(torch.zeros(5, 4, 4)).shape == (4, 4, 3)

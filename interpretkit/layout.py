@@ -1,0 +1,136 @@
+"""Outputs of layers brought to `(image, channel, y, x)`: tokens, and maps whose channels come last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+    from torch import nn
+
+_MOST_PREFIX_TOKENS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How layers lay out what they return, where that is not `(image, channel, y, x)`.
+
+    Attributes:
+        kind: `tokens`, `(image, token, channel)`, row by row; or `channels_last`, `(image, y, x, channel)`.
+        patch: Height and width in pixels of what one token stands for; tokens need it.
+        prefix: How many tokens come before those of the grid: class, distillation, registers.
+
+    Example:
+        >>> Layout(kind="tokens", patch=(16, 16), prefix=1).grid(tokens=197, size=(224, 224))
+        (14, 14)
+    """
+
+    kind: Literal["tokens", "channels_last"]
+    patch: tuple[int, int] | None = None
+    prefix: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.kind == "tokens") != (self.patch is not None):
+            raise ValueError("Layout: tokens have a patch, maps with channels last have none")
+
+    def grid(self, *, tokens: int, size: tuple[int, int]) -> tuple[int, int] | None:
+        """Return rows and columns of `tokens` on an input of `size` (height, width); None if they do not fit."""
+        if self.patch is None:
+            return None
+        # Where the patches do not divide the input, some networks cut it and others fill it up.
+        cut = (size[0] // self.patch[0], size[1] // self.patch[1])
+        filled = (-(-size[0] // self.patch[0]), -(-size[1] // self.patch[1]))
+        return next((grid for grid in (cut, filled) if grid[0] * grid[1] == tokens - self.prefix > 0), None)
+
+
+def arrange(
+    values: torch.Tensor,
+    *,
+    network: nn.Module,
+    path: str,
+    inputs: torch.Tensor,
+    declared: Layout | None = None,
+) -> torch.Tensor:
+    """Return what a layer gave as a view `(image, channel, y, x)`; as it is if that cannot be said for sure.
+
+    What `declared` says holds where it fits the shape. Otherwise tokens are arranged if their number is that of the
+    patches of one patch embedding of the network (or of the declared patch) plus up to five; and channels are taken to
+    be last if only that reading tiles the input evenly and a linear layer or layer normalisation beside or in the
+    layer has as many.
+
+    Args:
+        values: The output, or its gradient.
+        network: The whole network.
+        path: The layer's name in `named_modules()`.
+        inputs: What the network was fed, `(image, channel, y, x)`.
+        declared: What the model's author says of this layer.
+    """
+    if values.ndim not in (3, 4) or inputs.ndim != 4 or len(values) != len(inputs):  # noqa: PLR2004 - with a grid
+        return values
+    size = (inputs.shape[-2], inputs.shape[-1])
+    if values.ndim == 3:  # noqa: PLR2004 - image, token, channel
+        return _from_tokens(values, network, size, declared)
+    return values.movedim(-1, 1) if _channels_are_last(values.shape, network, path, size, declared=declared) else values
+
+
+def _from_tokens(
+    values: torch.Tensor, network: nn.Module, size: tuple[int, int], declared: Layout | None
+) -> torch.Tensor:
+    tokens = values.shape[1]
+    found = [] if declared is None else [(declared, declared.grid(tokens=tokens, size=size))]
+    if not any(grid for _, grid in found):
+        found = [(layout, layout.grid(tokens=tokens, size=size)) for layout in _possible(network, declared)]
+    fitting = [(layout, grid) for layout, grid in found if grid is not None]
+    if len(fitting) != 1:
+        return values
+    ((layout, grid),) = fitting
+    return values[:, layout.prefix :].transpose(1, 2).reshape(len(values), -1, *grid)
+
+
+def _possible(network: nn.Module, declared: Layout | None) -> Iterator[Layout]:
+    """Yield the layouts of tokens that the network's patch embeddings and the declared patch allow."""
+    import torch
+
+    convolutions = [part for part in network.modules() if isinstance(part, torch.nn.Conv2d)]
+    # Patches do not overlap, and a stride of 1 makes none.
+    embeddings = [part for part in convolutions if part.kernel_size == part.stride and max(part.stride) > 1]
+    patches = {(part.stride[0], part.stride[1]) for part in embeddings}
+    if declared is not None and declared.patch is not None:
+        patches.add(declared.patch)
+    for patch in sorted(patches):
+        for prefix in range(_MOST_PREFIX_TOKENS + 1):
+            yield Layout(kind="tokens", patch=patch, prefix=prefix)
+
+
+def _channels_are_last(
+    shape: torch.Size, network: nn.Module, path: str, size: tuple[int, int], *, declared: Layout | None
+) -> bool:
+    import torch
+
+    layer = network.get_submodule(path)
+    first = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.BatchNorm2d, torch.nn.GroupNorm)
+    _, second, third, last = shape
+    if isinstance(layer, first) or not _tiles((second, third), size):
+        return False
+    if declared is not None and declared.kind == "channels_last":
+        return True
+    around = network.get_submodule(path.rpartition(".")[0])
+    return not _tiles((third, last), size) and any(_mixes_last(part, last) for part in around.modules())
+
+
+def _tiles(grid: tuple[int, int], size: tuple[int, int]) -> bool:
+    """Whether square cells of a whole number of pixels tile an input of `size`, cut or filled up."""
+    strides = {side // cells for side, cells in zip(size, grid, strict=True) if 0 < cells <= side}
+    strides |= {-(-side // cells) for side, cells in zip(size, grid, strict=True) if 0 < cells <= side}
+    return any(
+        all(cells in (side // stride, -(-side // stride)) for side, cells in zip(size, grid, strict=True))
+        for stride in strides
+    )
+
+
+def _mixes_last(part: nn.Module, channels: int) -> bool:
+    """Whether a module works on a last dim of so many channels, as a linear layer or a layer normalisation does."""
+    return getattr(part, "out_features", None) == channels or getattr(part, "normalized_shape", None) == (channels,)

@@ -1,0 +1,126 @@
+"""The builder that recipes name as `timm`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from interpretkit import Model, ModelBuilder, PluginError, Preprocessing, RecipeError, did_you_mean, load_state
+from interpretkit_timm.features import aliases_of, layouts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import torch
+    from PIL.Image import Image
+    from torch import nn
+
+_IMAGENET_CLASSES = 1000
+_RGB = 3
+
+
+class TimmBuilder(ModelBuilder):
+    """Any classifier of timm (`pip install interpretkit[timm]`).
+
+    Preprocessing is timm's. `stage1`, `stage2`, … are the layers of timm's `feature_info`, `last_conv` the layer for
+    Grad-CAM. Weights from the hub are those of the repository `timm/NAME.TAG`.
+    """
+
+    name = "timm"
+    citation = "Wightman, PyTorch Image Models, 2019, doi:10.5281/zenodo.4414861"
+
+    class Options(ModelBuilder.Options):
+        """Which classifier."""
+
+        name: str
+        """Its name in timm, with or without a tag: resnet50, resnet50.a1_in1k, deit_tiny_patch16_224."""
+
+        num_classes: int | None = Field(default=None, ge=1)
+        """Number of classes; by default timm's."""
+
+        in_channels: int = Field(default=_RGB, ge=1)
+        """Channels of its input. 1 turns images into grey ones; other numbers than 1 and 3 need tensors."""
+
+    options: Options
+
+    def build(self, state: Mapping[str, torch.Tensor] | None) -> Model:
+        """Build the model in eval mode and load `state` into it; without one its weights stay as initialised.
+
+        Raises:
+            PluginError: If timm is not installed.
+            RecipeError: If timm has no such model.
+            WeightsError: If `state` does not fit.
+        """
+        timm = _timm()
+        name, channels = self.options.name, self.options.in_channels
+        _check_name(timm, name)
+        classes = {} if self.options.num_classes is None else {"num_classes": self.options.num_classes}
+        network = timm.create_model(name, pretrained=False, in_chans=channels, **classes).eval()
+        if state is not None:
+            load_state(network, _current(timm, name, network, state))
+        return Model(
+            module=network,
+            name=name,
+            preprocessing=_preprocessing(timm, network, channels),
+            classes=_imagenet_classes() if network.num_classes == _IMAGENET_CLASSES else (),
+            aliases=aliases_of(network),
+            layouts=layouts_of(network),
+        )
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        hint = "pip install interpretkit[timm]"
+        raise PluginError(f"the model 'timm' needs the package timm: {error}", hint=hint) from error
+    return timm
+
+
+def _check_name(timm: Any, name: str) -> None:
+    known = timm.list_pretrained() if "." in name else timm.list_models()
+    if name not in known:
+        hint = did_you_mean(name, known, otherwise="https://huggingface.co/timm has a page for each")
+        raise RecipeError(f"timm has no model {name!r}", hint=hint)
+
+
+def _current(timm: Any, name: str, network: nn.Module, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """Return the weights under today's names: timm's modules translate older and original checkpoints themselves."""
+    home = sys.modules[timm.model_entrypoint(name).__module__]
+    translate = getattr(home, "checkpoint_filter_fn", None)
+    if translate is None or state.keys() == network.state_dict().keys():
+        return state
+    try:
+        translated: Mapping[str, torch.Tensor] = translate(dict(state), network)
+    except Exception:  # noqa: BLE001 - of a checkpoint of something else it may raise anything; load_state says more
+        return state
+    return translated
+
+
+def _preprocessing(timm: Any, network: nn.Module, channels: int) -> Callable[[Image], torch.Tensor]:
+    """Return timm's preprocessing as data, or its own transform where it does more than resize and crop."""
+    config = timm.data.resolve_model_data_config(network)
+    _, height, width = config["input_size"]
+    mean, std = config["mean"], config["std"]
+    if channels != len(mean):
+        mean, std = (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels
+    interpolation = config["interpolation"]
+    if height != width or config["crop_mode"] != "center" or interpolation not in ("nearest", "bilinear", "bicubic"):
+        transform: Callable[[Image], torch.Tensor] = timm.data.create_transform(**config)
+        return transform
+    return Preprocessing(
+        resize=math.floor(height / config["crop_pct"]),
+        crop=height,
+        mean=tuple(mean),
+        std=tuple(std),
+        interpolation=interpolation,
+    )
+
+
+def _imagenet_classes() -> tuple[str, ...]:
+    from torchvision.models import ResNet50_Weights
+
+    return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import interpretkit as ik
+from interpretkit import PluginError, RecipeError, WeightsError
+from interpretkit.listing import plugins_text
+from interpretkit.registry import discover
+from interpretkit.weights import blank
+from interpretkit_timm.builder import TimmBuilder
+from interpretkit_timm.features import aliases_of, layouts_of
+
+
+def builder(name, **options):
+    return TimmBuilder(TimmBuilder.Options(name=name, **options))
+
+
+def images(height, width, *, count=1, channels=3):
+    return torch.randn(count, channels, height, width, generator=torch.Generator().manual_seed(height * width))
+
+
+def small(name, **shape):
+    """A narrow, shallow network of a family, as the builder would wrap it."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    network = timm.create_model(name, num_classes=4, **shape).eval()
+    return ik.Model(module=network, aliases=aliases_of(network), layouts=layouts_of(network))
+
+
+TRANSFORMER = {"patch_size": 8, "embed_dim": 12, "depth": 3, "num_heads": 2}
+SWIN = {"embed_dim": 8, "depths": (2, 2), "num_heads": (2, 4), "window_size": 4}
+CASES = {
+    "deit": ("deit_tiny_patch16_224", TRANSFORMER, (24, 24)),
+    "deit oblong": ("deit_tiny_patch16_224", TRANSFORMER, (24, 40)),
+    "distilled": ("deit_tiny_distilled_patch16_224", TRANSFORMER, (24, 24)),
+    "distilled oblong": ("deit_tiny_distilled_patch16_224", TRANSFORMER, (40, 24)),
+    "swin": ("swin_tiny_patch4_window7_224", SWIN, (32, 32)),
+    "swin oblong": ("swin_tiny_patch4_window7_224", SWIN, (32, 64)),
+    "cait": ("cait_xxs24_224", {"patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2}, (24, 24)),
+    "mixer": ("mixer_s16_224", {}, (48, 48)),
+    "convnext": ("convnext_atto", {"depths": (1, 1, 1, 1), "dims": (4, 4, 8, 8)}, (64, 96)),
+    "resnet": ("resnet18", {}, (64, 96)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_maps_at_the_stages_are_those_that_timm_gives_itself(case):
+    name, shape, size = CASES[case]
+    model = small(name, **shape, **({} if case in ("convnext", "resnet") else {"img_size": size}))
+    inputs = images(*size, count=2)
+    with torch.no_grad():
+        expected = model.module.forward_intermediates(inputs, output_fmt="NCHW", intermediates_only=True)
+    stages = [alias for alias in model.aliases if alias != "last_conv"]
+    maps = ik.visualize(model, inputs, "feature_grid", layers=stages).maps
+    assert len(stages) == len(expected)
+    for stage, values in zip(stages, expected, strict=True):
+        assert np.array_equal(maps[stage].values, values.numpy()), stage
+
+
+@pytest.mark.parametrize(("case", "prefix"), [("deit oblong", 1), ("distilled", 2), ("distilled oblong", 2)])
+def test_tokens_are_reshaped_by_hand_and_grad_cam_agrees_with_a_slow_derivation(case, prefix):
+    name, shape, size = CASES[case]
+    model, target = small(name, **shape, img_size=size), 1
+    torch.nn.init.normal_(model.module.head.weight)
+    inputs, (rows, columns) = images(*size), (size[0] // 8, size[1] // 8)
+    assert model.aliases["last_conv"] == "blocks.2.norm1"
+    seen = []
+    norm = model.module.blocks[2].norm1
+    handle = norm.register_forward_hook(lambda part, arguments, output: seen.append(output))
+    (slope,) = torch.autograd.grad(model.module(inputs)[0, target], seen)
+    handle.remove()
+    tokens, slopes = seen[0].detach(), slope[0].double()
+    by_hand = tokens[:, prefix:].reshape(1, rows, columns, 12).permute(0, 3, 1, 2)
+    found = ik.visualize(model, inputs, "feature_grid", layers=["last_conv"]).maps["last_conv"].values
+    np.testing.assert_allclose(found, by_hand.numpy(), rtol=1e-5, atol=1e-6)
+    weights = slopes[prefix:].mean(0)
+    expected = [
+        [(weights * tokens[0, prefix + columns * y + x]).sum().item() for x in range(columns)] for y in range(rows)
+    ]
+    cam = ik.visualize(model, inputs, "grad_cam", layers=["last_conv"], target=target).maps["last_conv"].values[0]
+    np.testing.assert_allclose(cam, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
+    assert np.abs(cam).max() > 0
+
+
+def test_tokens_that_are_in_no_order_of_rows_stay_tokens():
+    hiera = blank(builder("hiera_tiny_224"))
+    assert hiera.layouts == {}
+    values = torch.zeros(1, 56 * 56, 96)
+    (layer,) = hiera.find(["stage1"])
+    assert hiera.arranged(layer, values, inputs=torch.zeros(1, 3, 224, 224)) is values
+
+
+@pytest.mark.parametrize(
+    ("name", "strides"),
+    [("resnet18", [2, 4, 8, 16, 32]), ("repvgg_b0", [2, 4, 8, 16, 32]), ("convnext_atto", [0, 4, 8, 16, 32])],
+)
+def test_stages_are_numbered_by_resolution(name, strides):
+    model = blank(builder(name))
+    shapes = {row.alias_of: row.shape for row in model.layers(size=(64, 64)) if row.alias_of}
+    for number, stride in enumerate(strides):
+        if stride:
+            assert shapes[model.aliases[f"stage{number}"]][1:] == (64 // stride, 64 // stride)
+    assert model.aliases["last_conv"] == model.aliases["stage4"]
+
+
+def test_what_works_in_place_further_on_spoils_no_map():
+    import timm.utils
+
+    torch.manual_seed(0)
+    repvgg = timm.create_model("repvgg_a0", num_classes=3).eval()
+    fused = timm.utils.reparameterize_model(repvgg)
+    convolutions = [name for name, _ in fused.named_modules() if name.endswith("reparam_conv")][:4]
+    maps = ik.visualize(ik.wrap(fused), images(32, 32), "feature_grid", layers=convolutions).maps
+    # Hooked without a copy, the ReLU after it would have cut off everything below zero.
+    assert all(maps[name].values.min() < 0 for name in convolutions)
+    resnet = ik.wrap(timm.create_model("resnet18", num_classes=3, zero_init_last=False).eval())
+    seen = ik.visualize(resnet, images(32, 32), "feature_grid", layers=["bn1", "act1", "layer1.0.bn2"]).maps
+    assert seen["bn1"].values.min() < 0
+    assert np.array_equal(np.maximum(seen["bn1"].values, 0), seen["act1"].values)
+    assert seen["layer1.0.bn2"].values.min() < 0
+
+
+@pytest.mark.parametrize(("channels", "name"), [(1, "resnet18"), (3, "resnet18"), (3, "convnext_atto.d2_in1k")])
+def test_preprocessing_is_timms(channels, name):
+    import timm
+
+    pixels = np.random.default_rng(0).integers(0, 256, (301, 257, 3), dtype=np.uint8)
+    model = blank(builder(name, in_channels=channels))
+    image = Image.fromarray(pixels)
+    found = model.preprocessing(image)
+    if channels == 1:
+        assert found.shape == (1, 224, 224)
+        return
+    config = timm.data.resolve_model_data_config(model.module)
+    torch.testing.assert_close(found, timm.data.create_transform(**config)(image), rtol=0, atol=1e-6)
+
+
+def test_preprocessing_that_does_more_is_timms_own_transform():
+    # It squashes images that are not square.
+    model = blank(builder("dm_nfnet_f0"))
+    assert not isinstance(model.preprocessing, ik.Preprocessing)
+    assert model.preprocessing(Image.new("RGB", (300, 200))).shape == (3, 192, 192)
+
+
+def test_weights_under_older_names_are_translated_by_timm_and_others_refused():
+    model = small("swin_tiny_patch4_window7_224")
+    state = dict(model.module.state_dict())
+    old = {"layers.0.blocks.1.attn_mask": torch.zeros(64, 49, 49)}
+    for name, value in state.items():
+        _, number, rest = [*name.split(".", 2), "", ""][:3]
+        merging = name.startswith("layers.") and rest.startswith("downsample.")
+        old[f"layers.{int(number) - 1}.{rest}" if merging else name.replace("head.fc.", "head.")] = value
+    assert old.keys() != state.keys()
+    built = builder("swin_tiny_patch4_window7_224", num_classes=4).build(old).module.state_dict()
+    assert all(torch.equal(built[name], state[name]) for name in state)
+    with pytest.raises(WeightsError, match="do not fit"):
+        builder("swin_tiny_patch4_window7_224", num_classes=4).build({"conv.weight": torch.zeros(1)})
+    with pytest.raises(WeightsError, match="of another shape"):
+        builder("swin_tiny_patch4_window7_224", num_classes=5).build(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("resnet_50", "did you mean 'resnet50'"), ("resnet50.a1_in2k", "did you mean 'resnet50.a1_in1k'")],
+)
+def test_an_unknown_name_gets_the_nearest(name, hint):
+    with pytest.raises(RecipeError, match="timm has no model") as caught:
+        blank(builder(name))
+    assert hint in str(caught.value)
+
+
+def test_without_timm_the_plugin_is_listed_and_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert "model timm" in plugins_text(discover())
+    with pytest.raises(PluginError, match=r"pip install interpretkit\[timm\]"):
+        ik.load_model("timm", name="resnet18")
+
+
+def test_classes_have_names_unless_their_number_is_another():
+    assert blank(builder("resnet18")).classes[:2] == ("tench", "goldfish")
+    assert blank(builder("resnet18", num_classes=2)).classes == ()

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import models
+from torchvision.models.feature_extraction import create_feature_extractor
+
+import interpretkit as ik
+from interpretkit import RecipeError, WeightsError
+from interpretkit.weights import blank
+from interpretkit_torchvision.builder import TorchvisionBuilder, _current
+from interpretkit_torchvision.stages import aliases_of, layouts_of
+
+# The smallest of each family, with the side that it takes and the strides of its stages.
+FAMILIES = {
+    "alexnet": (64, (4, 9, 21)),
+    "convnext_tiny": (64, (4, 8, 16, 32)),
+    "densenet121": (64, (4, 8, 16, 32)),
+    "efficientnet_b0": (64, (4, 8, 16, 32)),
+    "googlenet": (64, (4, 8, 16, 32)),
+    "inception_v3": (299, (4, 8, 17, 37)),
+    "maxvit_t": (224, (4, 8, 16, 32)),
+    "mnasnet0_5": (64, (4, 8, 16, 32)),
+    "mobilenet_v2": (64, (4, 8, 16, 32)),
+    "mobilenet_v3_small": (64, (4, 8, 16, 32)),
+    "regnet_y_400mf": (64, (4, 8, 16, 32)),
+    "resnet18": (64, (4, 8, 16, 32)),
+    "shufflenet_v2_x0_5": (64, ()),
+    "squeezenet1_1": (64, (2, 4, 9, 21)),
+    "swin_t": (64, (4, 8, 16, 32)),
+    "vgg11": (64, (1, 2, 4, 8, 16)),
+    "vit_b_32": (224, (32,) * 12),
+}
+
+
+def builder(name, **options):
+    return TorchvisionBuilder(TorchvisionBuilder.Options(name=name, **options))
+
+
+def images(height, width, count=1):
+    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(height * width))
+
+
+def model_of(network):
+    return ik.Model(module=network.eval(), aliases=aliases_of(network), layouts=layouts_of(network))
+
+
+@pytest.fixture(scope="module")
+def vit():
+    torch.manual_seed(0)
+    shape = {"num_layers": 3, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 24, "num_classes": 5}
+    model = model_of(models.VisionTransformer(image_size=24, patch_size=8, **shape))
+    torch.nn.init.normal_(model.module.heads.head.weight)  # left as it is, it would be zero
+    return model
+
+
+@pytest.fixture(scope="module")
+def swin():
+    torch.manual_seed(0)
+    shape = {"embed_dim": 8, "depths": [2, 2], "num_heads": [2, 4], "num_classes": 5}
+    return model_of(models.SwinTransformer(patch_size=[4, 4], window_size=[4, 4], **shape))
+
+
+def test_every_family_of_torchvision_is_among_those_tested():
+    modules = {models.get_model_builder(name).__module__ for name in models.list_models(models)}
+    assert {models.get_model_builder(name).__module__ for name in FAMILIES} == modules
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_is_built_without_memory_and_its_stages_have_their_strides(name):
+    model = blank(builder(name))
+    side, strides = FAMILIES[name]
+    aliases = [alias for alias in model.aliases if alias != "last_conv"]
+    paths = [model.aliases[alias] for alias in aliases]
+    assert aliases == [f"stage{k}" for k in range(1, len(strides) + 1)]
+    shapes = {row.alias_of or row.name: row.shape for row in model.layers(size=(side, side))}
+    grids = [shapes[path] for path in paths]
+    if name.startswith("swin"):
+        grids = [(shape[2], *shape[:2]) for shape in grids]
+    if name.startswith("vit"):
+        assert {shape[0] for shape in grids} == {50}
+    else:
+        assert [side // shape[1] for shape in grids] == list(strides)
+    assert model.find(["last_conv"])
+    assert len(model.classes) == 1000
+    assert shapes[list(shapes)[-1]] in [(1000,), (1000, 1, 1)]
+
+
+SMALL = ["resnet18", "mobilenet_v3_small", "regnet_y_400mf", "squeezenet1_1"]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_feature_maps_and_grad_cam_at_the_aliases(name):
+    model = ik.load_model("torchvision", name=name, num_classes=3)
+    inputs = images(64, 64)
+    layers = list(model.aliases)
+    maps = ik.visualize(model, inputs, "feature_grid", layers=layers).maps
+    with torch.no_grad():
+        extracted = create_feature_extractor(model.module, return_nodes=extractable(model))(inputs)
+    assert extracted
+    for path, values in extracted.items():
+        for layer in (layer for layer, of in model.aliases.items() if of == path):
+            assert np.array_equal(maps[layer].values, values.numpy()), layer
+    cam = ik.visualize(model, inputs, "grad_cam", layers=["last_conv"], target=0).maps["last_conv"].values
+    assert cam.shape == (1, *maps["last_conv"].values.shape[2:])
+    assert np.abs(cam).max() > 0
+
+
+def extractable(model):
+    """The aliased modules by their graph nodes; torchvision's extractor takes the last node inside a module."""
+    from torchvision.models.feature_extraction import get_graph_node_names
+
+    nodes = get_graph_node_names(model.module)[1]
+    inside = {path: [node for node in nodes if f"{node}.".startswith(f"{path}.")] for path in model.aliases.values()}
+    # What a later module overwrites in place is no oracle.
+    return {found[-1]: path for path, found in inside.items() if found and not path.endswith("norm5")}
+
+
+def test_tokens_of_a_vision_transformer_are_reshaped_by_hand(vit):
+    inputs = images(24, 24)
+    # The tracer counts: it calls ln_1 `ln`.
+    nodes = {"encoder.layers.encoder_layer_1.add_1": "stage2", "encoder.layers.encoder_layer_2.ln": "last_conv"}
+    with torch.no_grad():
+        expected = create_feature_extractor(vit.module, return_nodes=nodes)(inputs)
+    maps = ik.visualize(vit, inputs, "feature_grid", layers=["stage2", "last_conv", "encoder.ln"]).maps
+    for layer, tokens in expected.items():
+        by_hand = tokens[:, 1:].reshape(1, 3, 3, 16).permute(0, 3, 1, 2)
+        np.testing.assert_allclose(maps[layer].values, by_hand.numpy(), rtol=1e-5, atol=1e-6, err_msg=layer)
+    assert maps["encoder.ln"].values.shape == (1, 16, 3, 3)
+
+
+def test_grad_cam_of_a_vision_transformer_agrees_with_a_slow_derivation(vit):
+    inputs, target = images(24, 24), 3
+    seen = []
+    norm = vit.module.encoder.layers[-1].ln_1
+    handle = norm.register_forward_hook(lambda part, arguments, output: seen.append(output))
+    (slope,) = torch.autograd.grad(vit.module(inputs)[0, target], seen)
+    handle.remove()
+    tokens, slopes = seen[0][0].detach().double(), slope[0].double()
+    expected = np.array([[(slopes[1:].mean(0) * tokens[1 + 3 * y + x]).sum() for x in range(3)] for y in range(3)])
+    found = ik.visualize(vit, inputs, "grad_cam", layers=["last_conv", "stage3"], target=target).maps
+    np.testing.assert_allclose(found["last_conv"].values[0], expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
+    assert np.abs(expected).max() > 0
+    # After the last attention the logits read the class token alone.
+    assert not found["stage3"].values.any()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 48)])
+def test_maps_of_a_swin_transformer_have_their_channels_moved(swin, size):
+    inputs = images(*size)
+    nodes = {"features.1.1.add_1": "features.1", "features.3.1.add_1": "features.3", "permute": "norm"}
+    with torch.no_grad():
+        expected = create_feature_extractor(swin.module, return_nodes=nodes)(inputs)
+    inner = ["features.0", "features.0.0", "features.3.0.norm1", "features.3.0.mlp.1", "features"]
+    layers = ["features.1", "features.3", "norm", *inner]
+    maps = {layer: m.values for layer, m in ik.visualize(swin, inputs, "feature_grid", layers=layers).maps.items()}
+    height, width = (side // 4 for side in size)
+    assert np.array_equal(maps["features.1"], np.moveaxis(expected["features.1"].numpy(), 3, 1))
+    assert np.array_equal(maps["features.3"], np.moveaxis(expected["features.3"].numpy(), 3, 1))
+    assert np.array_equal(maps["norm"], expected["norm"].numpy())
+    assert maps["features.0"].shape == maps["features.0.0"].shape == (1, 8, height, width)
+    assert maps["features.3.0.norm1"].shape == (1, 16, height // 2, width // 2)
+    assert maps["features.3.0.mlp.1"].shape == (1, 64, height // 2, width // 2)
+    # Before averaging and a linear layer, Grad-CAM adds up to the logit without its bias.
+    cam = ik.visualize(swin, inputs, "grad_cam", layers=["norm"], target=2)
+    bias = float(swin.module.head.bias[2].detach())
+    assert float(cam.maps["norm"].values.sum()) + bias == pytest.approx(cam.targets[0].score, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "swin_t", "regnet_y_128gf", "vit_h_14", "mobilenet_v3_small"])
+def test_preprocessing_is_that_of_the_published_weights(name):
+    pixels = np.random.default_rng(0).integers(0, 256, (301, 457, 3), dtype=np.uint8)
+    expected = models.get_model_weights(name).DEFAULT.transforms()(Image.fromarray(pixels))
+    model = blank(builder(name))
+    assert torch.equal(model.preprocessing(Image.fromarray(pixels)), expected)
+    if name.startswith("vit"):
+        assert model.module.image_size == expected.shape[-1]
+
+
+@pytest.mark.parametrize("name", ["densenet121", "mnasnet0_5"])
+def test_a_state_of_torchvisions_own_is_loaded(name):
+    network = models.get_model(name, weights=None, num_classes=4)
+    state = dict(network.state_dict())
+    if name == "densenet121":  # the published file has the names of the first version
+        state = {key.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): value for key, value in state.items()}
+        assert "features.denseblock1.denselayer1.norm.1.weight" in state
+    loaded = builder(name, num_classes=4).build(state).module
+    with torch.no_grad():
+        assert torch.equal(loaded(images(64, 64)), network.eval()(images(64, 64)))
+
+
+def test_published_names_of_vision_transformers_are_translated_as_torchvision_does():
+    network = models.VisionTransformer(image_size=16, patch_size=8, num_layers=2, num_heads=2, hidden_dim=4, mlp_dim=8)
+    state = network.state_dict()
+    old = {key.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): state[key] for key in state}
+    assert len(old.keys() - state.keys()) == 8
+    network.load_state_dict(old)  # a plain mapping without a version: torchvision takes the names for old ones
+    assert {_current(key) for key in old} == set(state)
+
+
+def test_a_state_of_something_else_is_refused():
+    with pytest.raises(WeightsError, match="do not fit"):
+        builder("resnet18").build({"conv1.weight": torch.zeros(64, 3, 7, 7)})
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(RecipeError, match=r"no classifier 'resnet51' \(did you mean 'resnet50'"):
+        blank(builder("resnet51"))
+    with pytest.raises(RecipeError, match="no classifier 'fcn_resnet50'"):
+        blank(builder("fcn_resnet50"))
+
+
+def test_classes_have_names_unless_their_number_is_another():
+    assert blank(builder("resnet18")).classes[:2] == ("tench", "goldfish")
+    assert blank(builder("resnet18", num_classes=2)).classes == ()
