@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Table,
         Visualizer,
     )
+    from interpretkit.conversion import convert
     from interpretkit.errors import (
         CheckError,
         InputError,
@@ -52,6 +53,7 @@ _HOMES = {
         "Captured", "Figure", "InputImage", "Map", "ModelBuilder", "Needs", "Options", "Reduction", "Result", "Table",
         "Visualizer",
     ),
+    "conversion": ("convert",),
     "errors": (
         "CheckError", "InputError", "InterpretkitError", "PluginError", "RecipeError", "StepError", "StorageError",
         "WeightsError",
@@ -92,6 +94,7 @@ __all__ = [
     "Visualizer",
     "WeightsError",
     "__version__",
+    "convert",
     "hookimpl",
     "load_model",
     "load_state",
