@@ -466,7 +466,7 @@ def with_a_prefix_on_one_name(state):
         (with_a_prefix_on_one_name, "module.linear.bias", "missing are 1 of linear", "B0"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_described(change, example, kinds, looks, network):
+def test_a_checkpoint_that_does_not_fit_is_described(network, *, change, example, kinds, looks):
     with pytest.raises(WeightsError, match=f"looks like a training-form checkpoint of .*{looks}, 10 classes") as caught:
         build(change(network.state_dict()), num_classes=10)
     assert "the model is RepVGG-B0 of 10" in str(caught.value)
