@@ -45,13 +45,12 @@ class Checkpoint:
     @property
     def classes(self) -> int | None:
         """Number of classes of its linear layer; None without one."""
-        weight = self.state.get("linear.weight")
-        return None if weight is None else weight.shape[0]
+        return _size(self.state.get("linear.weight"), 0)
 
     @property
     def in_channels(self) -> int | None:
         """Channels of its images; None without a first kernel."""
-        return None if self._first is None else self._first.shape[1]
+        return _size(self._first, 1)
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -119,6 +118,10 @@ def load_checkpoint(network: RepVGG | RepVGGPlus, checkpoint: Checkpoint, *, nam
         raise WeightsError(message, where=error.where, hint=error.hint) from error
 
 
+def _size(tensor: torch.Tensor | None, axis: int) -> int | None:
+    return tensor.shape[axis] if tensor is not None and tensor.ndim > axis else None
+
+
 def _name(variant: Variant | None) -> str | None:
     """Return the name that a variant has in the table; None without one."""
     return None if variant not in VARIANTS.values() else str(variant)
@@ -148,7 +151,7 @@ def _variant(state: Mapping[str, torch.Tensor]) -> Variant | None:
         return None
     last = blocks[-1][3]
     ratios = {
-        gate: shapes[-1][0] // max(1, len(state[name]))
+        gate: shapes[-1][0] // max(1, state[name].numel())
         for gate in ("se", "post_se")
         if (name := f"{last}.{gate}.down.bias") in state
     }

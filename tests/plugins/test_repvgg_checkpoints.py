@@ -152,10 +152,12 @@ def test_missing_parameters_are_counted_by_kind():
         lambda state: {name: value for name, value in state.items() if not name.startswith("stage0.")},
         lambda state: {**state, "stage2.0.rbr_dense.conv.weight": torch.zeros(3)},
         lambda state: {**state, "stage2.0.rbr_dense.conv.weight": torch.zeros(4, 0, 3, 3)},
+        lambda state: {**state, "stage0.rbr_dense.conv.weight": torch.tensor(1.0)},
+        lambda state: {"stage0.rbr_dense.bn.bias": torch.zeros(8), "linear.weight": torch.tensor(1.0)},
     ],
 )
 def test_a_file_that_fits_nothing_is_no_crash(spoil, tiny):
-    with pytest.raises(WeightsError, match="looks like a training-form checkpoint of no known shape, 5 classes"):
+    with pytest.raises(WeightsError, match="looks like a training-form checkpoint of no known shape, "):
         build(spoil(tiny.state_dict()), variant="custom", **TINY, num_classes=5)
 
 
