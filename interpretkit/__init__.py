@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Table,
         Visualizer,
     )
+    from interpretkit.conversion import convert
     from interpretkit.errors import (
         CheckError,
         InputError,
@@ -54,6 +55,7 @@ _HOMES = {
         "Captured", "Figure", "InputImage", "Map", "ModelBuilder", "Needs", "Options", "Reduction", "Result", "Table",
         "Visualizer",
     ),
+    "conversion": ("convert",),
     "errors": (
         "CheckError", "InputError", "InterpretkitError", "PluginError", "RecipeError", "StepError", "StorageError",
         "WeightsError", "did_you_mean",
@@ -96,6 +98,7 @@ __all__ = [
     "Visualizer",
     "WeightsError",
     "__version__",
+    "convert",
     "did_you_mean",
     "draw",
     "hookimpl",

@@ -209,6 +209,26 @@ def show(name: str, plugins: Sequence[str]) -> None:
     click.echo(listing.offer_text(_discover(plugins), name))
 
 
+@commands.command(short_help="Rewrite weights in their form for deployment.")
+@click.argument("checkpoint")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The safetensors file to write.")
+@click.option("--model", default="", metavar="NAME", help="Whose weights they are, if several models have such a form.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set an option of the model; repeatable."
+)
+@_plugin_option
+@_debug_option
+def convert(*, checkpoint: str, output: str, model: str, settings: Sequence[str], plugins: Sequence[str]) -> None:
+    """Write the weights in CHECKPOINT in the form meant for deployment, and print the path.
+
+    What the options leave open, such as the variant, is read from the checkpoint.
+    """
+    from interpretkit.conversion import convert as write_converted
+
+    options = dict(_settings(settings))
+    click.echo(str(write_converted(checkpoint, output, model=model, plugins=plugins, options=options)))
+
+
 @commands.command(short_help="Check a run against its manifest.")
 @click.argument("run_directory", metavar="RUN")
 @_debug_option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from interpretkit.errors import InputError, did_you_mean
+from interpretkit.errors import InputError, WeightsError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -336,3 +336,13 @@ class ModelBuilder(ABC):
         Raises:
             WeightsError: If `state` does not fit; `load_state` says what is missing, extra or of another shape.
         """
+
+    def convert(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:  # noqa: ARG002 - most have one form
+        """Return the weights in the form meant for deployment: another layout of the same function.
+
+        Only builders of networks that have such a form define it. What the options do not say, `state` does.
+
+        Raises:
+            WeightsError: If `state` does not fit, or there is no such form.
+        """
+        raise WeightsError(f"model {self.name!r} has no other form for deployment")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from interpretkit import Model, ModelBuilder, Preprocessing, WeightsError
-from interpretkit_repvgg.variants import VARIANTS, Form, VariantName
+from interpretkit_repvgg.variants import VARIANTS, Form, Variant, VariantName, custom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
 
+    from interpretkit_repvgg.checkpoints import Checkpoint
     from interpretkit_repvgg.network import RepVGG
+    from interpretkit_repvgg.plus import RepVGGPlus
 
 _IMAGENET_CLASSES = 1000
+
+_FourSizes = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=4, max_length=4)]
 
 
 class RepVGGBuilder(ModelBuilder):
@@ -24,7 +29,8 @@ class RepVGGBuilder(ModelBuilder):
 
     `stage1` … `stage4` are short names for the output of the last block of each stage. In training form the branches
     of a block are `rbr_dense`, `rbr_1x1` and `rbr_identity`, and their sum before the ReLU is `rbr_sum`; in deploy
-    form that sum is `rbr_reparam`.
+    form that sum is `rbr_reparam`. D2se has squeeze-and-excitation `se` between that sum and the ReLU, L2pse
+    (RepVGGplus) has it as `post_se` after the ReLU.
 
     Example:
         >>> model = RepVGGBuilder(RepVGGBuilder.Options(form="deploy", num_classes=10)).build(None)
@@ -44,8 +50,8 @@ class RepVGGBuilder(ModelBuilder):
     class Options(ModelBuilder.Options):
         """Which RepVGG."""
 
-        variant: VariantName = "B0"
-        """Depth and width, by the name in the paper."""
+        variant: VariantName | Literal["custom"] = "B0"
+        """Depth and width, by the name in the paper; L2pse is RepVGGplus; `custom` takes `depths` and `widths`."""
 
         form: Form = "train"
         """`train` keeps the branches of every block; `deploy` fuses them into one convolution, the same function."""
@@ -53,34 +59,89 @@ class RepVGGBuilder(ModelBuilder):
         num_classes: int = Field(default=_IMAGENET_CLASSES, ge=1)
         """Number of classes that the linear layer tells apart; 1000 are taken to be those of ImageNet."""
 
+        in_channels: int = Field(default=3, ge=1)
+        """Channels of the images: 3 for colour, 1 for grey; images of other numbers are given as tensors."""
+
+        depths: _FourSizes | None = None
+        """Number of blocks of stage1 … stage4 of the variant `custom`."""
+
+        widths: _FourSizes | None = None
+        """Channels of stage1 … stage4 of the variant `custom`; stage0 has as many as stage1, and at most 64."""
+
+        @model_validator(mode="after")
+        def _custom_is_complete(self) -> Self:
+            given = (self.depths is not None, self.widths is not None)
+            if given != (self.variant == "custom",) * 2:
+                raise ValueError("the variant `custom` takes depths and widths, and no other variant takes them")
+            return self
+
     options: Options
 
     def build(self, state: Mapping[str, torch.Tensor] | None) -> Model:
         """Build the model in eval mode and load `state` into it; without one its weights stay as initialised.
 
-        The checkpoint may have either form, official or timm names, and a prefix `module.`. The same random seed gives
-        the same function in both forms.
+        The checkpoint may have either form, names of the authors, of timm or of MMPretrain, and any prefix that all
+        names share. The same random seed gives the same function in both forms.
 
         Raises:
             WeightsError: If `state` is no RepVGG, has another shape, or lacks the branches of the training form.
         """
-        variant = VARIANTS[self.options.variant]
+        network = self._network(state)
         return Model(
-            module=self._network(state),
+            module=network,
             name=self._title,
-            preprocessing=Preprocessing(),
+            preprocessing=_preprocessing(network.variant, self.options.in_channels),
             classes=_imagenet_classes() if self.options.num_classes == _IMAGENET_CLASSES else (),
-            aliases=variant.last_blocks,
+            aliases=network.last_blocks,
             notes=("reparameterized",) if self.options.form == "deploy" else (),
         )
 
+    def convert(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return a checkpoint of either form in deploy form, under official names, in the dtype of its first kernel.
+
+        Variant, classes and channels are those of the checkpoint where the options do not give them.
+
+        Raises:
+            WeightsError: If `state` is no RepVGG, or does not fit the options.
+        """
+        import torch
+
+        from interpretkit_repvgg.checkpoints import read_checkpoint
+        from interpretkit_repvgg.reparameterize import reparameterize
+
+        checkpoint = read_checkpoint(state)
+        given = self.options.model_fields_set
+        variant = self._variant if "variant" in given else checkpoint.variant
+        if variant is None:
+            raise WeightsError(f"{checkpoint}: its depths and widths cannot be told", hint="set variant")
+        classes = self.options.num_classes if "num_classes" in given else checkpoint.classes
+        channels = self.options.in_channels if "in_channels" in given else checkpoint.in_channels
+        # What is initialised here is overwritten; the caller's random numbers stay as they are.
+        with torch.random.fork_rng(devices=[]):
+            network = _loaded(
+                checkpoint,
+                variant,
+                name=f"RepVGG of {variant}",
+                num_classes=classes or _IMAGENET_CLASSES,
+                in_channels=channels or 3,
+                dtype=torch.float64,
+            )
+        deployed = reparameterize(network) if checkpoint.form == "train" else network
+        return deployed.to(checkpoint.dtype).state_dict()
+
+    @property
+    def _variant(self) -> Variant:
+        options = self.options
+        if options.variant == "custom":
+            return custom(options.depths or (), options.widths or ())
+        return VARIANTS[options.variant]
+
     @property
     def _title(self) -> str:
-        return f"RepVGG-{self.options.variant}"
+        return f"{'RepVGGplus' if self._variant.post_se else 'RepVGG'}-{self.options.variant}"
 
-    def _network(self, state: Mapping[str, torch.Tensor] | None) -> RepVGG:
-        from interpretkit_repvgg.checkpoints import load_checkpoint, read_checkpoint
-        from interpretkit_repvgg.network import DeployBlock, RepVGG, TrainingBlock
+    def _network(self, state: Mapping[str, torch.Tensor] | None) -> RepVGG | RepVGGPlus:
+        from interpretkit_repvgg.checkpoints import read_checkpoint
         from interpretkit_repvgg.reparameterize import reparameterize
 
         checkpoint = None if state is None else read_checkpoint(state)
@@ -90,11 +151,42 @@ class RepVGGBuilder(ModelBuilder):
                 f"{checkpoint} has been re-parameterised: the branches of {self._title} no longer exist in it",
                 hint="set form: deploy, or give the training-form weights",
             )
-        block = DeployBlock if fused else TrainingBlock
-        network = RepVGG(VARIANTS[self.options.variant], num_classes=self.options.num_classes, block=block).eval()
-        if checkpoint is not None:
-            load_checkpoint(network, checkpoint, name=self._title)
+        network = _loaded(
+            checkpoint,
+            self._variant,
+            name=self._title,
+            num_classes=self.options.num_classes,
+            in_channels=self.options.in_channels,
+        )
         return reparameterize(network) if self.options.form == "deploy" and not fused else network
+
+
+def _loaded(
+    checkpoint: Checkpoint | None,
+    variant: Variant,
+    *,
+    name: str,
+    num_classes: int,
+    in_channels: int,
+    dtype: torch.dtype | None = None,
+) -> RepVGG | RepVGGPlus:
+    """Return the network in the form and with the weights of a checkpoint, in eval mode."""
+    from interpretkit_repvgg.checkpoints import load_checkpoint
+    from interpretkit_repvgg.network import DeployBlock, RepVGG, TrainingBlock
+    from interpretkit_repvgg.plus import RepVGGPlus
+
+    kind = RepVGGPlus if variant.post_se else RepVGG
+    block = DeployBlock if checkpoint is not None and checkpoint.form == "deploy" else TrainingBlock
+    network = kind(variant, num_classes=num_classes, block=block, in_channels=in_channels).to(dtype).eval()
+    if checkpoint is not None:
+        load_checkpoint(network, checkpoint, name=name)
+    return network
+
+
+def _preprocessing(variant: Variant, in_channels: int) -> Preprocessing:
+    usual = Preprocessing(resize=variant.resize, crop=variant.crop)
+    # Grey images: the averages over the three channels of ImageNet.
+    return replace(usual, mean=(0.449,), std=(0.226,)) if in_channels == 1 else usual
 
 
 def _imagenet_classes() -> tuple[str, ...]:

@@ -1,26 +1,31 @@
-"""Checkpoints as they are found: either form, official or timm names, with or without a prefix."""
+"""Checkpoints as they are found: either form, names of three libraries, with or without a prefix."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from interpretkit import WeightsError, load_state
+from interpretkit_repvgg.names import common_prefix, official_name
+from interpretkit_repvgg.variants import VARIANTS, Variant, custom
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import torch
 
     from interpretkit_repvgg.network import RepVGG
+    from interpretkit_repvgg.plus import RepVGGPlus
     from interpretkit_repvgg.variants import Form
 
-_OFFICIAL_PARTS = {
-    "conv_kxk": "rbr_dense",
-    "conv_1x1": "rbr_1x1",
-    "identity": "rbr_identity",
-    "reparam_conv": "rbr_reparam",
-}
+_KERNEL = re.compile(
+    r"(?P<block>stage(?P<stage>\d)(?P<half>_first|_second)?(\.blocks)?(\.(?P<index>\d+))?)"
+    r"\.rbr_(dense\.conv|reparam)\.weight"
+)
+_STAGES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,42 +35,61 @@ class Checkpoint:
     Attributes:
         state: Tensors by official name.
         form: Whether its blocks have branches or are fused.
+        variant: What the shapes of its kernels amount to; None if they fit together in no way.
     """
 
     state: Mapping[str, torch.Tensor]
     form: Form
+    variant: Variant | None
 
     @property
     def classes(self) -> int | None:
         """Number of classes of its linear layer; None without one."""
-        weight = self.state.get("linear.weight")
-        return None if weight is None else weight.shape[0]
+        return _size(self.state.get("linear.weight"), 0)
+
+    @property
+    def in_channels(self) -> int | None:
+        """Channels of its images; None without a first kernel."""
+        return _size(self._first, 1)
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """What its kernels are made of; None without a first kernel."""
+        return None if self._first is None else self._first.dtype
+
+    @property
+    def _first(self) -> torch.Tensor | None:
+        return self.state.get(f"stage0.{'rbr_reparam' if self.form == 'deploy' else 'rbr_dense.conv'}.weight")
 
     def __str__(self) -> str:
         form = "deploy-form" if self.form == "deploy" else "training-form"
-        classes = "without a linear layer" if self.classes is None else f"of {self.classes} classes"
-        return f"a {form} checkpoint {classes}"
+        variant = f"of {self.variant or 'no known shape'}"
+        classes = "without a linear layer" if self.classes is None else f"{self.classes} classes"
+        return f"a {form} checkpoint {variant}, {classes}"
 
 
 def read_checkpoint(state: Mapping[str, Any]) -> Checkpoint:
-    """Recognise a checkpoint: take off a common `module.`, use the official names.
+    """Recognise a checkpoint: take off a prefix that all names share, use the official names.
 
     Raises:
-        WeightsError: If it is no checkpoint of a RepVGG.
+        WeightsError: If it is no checkpoint of a RepVGG, or holds the same parameter under two names.
     """
-    found = _without_prefix(state)
-    renamed = {official_name(name): value for name, value in found.items()}
+    prefix = common_prefix(state)
+    renamed = {official_name(name.removeprefix(prefix)): value for name, value in state.items()}
     parts = {part for name in renamed for part in name.split(".")}
     if parts.isdisjoint({"rbr_dense", "rbr_reparam"}):
-        examples = ", ".join(repr(name) for name in list(found)[:3])
+        examples = ", ".join(repr(name) for name in list(state)[:3])
         raise WeightsError(
-            f"this is no RepVGG checkpoint: {len(found)} entries{f' such as {examples}' if examples else ''}",
-            hint="expected official names such as 'stage0.rbr_dense.conv.weight', or those of timm",
+            f"this is no RepVGG checkpoint: {len(state)} entries{f' such as {examples}' if examples else ''}",
+            hint="expected official names such as 'stage0.rbr_dense.conv.weight', or those of timm or MMPretrain",
         )
-    return Checkpoint(state=renamed, form="deploy" if "rbr_reparam" in parts else "train")
+    if len(renamed) < len(state):
+        raise WeightsError("the checkpoint holds the same parameters under the names of two libraries")
+    form: Form = "deploy" if "rbr_reparam" in parts else "train"
+    return Checkpoint(state=renamed, form=form, variant=_variant(renamed))
 
 
-def load_checkpoint(network: RepVGG, checkpoint: Checkpoint, *, name: str) -> None:
+def load_checkpoint(network: RepVGG | RepVGGPlus, checkpoint: Checkpoint, *, name: str) -> None:
     """Load `checkpoint` into `network` of the same form.
 
     Args:
@@ -77,38 +101,63 @@ def load_checkpoint(network: RepVGG, checkpoint: Checkpoint, *, name: str) -> No
         WeightsError: If it does not fit.
     """
     classes = network.linear.out_features
-    if checkpoint.classes not in (None, classes):
-        raise WeightsError(
-            f"{checkpoint} does not fit {name} of {classes} classes", hint=f"set num_classes: {checkpoint.classes}"
-        )
+    settings = {
+        "variant": (_name(checkpoint.variant), _name(network.variant)),
+        "num_classes": (checkpoint.classes, classes),
+        "in_channels": (checkpoint.in_channels, network.stage0.in_channels),
+    }
+    others = [f"{key}: {theirs}" for key, (theirs, ours) in settings.items() if theirs not in (None, ours)]
+    if others:
+        raise WeightsError(f"{checkpoint} does not fit {name} of {classes} classes", hint=f"set {', '.join(others)}")
     try:
         load_state(network, checkpoint.state)
     except WeightsError as error:
+        missing = _counted(name for name in network.state_dict() if name not in checkpoint.state)
         what = f"the file looks like {checkpoint}, the model is {name} of {classes} classes"
-        raise WeightsError(f"{error.message}; {what}", where=error.where, hint=error.hint) from error
+        message = "; ".join(filter(None, [error.message, missing and f"missing are {missing}", what]))
+        raise WeightsError(message, where=error.where, hint=error.hint) from error
 
 
-def official_name(name: str) -> str:
-    """Return the official name of a timm parameter; any other name as it is.
-
-    Example:
-        >>> official_name("stages.0.3.conv_kxk.bn.weight"), official_name("linear.bias")
-        ('stage1.3.rbr_dense.bn.weight', 'linear.bias')
-    """
-    match name.split("."):
-        case ["stem", *rest]:
-            parts = ["stage0", *rest]
-        case ["stages", stage, *rest] if stage.isdecimal():
-            parts = [f"stage{int(stage) + 1}", *rest]
-        case ["head", "fc", *rest]:
-            parts = ["linear", *rest]
-        case _:
-            return name
-    return ".".join(_OFFICIAL_PARTS.get(part, part) for part in parts)
+def _size(tensor: torch.Tensor | None, axis: int) -> int | None:
+    return tensor.shape[axis] if tensor is not None and tensor.ndim > axis else None
 
 
-def _without_prefix(state: Mapping[str, Any]) -> Mapping[str, Any]:
-    prefix = "module."
-    if all(name.startswith(prefix) for name in state):
-        return {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
+def _name(variant: Variant | None) -> str | None:
+    """Return the name that a variant has in the table; None without one."""
+    return None if variant not in VARIANTS.values() else str(variant)
+
+
+def _counted(names: Iterable[str]) -> str:
+    """Count parameters by the kind of their module."""
+    kinds = Counter(
+        next((part for part in name.split(".") if part.startswith("rbr_") or part in {"se", "post_se"}), "")
+        or name.partition(".")[0]
+        for name in names
+        if not name.endswith("num_batches_tracked")
+    )
+    return ", ".join(f"{count} of {kind}" for kind, count in sorted(kinds.items()))
+
+
+def _variant(state: Mapping[str, torch.Tensor]) -> Variant | None:
+    """Read depths, widths, groups and squeeze-and-excitation from the shapes of the kernels."""
+    blocks = sorted(
+        (int(match["stage"]), match["half"] or "", int(match["index"] or 0), match["block"], state[match[0]])
+        for match in map(_KERNEL.fullmatch, state)
+        if match
+    )
+    stages = [[kernel.shape for stage, *_, kernel in blocks if stage == number] for number in range(_STAGES + 1)]
+    shapes = [shape for stage in stages for shape in stage]
+    if not all(stages) or any(len(shape) != len("oiyx") or 0 in shape for shape in shapes):
+        return None
+    last = blocks[-1][3]
+    ratios = {
+        gate: shapes[-1][0] // max(1, state[name].numel())
+        for gate in ("se", "post_se")
+        if (name := f"{last}.{gate}.down.bias") in state
+    }
+    return custom(
+        depths=[len(stage) for stage in stages[1:]],
+        widths=[stage[0][0] for stage in stages[1:]],
+        groups=max(before[0] // shape[1] for before, shape in pairwise(shapes)),
+        **ratios,
+    )

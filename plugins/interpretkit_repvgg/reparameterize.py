@@ -2,105 +2,108 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import copy
+from collections import OrderedDict
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
 
-from interpretkit_repvgg.network import DeployBlock, RepVGG, TrainingBlock
+from interpretkit_repvgg.network import DeployBlock, TrainingBlock
+from interpretkit_repvgg.plus import RepVGGPlus
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+Network = TypeVar("Network", bound=nn.Module)
+
+_HOOKS = frozenset(name for name in vars(nn.Module()) if "ward_" in name and "_hooks" in name)
 
 
 @torch.no_grad()
-def reparameterize(network: RepVGG) -> RepVGG:
-    r"""Return the deploy form of a network in training form; `network` itself stays as it is.
+def reparameterize(module: Network) -> Network:
+    """Return the deploy form of a module in training form; `module` itself stays as it is.
 
-    In eval mode a batch normalisation is affine, and so is each branch; the sum of the branches is one convolution with
-    $W = \sum_b \frac{\gamma_b}{\sigma_b} W_b$ and $\beta = \sum_b \beta_b - \frac{\gamma_b \mu_b}{\sigma_b}$, where the
-    1×1 kernel and the identity stand at the centre tap (section 3.3 of arXiv:2101.03697). The sums are taken in float64
-    and then rounded once. dtype, device, stride and padding stay those of the source; a fused convolution requires
-    gradients if anything in its block does.
+    It may be a RepVGG, a block, or any module that has such blocks somewhere in it, a backbone for instance. Each block
+    becomes one convolution with its `equivalent_kernel_bias()`; dtype, device, stride, groups, dilation and padding
+    stay those of the 3×3 branch, and the convolution requires gradients if anything in the branches does. All else is
+    copied, without hooks. Auxiliary heads, which serve training alone, are left out.
 
     Args:
-        network: A network in training form, in eval mode.
+        module: A module in training form, in eval mode.
 
     Returns:
-        A new network in eval mode that shares no storage with `network`.
+        A new module in eval mode that shares no storage with `module`.
 
     Raises:
-        ValueError: If `network` is in training mode, where it normalises by the statistics of the batch and no single
-            convolution equals it; if a normalisation has no running statistics; or if it is in deploy form already.
+        ValueError: If `module` is in training mode, where it normalises by the statistics of the batch and no single
+            convolution equals it; if a normalisation has no running statistics; or if there are no branches.
 
     Example:
+        >>> from interpretkit_repvgg.network import RepVGG
         >>> from interpretkit_repvgg.variants import VARIANTS
         >>> with torch.device("meta"):
-        ...     network = RepVGG(VARIANTS["B0"], num_classes=10, block=TrainingBlock)
+        ...     network = RepVGG(VARIANTS["B0"], num_classes=10)
         >>> sum(parameter.numel() for parameter in reparameterize(network.eval()).parameters())
         13070858
     """
-    if any(part.training for part in network.modules()):
+    if any(part.training for part in module.modules()):
         raise ValueError(
             "a network in training mode normalises by the statistics of the batch: call eval() before reparameterize()"
         )
-    blocks = {name: part for name, part in network.named_modules() if isinstance(part, TrainingBlock)}
+    blocks = {name: part for name, part in module.named_modules() if isinstance(part, TrainingBlock)}
     if not blocks:
-        raise ValueError("the network has no branches: it has been re-parameterised already")
+        done = any(isinstance(part, DeployBlock) for part in module.modules())
+        why = "it has been re-parameterised already" if done else "it holds no block of a RepVGG"
+        raise ValueError(f"the network has no branches: {why}")
+    memo = _left_out(module)
+    for name, block in blocks.items():
+        try:
+            memo[id(block)] = _fused(block, memo)
+        except ValueError as error:
+            raise ValueError(f"{name or type(block).__name__}: {error}") from error
+    twin = copy.deepcopy(module, memo)
+    for part in twin.modules():
+        if isinstance(part, RepVGGPlus):
+            part.drop_heads()
+    return twin
+
+
+def _fused(block: TrainingBlock, memo: dict[int, Any]) -> DeployBlock:
+    dense = block.rbr_dense.conv
     # On the meta device nothing is initialised, so the state of the random generators stays as it is.
     with torch.device("meta"):
-        fused = RepVGG(network.variant, num_classes=network.linear.out_features, block=DeployBlock)
-    for name, block in blocks.items():
-        fused.get_submodule(name).rbr_reparam = _fused_convolution(block)
-    fused.linear = _copied(network.linear)
+        fused = DeployBlock(dense.in_channels, dense.out_channels, stride=dense.stride[0])
+        convolution = nn.Conv2d(
+            dense.in_channels,
+            dense.out_channels,
+            kernel_size=3,
+            stride=cast("tuple[int, int]", dense.stride),
+            padding=cast("tuple[int, int]", dense.padding),
+            dilation=cast("tuple[int, int]", dense.dilation),
+            groups=dense.groups,
+            padding_mode=dense.padding_mode,
+        )
+    kernel, bias = block.equivalent_kernel_bias()
+    branches = [part for name, part in block.named_children() if name.startswith("rbr_")]
+    requires_grad = any(parameter.requires_grad for part in branches for parameter in part.parameters())
+    convolution.weight = nn.Parameter(kernel, requires_grad=requires_grad)
+    convolution.bias = nn.Parameter(bias, requires_grad=requires_grad)
+    fused.rbr_reparam = convolution
+    fused.nonlinearity = copy.deepcopy(block.nonlinearity, memo)
+    fused.checkpointing = block.checkpointing
+    fused.se_ratio, fused.post_se_ratio = block.se_ratio, block.post_se_ratio
+    if block.se_ratio:
+        fused.se = copy.deepcopy(block.se, memo)
+    if block.post_se_ratio:
+        fused.post_se = copy.deepcopy(block.post_se, memo)
     return fused.eval()
 
 
-def _fused_convolution(block: TrainingBlock) -> nn.Conv2d:
-    dense = block.rbr_dense.conv
-    convolution = nn.Conv2d(
-        dense.in_channels,
-        dense.out_channels,
-        kernel_size=3,
-        stride=dense.stride[0],
-        padding=cast("tuple[int, int]", dense.padding),
-        dilation=dense.dilation[0],
-        padding_mode=dense.padding_mode,
-        device="meta",
-    )
-    kernels, biases = zip(*_branches(block), strict=True)
-    requires_grad = any(parameter.requires_grad for parameter in block.parameters())
-    convolution.weight = nn.Parameter(torch.stack(kernels).sum(0).to(dense.weight.dtype), requires_grad=requires_grad)
-    convolution.bias = nn.Parameter(torch.stack(biases).sum(0).to(dense.weight.dtype), requires_grad=requires_grad)
-    return convolution
-
-
-def _branches(block: TrainingBlock) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield each branch as a 3×3 kernel `(output, input, y, x)` and a bias `(output,)`, both in float64."""
-    scale, shift = _affine(block.rbr_dense.bn)
-    yield block.rbr_dense.conv.weight.double() * scale[:, None, None, None], shift
-    scale, shift = _affine(block.rbr_1x1.bn)
-    yield _centred(block.rbr_1x1.conv.weight.double() * scale[:, None, None, None]), shift
-    if block.has_identity:
-        scale, shift = _affine(block.rbr_identity)
-        yield _centred(scale.diag()[:, :, None, None]), shift
-
-
-def _affine(norm: nn.BatchNorm2d) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return scale and shift of each channel, `(channel,)`, which the running statistics amount to."""
-    if norm.running_mean is None or norm.running_var is None:
-        raise ValueError("a normalisation without running statistics depends on the batch and cannot be fused")
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    return scale, norm.bias.double() - norm.running_mean.double() * scale
-
-
-def _centred(kernel: torch.Tensor) -> torch.Tensor:
-    return nn.functional.pad(kernel, (1, 1, 1, 1))
-
-
-def _copied(linear: nn.Linear) -> nn.Linear:
-    # Not a deep copy, which would take hooks along.
-    copy = nn.Linear(linear.in_features, linear.out_features, device="meta")
-    copy.weight = nn.Parameter(linear.weight.detach().clone(), requires_grad=linear.weight.requires_grad)
-    copy.bias = nn.Parameter(linear.bias.detach().clone(), requires_grad=linear.bias.requires_grad)
-    return copy
+def _left_out(module: nn.Module) -> dict[int, Any]:
+    """Return the memo of a deep copy that leaves out hooks, and detaches what somebody has kept of a forward pass."""
+    memo: dict[int, Any] = {}
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if name in _HOOKS:
+                memo[id(value)] = OrderedDict()
+            elif isinstance(value, torch.Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    return memo

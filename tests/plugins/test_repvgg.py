@@ -152,14 +152,6 @@ def test_stages_have_the_published_shapes_at_any_size(form, size, grids):
     assert shapes == [*((width, *grid) for width, grid in zip(widths, grids, strict=True)), (1000,)]
 
 
-def test_a_new_row_of_the_table_is_a_new_network():
-    variant = Variant(blocks=(2, 4, 14, 1), multipliers=(0.75, 0.75, 0.75, 2.5))
-    with torch.device("meta"):
-        narrow = RepVGG(variant, num_classes=1000)
-    assert narrow.variant.widths == (48, 48, 96, 192, 1280)
-    assert sum(parameter.numel() for parameter in narrow.parameters()) == 9_108_968
-
-
 @pytest.mark.parametrize("form", ["train", "deploy"])
 def test_logits_equal_those_of_timm(form, timm_network):
     module = build(timm_network.state_dict(), num_classes=10, form=form).module
@@ -434,7 +426,7 @@ def test_the_training_form_cannot_be_had_from_a_deploy_form_checkpoint(deployed)
 
 @pytest.mark.parametrize("form", ["train", "deploy"])
 def test_a_head_of_another_size_is_named_with_both_sizes(form, network):
-    expected = "a training-form checkpoint of 10 classes does not fit RepVGG-B0 of 1000 classes .*num_classes: 10"
+    expected = "a training-form checkpoint of B0, 10 classes does not fit RepVGG-B0 of 1000 classes .*num_classes: 10"
     with pytest.raises(WeightsError, match=expected):
         build(network.state_dict(), form=form)
 
@@ -460,20 +452,27 @@ def with_a_prefix_on_one_name(state):
 
 
 @pytest.mark.parametrize(
-    ("change", "example"),
+    ("change", "example", "kinds", "looks"),
     [
-        (without_a_block, "stage3.15."),
-        (with_a_stranger, "stage1.0.se.down.weight"),
-        (with_another_width, "stage0.rbr_dense.conv.weight"),
-        (with_an_inner_prefix, "stage1.0.module."),
-        (with_a_prefix_on_one_name, "module.linear.bias"),
+        (
+            without_a_block,
+            "stage3.15.",
+            "5 of rbr_1x1, 5 of rbr_dense, 4 of rbr_identity",
+            "4-6-15-1 .* 64-128-256-1280",
+        ),
+        (with_a_stranger, "stage1.0.se.down.weight", "", "B0"),
+        (with_another_width, "stage0.rbr_dense.conv.weight", "", "B0"),
+        (with_an_inner_prefix, "stage1.0.module.", "5 of rbr_1x1, 5 of rbr_dense", ""),
+        (with_a_prefix_on_one_name, "module.linear.bias", "missing are 1 of linear", "B0"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_described(change, example, network):
-    with pytest.raises(WeightsError) as caught:
+def test_a_checkpoint_that_does_not_fit_is_described(network, *, change, example, kinds, looks):
+    with pytest.raises(WeightsError, match=f"looks like a training-form checkpoint of .*{looks}, 10 classes") as caught:
         build(change(network.state_dict()), num_classes=10)
-    assert "looks like a training-form checkpoint of 10 classes, the model is RepVGG-B0 of 10" in str(caught.value)
+    assert "the model is RepVGG-B0 of 10" in str(caught.value)
     assert example in str(caught.value)
+    assert kinds in str(caught.value)
+    assert bool(kinds) == ("missing are" in str(caught.value))
 
 
 @pytest.mark.parametrize("state", [{}, {"conv1.weight": torch.zeros(1)}])
