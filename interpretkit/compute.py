@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from interpretkit.capture import Capture
-from interpretkit.contracts import Captured, Result
-from interpretkit.errors import InterpretkitError, StepError
+from interpretkit.contracts import Captured, Map, Result, Table
+from interpretkit.errors import InterpretkitError, StepError, cause
 from interpretkit.targets import class_label
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import torch
 
@@ -130,7 +132,7 @@ def _run(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> 
             output = capture.forward(inputs)
         except Exception as error:  # noqa: BLE001 - a user's network may raise anything
             shape = "×".join(map(str, inputs.shape))
-            done.failure = StepError(f"model {model.name!r} failed on images {shape}: {_cause(error)}")
+            done.failure = StepError(f"model {model.name!r} failed on images {shape}: {cause(error)}")
             done.failure.__cause__ = error
             return done
         done.activations, done.refused = capture.activations, capture.refused
@@ -188,13 +190,13 @@ class SkippedError(StepError):
 
 def _captured(planned: PlannedStep, done: _Pass, results: Mapping[str, Result]) -> Captured:
     if done.failure is not None:
-        raise done.failure
+        raise _again(done.failure)
     attributed = done.attributed.get(planned.needs.target) if planned.needs.target is not None else None
     if isinstance(attributed, InterpretkitError):
-        raise attributed
+        raise _again(attributed)
     for layer in planned.activations:
         if layer.address in done.refused:
-            raise done.refused[layer.address]
+            raise _again(done.refused[layer.address])
     gradients = {}
     for layer in planned.gradients:
         if attributed is None or layer.address not in attributed.gradients:
@@ -213,30 +215,52 @@ def _captured(planned: PlannedStep, done: _Pass, results: Mapping[str, Result]) 
     )
 
 
+def _again(error: InterpretkitError) -> InterpretkitError:
+    """Return a copy: steps may share what went wrong, but each puts a place of its own into it."""
+    another = copy(error)
+    another.__cause__ = error.__cause__
+    return another
+
+
 def _compute(step: ResolvedStep, captured: Captured) -> Result:
     tensors = {"the model's input": captured.inputs, **captured.activations}
     tensors |= {f"the gradient of {name}": gradient for name, gradient in captured.gradients.items()}
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
     try:
         result = step.visualizer.compute(captured)
-        _check_result(step, result, captured)
+        check_result(result, "compute()")
+        if not step.per_set:
+            _check_per_image(result, [image.id for image in captured.images])
     except InterpretkitError as error:
         error.where = error.where or place(step)
         raise
     except Exception as error:
-        raise StepError(_cause(error), where=place(step)) from error
+        raise StepError(cause(error), where=place(step)) from error
     for name, version in versions.items():
         if tensors[name]._version != version:  # noqa: SLF001 - torch counts in-place changes nowhere else
             raise StepError(f"compute() changed {name} in place", where=place(step), hint="work on a copy")
     return replace(result, images=captured.images, targets=captured.targets)
 
 
-def _check_result(step: ResolvedStep, result: object, captured: Captured) -> None:
+def check_result(result: object, origin: str) -> None:
+    """Check that what a plugin returned from its method `origin` is a Result, of maps and tables by name.
+
+    Raises:
+        StepError: If it is not.
+    """
     if not isinstance(result, Result):
-        raise StepError(f"compute() returned a {type(result).__name__}, not a Result")
-    if step.per_set:
-        return
-    count = len(captured.images)
+        raise StepError(f"{origin} returned a {type(result).__name__}, not a Result")
+    for noun, kind, parts in (("maps", Map, result.maps), ("tables", Table, result.tables)):
+        if not isinstance(parts, Mapping):
+            raise StepError(f"{origin} returned {noun} in a {type(parts).__name__}, not in a mapping")
+        for name, each in parts.items():
+            if not (isinstance(name, str) and isinstance(each, kind)):
+                found = f"a {type(each).__name__} under {name!r}"
+                raise StepError(f"{origin} returned among its {noun} {found}, not a {kind.__name__} under a name")
+
+
+def _check_per_image(result: Result, images: Sequence[str]) -> None:
+    count = len(images)
     for name, each in result.maps.items():
         if each.dims[:1] != ("image",) or each.values.shape[0] != count:
             shape = "×".join(map(str, each.values.shape))
@@ -244,13 +268,12 @@ def _check_result(step: ResolvedStep, result: object, captured: Captured) -> Non
     for name, table in result.tables.items():
         if "image" not in table.columns:
             raise StepError(f"table {name!r} has no column 'image', so its rows belong to no image")
+        if strangers := set(table["image"].tolist()) - set(images):
+            raise StepError(
+                f"table {name!r} has rows about {min(map(str, strangers))!r}, which is no image of this batch"
+            )
 
 
 def place(step: ResolvedStep) -> str:
     """Say where a step's error happened: step, visualizer, plugin and version."""
     return f"step {step.id!r} ({step.visualizer.name}, {step.plugin})"
-
-
-def _cause(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -74,6 +74,8 @@ class Map:
     polarity: Polarity
 
     def __post_init__(self) -> None:
+        if not isinstance(self.values, np.ndarray):
+            raise TypeError(f"map of {self.layer}: values are a {type(self.values).__name__}, not a numpy array")
         if self.values.ndim != len(self.dims):
             raise ValueError(f"map of {self.layer}: dims {self.dims} do not fit shape {self.values.shape}")
 
@@ -92,6 +94,8 @@ class Table:
 
     def __init__(self, columns: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         arrays = {name: np.asarray(values) for name, values in {**(columns or {}), **more}.items()}
+        if not all(isinstance(name, str) for name in arrays):
+            raise ValueError(f"the columns of a table have names, not {', '.join(map(repr, arrays))}")
         if len({array.shape for array in arrays.values()}) > 1 or any(a.ndim != 1 for a in arrays.values()):
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
             raise ValueError(f"the columns of a table are equally long lists, not {shapes}")
@@ -177,6 +181,8 @@ class Needs:
     own_passes: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.activations, str) or isinstance(self.gradients, str):
+            raise TypeError("Needs: layers are a list of patterns, not one text")
         if self.gradients and self.target is None:
             raise ValueError("Needs: gradients are gradients of a target's score; give the target")
 

@@ -82,6 +82,17 @@ class StorageError(InterpretkitError):
     exit_code = 6
 
 
+def cause(error: BaseException) -> str:
+    r"""Say in one line what a plugin, or a network of the user's own, has raised.
+
+    Example:
+        >>> cause(ValueError("no\ngood")), cause(ValueError())
+        ('ValueError: no', 'ValueError')
+    """
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 def nearest(name: str, candidates: Iterable[str], *, count: int = 3) -> list[str]:
     """Return up to `count` of the candidates that look most like `name`, best first.
 

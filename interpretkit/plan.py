@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from interpretkit.contracts import Needs, Reduction
-from interpretkit.errors import InterpretkitError, PluginError, RecipeError
+from interpretkit.errors import InterpretkitError, PluginError, RecipeError, cause
 from interpretkit.refusal import explain
 from interpretkit.targets import Contrast, class_index
 
@@ -170,7 +170,12 @@ def plan(resolved: Resolved, models: Mapping[str, Model]) -> Plan:
 
 def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
     """Resolve what one step needs in its model; raises as `plan` does."""
-    needs = step.visualizer.needs(model)
+    try:
+        needs = step.visualizer.needs(model)
+    except InterpretkitError:
+        raise
+    except Exception as error:
+        raise PluginError(f"step {step.id!r}: needs() failed: {cause(error)}", where=str(step.plugin)) from error
     if not isinstance(needs, Needs):
         raise PluginError(
             f"step {step.id!r}: needs() returned a {type(needs).__name__}, not Needs", where=str(step.plugin)

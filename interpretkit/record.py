@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from interpretkit import figures
-from interpretkit.compute import SkippedError, place
+from interpretkit.compute import SkippedError, check_result, place
 from interpretkit.contracts import Reduction
-from interpretkit.errors import InterpretkitError, StepError, StorageError
+from interpretkit.errors import InterpretkitError, StepError, StorageError, cause
 
 if TYPE_CHECKING:
     from interpretkit.compute import Outcome
@@ -43,6 +43,7 @@ class StepRecord:
         self._model = model
         self._draft = draft
         self._merged: Result | None = None
+        self._finished = False
         self._targets: dict[str, Any] = {}
         self._figures: list[dict[str, Any]] = []
 
@@ -61,16 +62,16 @@ class StepRecord:
 
     def finish(self) -> None:
         """Write and draw a reduction, now that all images are in it."""
-        if self._merged is None or self.failure is not None:
-            return
         began = time.perf_counter()
-        try:
-            self._draft.write_result(self.step.id, self._merged, reduction=True)
-            self._draw(self._merged, image=None)
-        except StorageError:
-            raise
-        except InterpretkitError as error:
-            self._fail(error)
+        if self._merged is not None and self.failure is None:
+            try:
+                self._draft.write_result(self.step.id, self._merged, reduction=True)
+                self._draw(self._merged, image=None)
+            except StorageError:
+                raise
+            except InterpretkitError as error:
+                self._fail(error)
+        self._finished = True
         self.seconds += time.perf_counter() - began
 
     def summary(self) -> str:
@@ -84,7 +85,6 @@ class StepRecord:
 
     def as_data(self) -> dict[str, Any]:
         """Return the step's entry of the manifest."""
-        skipped = isinstance(self.failure, SkippedError)
         return {
             "id": self.step.id,
             "uses": self.step.visualizer.name,
@@ -94,12 +94,17 @@ class StepRecord:
             "options": self.step.visualizer.options.model_dump(by_alias=True),
             "layers": [layer.name for layer in self._planned.activations],
             "scope": "set" if self.step.per_set else "image",
-            "status": "complete" if self.failure is None else "skipped" if skipped else "failed",
+            "status": self._status(),
             "error": "" if self.failure is None else str(self.failure),
             "targets": self._targets,
             **self._draft.records(self.step.id),
             "figures": self._figures,
         }
+
+    def _status(self) -> str:
+        if self.failure is not None:
+            return "skipped" if isinstance(self.failure, SkippedError) else "failed"
+        return "complete" if self._finished else "interrupted"
 
     def _keep(self, result: Result) -> None:
         if result.targets:
@@ -114,22 +119,26 @@ class StepRecord:
 
     def _merge(self, reduction: Reduction, before: Result | None, result: Result) -> Result:
         try:
-            return result if before is None else reduction.merge(before, result)
+            merged = result if before is None else reduction.merge(before, result)
         except Exception as error:
-            raise StepError(f"merge() failed: {type(error).__name__}: {error}", where=place(self.step)) from error
+            raise StepError(f"merge() failed: {cause(error)}", where=place(self.step)) from error
+        check_result(merged, "merge()")
+        return merged
 
     def _draw(self, result: Result, *, image: str | None) -> None:
+        """Draw the result of one image, or of the set; if that fails, the other images still get their figures."""
         about = [self._model.name, str(self._model.weights), f"step {self.step.id} ({self.step.visualizer.name})"]
         if image is not None:
             about += [f"image {image}", *(f"target {target}" for target in result.targets)]
         try:
             for figure in self.step.visualizer.draw(result):
                 self._write(figure, image, " · ".join(about))
-        except InterpretkitError as error:
-            error.where = error.where or place(self.step)
+        except StorageError:
             raise
-        except Exception as error:
-            raise StepError(f"draw() failed: {type(error).__name__}: {error}", where=place(self.step)) from error
+        except InterpretkitError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            self._fail(StepError(f"draw() failed: {cause(error)}"))
 
     def _write(self, figure: Figure, image: str | None, about: str) -> None:
         """Write a figure with what no picture may lack: whose it is, of what, and that a net is untrained."""

@@ -17,7 +17,7 @@ import pluggy
 
 from interpretkit import hookspecs
 from interpretkit.contracts import ModelBuilder, Visualizer
-from interpretkit.errors import PluginError, RecipeError, did_you_mean, nearest
+from interpretkit.errors import PluginError, RecipeError, cause, did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -120,8 +120,7 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way, SystemExit included
-            cause = f"{type(error).__name__}: {error}".splitlines()[0]
-            self.plugins.append(Plugin(plugin.package, plugin.distribution, plugin.version, cause))
+            self.plugins.append(Plugin(plugin.package, plugin.distribution, plugin.version, cause(error)))
             return
         self.plugins.append(plugin)
         for visualizer in visualizers:
@@ -185,6 +184,8 @@ def _offers(module: Any) -> tuple[list[type[Visualizer]], list[type[ModelBuilder
 def _check_offer(offer: Any, base: type[Visualizer | ModelBuilder]) -> None:
     if not (isinstance(offer, type) and issubclass(offer, base)):
         raise TypeError(f"{offer!r} is not a class derived from {base.__name__}")
+    if missing := ", ".join(sorted(offer.__abstractmethods__)):
+        raise TypeError(f"{offer.__name__} does not define {missing}")
     name = getattr(offer, "name", None)
     if not isinstance(name, str) or not _ID.fullmatch(name):
         raise TypeError(f"{offer.__name__}.name is {name!r}; an id has lower-case letters, digits and '_'")

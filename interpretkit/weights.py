@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from interpretkit import hub
-from interpretkit.errors import PluginError, WeightsError
+from interpretkit.errors import InterpretkitError, PluginError, WeightsError, cause
 from interpretkit.model import Model, WeightsInfo
 from interpretkit.provenance import sha256_file
 from interpretkit.recipe import HubWeights, PathWeights
@@ -155,7 +155,12 @@ def _built(builder: ModelBuilder, state: Mapping[str, torch.Tensor] | None, *, s
     # `torch.manual_seed` would also reseed the generators of all GPUs, which `fork_rng` does not bring back.
     with torch.random.fork_rng(devices=[]), torch.device(device):
         torch.default_generator.manual_seed(seed)
-        model: object = builder.build(state)
+        try:
+            model: object = builder.build(state)
+        except InterpretkitError:
+            raise
+        except Exception as error:
+            raise PluginError(f"model {builder.name!r}: build() failed: {cause(error)}") from error
     if not isinstance(model, Model):
         raise PluginError(f"model {builder.name!r}: `build` returns a {type(model).__name__}, not a Model")
     return model

@@ -103,12 +103,13 @@ class Draft:
             StorageError: If it cannot be written.
         """
         check_maps(result.maps, images=None if reduction else len(result.images))
+        tables = {name: self._table(step, name) for name in result.tables}
         for name, table in result.tables.items():
             if not reduction and "image" not in table.columns:
                 raise StepError(f"table {name!r} has no column 'image'", hint="its rows are about images: say which")
             if reduction and name in self._tables.get(step, {}):
                 raise StepError(f"table {name!r} of the whole set is stored already")
-            self._table(step, name).types_with(table)
+            tables[name].types_with(table)
         if reduction:
             self._write_maps(step, result.maps, stem="maps", image=None)
         else:
@@ -117,7 +118,8 @@ class Draft:
                 maps = {name: replace(each, values=each.values[part]) for name, each in result.maps.items()}
                 self._write_maps(step, maps, stem=image.id, image=image.id)
         for name, table in result.tables.items():
-            self._table(step, name).add(self.path, table)
+            tables[name].add(self.path, table)
+            self._tables.setdefault(step, {})[name] = tables[name]
 
     def write_figure(self, step: str, image: str | None, name: str, png: bytes) -> str:
         """Write a picture of an image, or of the whole set, and return its path in the run.
@@ -176,8 +178,9 @@ class Draft:
             self._maps.setdefault(step, []).extend(map_records(maps, file=relative, image=image))
 
     def _table(self, step: str, name: str) -> GrowingTable:
+        """Return a table of the step; one that has no rows yet is not part of the run."""
         file = f"results/{file_name(step)}/{file_name(name)}.csv"
-        return self._tables.setdefault(step, {}).setdefault(name, GrowingTable(name, file))
+        return self._tables.get(step, {}).get(name) or GrowingTable(name, file)
 
 
 def _claimed(draft: Draft) -> bool:

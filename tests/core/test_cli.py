@@ -365,6 +365,7 @@ def test_a_stopped_run_is_sealed_as_interrupted_with_what_is_finished(folder, nu
     assert "Traceback" not in err
     opened = ik.open_run(out.strip())
     assert opened.status == "interrupted"
+    assert {step["status"] for step in opened.manifest["steps"]} == {"interrupted"}
 
 
 def test_output_into_a_closed_pipe_ends_quietly():

@@ -161,3 +161,141 @@ def test_a_labelled_set_can_be_explained_by_its_labels(folder):
 def _of(opened, step):
     parts = [opened.result(step, image=image["id"]) for image in opened.manifest["inputs"]]
     return [part.images[0] for part in parts], [part.targets[0] for part in parts]
+
+
+FAULTY = """
+import numpy as np
+import torch
+from PIL import Image
+from interpretkit import Figure, Map, Needs, Reduction, Result, Table, Visualizer, hookimpl
+
+WRONG = {
+    "number": lambda ids, map: Result(maps={0: map}),
+    "array": lambda ids, map: Result(maps={"m": map.values}),
+    "list": lambda ids, map: Result(tables=[Table(image=ids)]),
+    "dict": lambda ids, map: Result(tables={"good": Table(image=ids), "bad": {"image": ids}}),
+    "column": lambda ids, map: Result(tables={"t": Table({"image": ids, 3: ids})}),
+    "stranger": lambda ids, map: Result(tables={"t": Table(image=["somebody"], x=[1])}),
+    "object": lambda ids, map: Result(tables={"good": Table(image=ids), "t": Table(image=ids, x=[None for _ in ids])}),
+    "tensor": lambda ids, map: Result(maps={"m": Map(**{**MAP, "values": torch.zeros(len(ids), 1, 1)})}),
+}
+MAP = {"dims": ("image", "y", "x"), "layer": "0", "input_size": (8, 8), "polarity": "signed"}
+
+
+class Faulty(Visualizer):
+    '''Does it wrong.'''
+    name = "faulty"
+
+    class Options(Visualizer.Options):
+        how: str
+        '''How.'''
+
+    def needs(self, model):
+        if self.options.how == "needs":
+            raise ValueError("no\\nidea")
+        return Needs(activations="0" if self.options.how == "text" else ["0"])
+
+    def compute(self, captured):
+        ids = [image.id for image in captured.images]
+        map = Map(values=np.zeros((len(ids), 1, 1)), **MAP)
+        return WRONG.get(self.options.how, lambda ids, map: Result(maps={"m": map}))(ids, map)
+
+    def draw(self, result):
+        if self.options.how == "draw" and result.images[0].id == "a":
+            raise ValueError("no\\npen")
+        yield Figure(name="m", picture=Image.new("RGB", (9, 9)), caption="c", alt="a")
+
+
+class FaultyReduction(Faulty, Reduction):
+    '''Does it wrong for all images.'''
+    name = "faulty_reduction"
+
+    def merge(self, first, second):
+        if self.options.how == "merge":
+            raise ValueError("no\\nsum")
+
+    def draw(self, result):
+        return ()
+
+
+@hookimpl
+def interpretkit_visualizers():
+    yield Faulty
+    yield FaultyReduction
+"""
+
+
+def faulty(folder, how, *, uses="faulty", **more):
+    (folder / "faulty.py").write_text(FAULTY)
+    step = f"  - {{id: wrong, uses: {uses}, model: wide, with: {{how: {how}}}}}\n"
+    (folder / "recipe.yaml").write_text(RECIPE.replace("numerics:", f"{step}numerics:"))
+    opened = ik.run("recipe.yaml", plugins=["plugin.py", "faulty.py"], **more)
+    assert verify(opened.path) == []
+    return opened, {step["id"]: step for step in opened.manifest["steps"]}
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("number", "compute() returned among its maps a Map under 0, not a Map under a name"),
+        ("array", "compute() returned among its maps a ndarray under 'm', not a Map under a name"),
+        ("list", "compute() returned tables in a list, not in a mapping"),
+        ("dict", "compute() returned among its tables a dict under 'bad', not a Table under a name"),
+        ("column", "ValueError: the columns of a table have names, not 'image', 3"),
+        ("stranger", "table 't' has rows about 'somebody', which is no image of this batch"),
+        ("object", "table 't', column 'x': dtype object cannot be stored"),
+        ("tensor", "TypeError: map of 0: values are a Tensor, not a numpy array"),
+        ("draw", "draw() failed: ValueError: no"),
+    ],
+)
+def test_what_a_plugin_does_wrong_fails_its_step_and_nothing_else(folder, how, says):
+    opened, steps = faulty(folder, how)
+    assert opened.status == "failed"
+    assert {name for name, step in steps.items() if step["status"] == "complete"} == steps.keys() - {"wrong"}
+    assert steps["wrong"]["status"] == "failed"
+    assert steps["wrong"]["error"].startswith(f"step 'wrong' (faulty, faulty.py): {says}")
+    assert "\n" not in steps["wrong"]["error"]
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("array", "compute() returned among its maps a ndarray under 'm', not a Map under a name"),
+        ("merge", "merge() failed: ValueError: no"),
+        ("none", "merge() returned a NoneType, not a Result"),
+    ],
+)
+def test_a_reduction_that_fails_has_no_result_and_fails_nothing_else(folder, how, says):
+    opened, steps = faulty(folder, how, uses="faulty_reduction")
+    assert opened.status == "failed"
+    assert steps["wrong"]["error"] == f"step 'wrong' (faulty_reduction, faulty.py): {says}"
+    assert not steps["wrong"]["maps"]
+    assert not steps["wrong"]["tables"]
+    assert {step["status"] for name, step in steps.items() if name != "wrong"} == {"complete"}
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_an_image_that_cannot_be_drawn_costs_no_other_its_figures(folder, batch_size):
+    _, steps = faulty(folder, "draw", set={"numerics.batch_size": batch_size})
+    assert sorted(figure["image"] for figure in steps["wrong"]["figures"]) == ["b", "c", "d"]
+
+
+def test_needs_that_fail_name_the_step_and_the_plugin_and_leave_nothing(folder):
+    for how, says in (("needs", "ValueError: no"), ("text", "TypeError: Needs: layers are a list of patterns")):
+        with pytest.raises(ik.PluginError, match=r"faulty\.py: step 'wrong': needs") as caught:
+            faulty(folder, how)
+        assert says in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert list((folder / "runs").iterdir()) == []
+
+
+def test_steps_that_fail_for_one_cause_each_name_themselves(folder):
+    text = RECIPE.replace(
+        "numerics:", "  - {id: again, uses: grad_cam, model: wide, with: {layers: ['1#2']}}\nnumerics:"
+    )
+    (folder / "recipe.yaml").write_text(text)
+    opened = run(set={"steps.stats.with.layers": ["1#2"]})
+    errors = {step["id"]: step["error"] for step in opened.manifest["steps"] if step["error"]}
+    assert sorted(errors) == ["again", "stats"]
+    for name, error in errors.items():
+        assert error.startswith(f"step {name!r} (")

@@ -62,6 +62,7 @@ def test_what_a_plugin_offers_is_found_with_its_plugin():
         (Misspelt(), "PluginValidationError"),
         (Offering("not a class"), "TypeError: 'not a class' is not a class derived from Visualizer"),
         (Offering(type("Bad", (Energy,), {"name": "os.system"})), "TypeError: Bad.name is 'os.system'"),
+        (Offering(type("Bad", (Visualizer,), {"name": "bad"})), "TypeError: Bad does not define compute"),
         (Offering(type("Bad", (Energy,), {"Options": dict})), "TypeError: Bad.Options is not derived"),
     ],
 )

@@ -303,3 +303,15 @@ def test_a_builder_that_builds_no_model_is_named():
 
     with pytest.raises(PluginError, match="model 'wrong': `build` returns a Sequential, not a Model"):
         load(Wrong(Wrong.Options()), "random", seed=0, device="cpu", dtype="float32")
+
+
+def test_a_builder_that_fails_is_named_with_its_cause_in_one_line():
+    class Failing(ModelBuilder):
+        name = "failing"
+
+        def build(self, state):
+            raise ValueError("width\nand more")
+
+    with pytest.raises(PluginError, match=r"model 'failing': build\(\) failed: ValueError: width") as caught:
+        blank(Failing(Failing.Options()))
+    assert "\n" not in str(caught.value)
