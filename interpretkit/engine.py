@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from interpretkit.contracts import InputImage
     from interpretkit.executor import Executor
     from interpretkit.inputs import ImageFile
-    from interpretkit.model import Model
     from interpretkit.plan import Plan, Resolved
     from interpretkit.rundir import Draft
 
@@ -173,7 +172,7 @@ class Engine:
             "command": self._command,
             "recipe": {"source": recipe.path, "sha256": sha256_bytes(recipe.text.encode())},
             "alerts": [
-                *(_alert(model) for model in models.values() if model.alert),
+                *filter(None, map(self._alert, models)),
                 *(f"Not in this run: {error}" for error in self._unread),
             ],
             "models": {key: self._about_model(key) for key in models},
@@ -193,6 +192,7 @@ class Engine:
             "options": resolved.builder.options.model_dump(by_alias=True),
             "weights": {**asdict(model.weights), "state_sha256": self._digests.get(key, "")},
             "notes": list(model.notes),
+            "alert": self._alert(key),
             "preprocessing": (
                 asdict(preprocessing) if isinstance(preprocessing, Preprocessing) else repr(preprocessing)
             ),
@@ -200,7 +200,9 @@ class Engine:
             "classes": len(model.classes),
         }
 
-
-def _alert(model: Model) -> str:
-    cause = f" {model.weights.source}: {model.weights.fallback}." if model.weights.fallback else ""
-    return f"{model.name}: {model.alert}{cause}"
+    def _alert(self, key: str) -> str:
+        """Return what the reader must know of a model; its key tells it from others of the same name."""
+        model = self._plan.models[key]
+        name = f"{model.name} ({key})" if len(self._plan.models) > 1 else model.name
+        cause = f" {model.weights.source}: {model.weights.fallback}." if model.weights.fallback else ""
+        return f"{name}: {model.alert}{cause}" if model.alert else ""

@@ -94,10 +94,7 @@ def _environment() -> Environment:
 
 def _alerts_by_step(run: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return for each step the alerts about its model and about the models of the steps that it reads."""
-    by_model = {
-        key: [alert for alert in run["alerts"] if model["notes"] and alert.startswith(f"{model['name']}: ")]
-        for key, model in run["models"].items()
-    }
+    by_model = {key: [model["alert"]] if model["alert"] else [] for key, model in run["models"].items()}
     by_step: dict[str, list[str]] = {}
     for step in run["steps"]:
         read = [alert for of in step["of"] for alert in by_step.get(of, [])]

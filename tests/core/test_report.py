@@ -51,6 +51,7 @@ def a_model(name: str, *, notes: tuple[str, ...] = ()) -> dict:
             "state_sha256": "a1" * 32,
         },
         "notes": list(notes),
+        "alert": ALERT if "untrained" in notes else "",
         "preprocessing": {"resize": 256, "crop": 224, "mean": [0.485, 0.456, 0.406], "interpolation": "bilinear"},
         "parameters": 15_817_960,
         "classes": 1000,
