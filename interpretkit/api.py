@@ -16,7 +16,7 @@ from interpretkit.engine import Engine
 from interpretkit.errors import InputError, RecipeError
 from interpretkit.executor import LocalExecutor
 from interpretkit.model import Model
-from interpretkit.plan import Plan, ResolvedStep, parse_options, plan, plan_step, resolve
+from interpretkit.plan import Plan, ResolvedStep, check_labels, parse_options, plan, plan_step, resolve
 from interpretkit.preprocessing import Preprocessing
 from interpretkit.recipe import ModelEntry, Numerics, dump_inline, read_recipe
 from interpretkit.registry import discover
@@ -126,7 +126,7 @@ def visualize(
 
     Raises:
         RecipeError: If there is no such visualizer, option or layer.
-        InputError: If an image cannot be read, or the images' maps differ in size.
+        InputError: If an image cannot be read, the images' maps differ in size, or `of` is not about the same images.
         StepError: If it fails.
 
     Example:
@@ -148,8 +148,9 @@ def visualize(
         raise RecipeError(f"{visualizer} reads earlier results", hint="give them as of={'a name': result}")
     one_step = Plan(models={"model": model}, steps=(plan_step(step, model),))
     results = []
-    with numerics.in_force(Numerics()):
-        for batch in _batches(images, one_step.models, batch_size):
+    setting = Numerics.parse({"batch_size": batch_size})
+    with numerics.in_force(setting):
+        for batch in _batches(images, one_step.models, setting.batch_size):
             given = {name: each.select(*(image.id for image in batch.images)) for name, each in (of or {}).items()}
             outcome = compute(one_step, batch, given=given)
             for failure in outcome.failures.values():
@@ -162,7 +163,7 @@ def run(
     recipe: str | Path,
     *,
     set: Mapping[str, Any] | None = None,  # noqa: A002 - the word of the command line's --set
-    images: Sequence[str] = (),
+    images: str | Path | Sequence[str | Path] = (),
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
 ) -> Run:
@@ -174,7 +175,7 @@ def run(
     Args:
         recipe: Path of the YAML file.
         set: Values to change in it first, by dotted path: `{"model.with.variant": "B0"}`.
-        images: What to look at instead of the recipe's inputs.
+        images: One or several paths, folders or globs to look at instead of the recipe's inputs.
         output: Directory that gets the run's directory.
         plugins: Python files with hookimpls to load besides the installed plugins.
 
@@ -182,7 +183,8 @@ def run(
         InterpretkitError: If the recipe, the weights, every image, or the disk is no good.
     """
     settings = tuple((set or {}).items())
-    return open_run(carry_out(recipe, settings=settings, images=images, output=output, plugins=plugins).path)
+    given = [str(each) for each in ([images] if isinstance(images, str | Path) else images)]
+    return open_run(carry_out(recipe, settings=settings, images=given, output=output, plugins=plugins).path)
 
 
 def open_run(path: str | Path) -> Run:
@@ -218,6 +220,7 @@ def carry_out(
     try:
         loaded = load_models(resolved)
         planned = plan(resolved, loaded)
+        check_labels(planned, files)
     except BaseException:
         draft.abandon()
         raise

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
+
+from interpretkit.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from interpretkit.targets import Target, TargetSpec
 
 Polarity = Literal["signed", "unsigned"]
+Part = TypeVar("Part", "Map", "Table")
 
 
 class Options(BaseModel):
@@ -136,15 +139,32 @@ class Result:
     targets: tuple[Target, ...] = ()
 
     def select(self, *ids: str) -> Result:
-        """Return the part of a per-image result that is about the images of these ids, in their order."""
+        """Return the part of a per-image result that is about the images of these ids, in their order.
+
+        Raises:
+            InputError: If it is not about one of these images, or is about the whole set.
+        """
         positions = {image.id: position for position, image in enumerate(self.images)}
+        if missing := [each for each in ids if each not in positions]:
+            raise InputError(f"the result is not about image {missing[0]!r}", hint=did_you_mean(missing[0], positions))
         chosen = [positions[each] for each in ids]
         return Result(
-            maps={name: replace(each, values=each.values[chosen]) for name, each in self.maps.items()},
-            tables={name: table.where("image", *ids) for name, table in self.tables.items()},
+            maps={
+                name: replace(each, values=_per_image(name, each, each.dims).values[chosen])
+                for name, each in self.maps.items()
+            },
+            tables={
+                name: _per_image(name, table, table.columns).where("image", *ids) for name, table in self.tables.items()
+            },
             images=tuple(self.images[position] for position in chosen),
             targets=tuple(self.targets[position] for position in chosen) if self.targets else (),
         )
+
+
+def _per_image(name: str, part: Part, axes: Iterable[str]) -> Part:
+    if "image" not in axes:
+        raise InputError(f"{name!r} is about the whole set of images, not about each")
+    return part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

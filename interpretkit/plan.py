@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import ValidationError
 
 from interpretkit.contracts import Needs, Reduction
-from interpretkit.errors import InterpretkitError, PluginError, RecipeError, cause
+from interpretkit.errors import InputError, InterpretkitError, PluginError, RecipeError, cause
 from interpretkit.refusal import explain
-from interpretkit.targets import Contrast, class_index
+from interpretkit.targets import Contrast, class_index, label_index
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from interpretkit.contracts import ModelBuilder, Options, Visualizer
+    from interpretkit.inputs import ImageFile
     from interpretkit.model import Layer, Model
     from interpretkit.recipe import Recipe, StepEntry
     from interpretkit.registry import Plugin, Registered, Registry
@@ -187,6 +188,24 @@ def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
     return PlannedStep(
         step=step, needs=needs, activations=tuple(dict.fromkeys([*activations, *gradients])), gradients=gradients
     )
+
+
+def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
+    """Check that every image has a label that its model knows, where a step explains the label.
+
+    Raises:
+        InputError: If one has not.
+    """
+    for planned in plan.steps:
+        if planned.needs.target == "label":
+            classes = plan.models[planned.step.model].classes
+            for file in files:
+                try:
+                    if file.label is None or classes:
+                        label_index(file.label, classes, count=len(classes))
+                except InputError as error:
+                    error.where = f"step {planned.step.id!r}, {file.source}"
+                    raise
 
 
 def parse_options(offer: type[Offer], given: Mapping[str, Any]) -> Options:

@@ -113,6 +113,20 @@ def class_index(wanted: int | str, classes: Sequence[str], *, count: int) -> int
     return index
 
 
+def label_index(label: str | None, classes: Sequence[str], *, count: int) -> int:
+    """Return the index of the class that an image's label names, out of `count` classes; raises as `class_index` does.
+
+    Example:
+        >>> label_index("1", ["tench", "tabby"], count=2)
+        1
+    """
+    if label is None:
+        raise InputError("the target is 'label', but this image has none", hint="list the images in a CSV file")
+    # In a manifest every label is text; where the classes themselves are named by numbers, the name counts.
+    wanted = int(label) if label.isdecimal() and label not in classes else label
+    return class_index(wanted, classes, count=count)
+
+
 def _index_of(name: str, classes: Sequence[str]) -> int:
     # ImageNet has the class `Cardigan`, a dog, and the class `cardigan`, a garment.
     indices = [index for index, each in enumerate(classes) if each == name]
@@ -139,11 +153,7 @@ def _indices(
     if spec == "predicted":
         return int(logits.argmax()), None
     if spec == "label":
-        if label is None:
-            raise InputError("the target is 'label', but an image has none", hint="list the images in a CSV file")
-        # In a manifest every label is text; where the classes themselves are named by numbers, the name counts.
-        wanted = int(label) if label.isdecimal() and label not in classes else label
-        return class_index(wanted, classes, count=count), None
+        return label_index(label, classes, count=count), None
     if isinstance(spec, Contrast):
         return class_index(spec.for_, classes, count=count), class_index(spec.against, classes, count=count)
     return class_index(spec, classes, count=count), None

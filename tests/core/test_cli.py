@@ -251,7 +251,7 @@ def test_settings_images_and_output_are_taken_from_the_command_line(run, folder)
         (["run", "recipe.yaml", "--set", "steps.agreement.of=[stats, features]"], 2, "whole set of images"),
         (["run", "recipe.yaml", "--set", "steps.gradcam.with.target=3"], 4, "class 3 is out of range"),
         (["run", "recipe.yaml", "--set", "steps.gradcam.with.target=zebra"], 4, "no class 'zebra'"),
-        (["run", "recipe.yaml", "--set", "steps.gradcam.with.target=label"], 4, "an image has none"),
+        (["run", "recipe.yaml", "--set", "steps.gradcam.with.target=label"], 4, "this image has none"),
         (["run", "recipe.yaml", "-i", "nowhere.png"], 4, "nowhere.png"),
         (["run", "recipe.yaml", "-i", "plugin.py"], 4, "plugin.py"),
         (["run", "recipe.yaml", "--set", "model.weights.path=plugin.py"], 4, "plugin.py"),
@@ -274,7 +274,7 @@ def test_a_fault_gets_one_line_and_its_exit_code(run, words, code, says):
     assert found == code, err
     assert says in err
     assert "Traceback" not in err
-    if words[0] == "run" and code != 5 and says != "an image has none":
+    if words[0] == "run" and code != 5:
         assert out == ""
         assert not list(Path().glob("runs/*"))
 

@@ -28,6 +28,8 @@ class Free(ModelBuilder):
         net.add_module("pool", nn.AdaptiveAvgPool2d(1))
         net.add_module("flat", nn.Flatten())
         net.add_module("head", nn.Linear(self.options.width, 3))
+        if state is not None:
+            net.load_state_dict(state)
         return Model(module=net, name=f"Free-{self.options.width}", preprocessing=Preprocessing(resize=None, crop=None))
 
 
@@ -299,3 +301,29 @@ def test_steps_that_fail_for_one_cause_each_name_themselves(folder):
     assert sorted(errors) == ["again", "stats"]
     for name, error in errors.items():
         assert error.startswith(f"step {name!r} (")
+
+
+def test_a_label_that_is_missing_is_found_before_anything_is_written(folder):
+    (folder / "set.csv").write_text("path,label\nimages/a.png,2\nimages/c.png,\n")
+    with pytest.raises(ik.InputError, match=r"step 'cam_wide', images/c\.png: .*this image has none"):
+        run(images=["set.csv"], set={"steps.cam_wide.with.target": "label"})
+    assert list((folder / "runs").iterdir()) == []
+
+
+def test_the_alert_of_a_model_stands_only_at_its_own_steps(folder):
+    # The same name, and notes on both; but one of them has learned something.
+    (folder / "plugin.py").write_text(
+        PLUGIN.replace('name=f"Free-{self.options.width}"', 'name="Free", notes=("odd",)')
+    )
+    first = run()
+    state = {name: torch.zeros(shape) for name, shape in _SHAPES.items()}
+    torch.save(state, folder / "weights.pth")
+    assert all(alert.startswith(("Free (narrow): ", "Free (wide): ")) for alert in first.manifest["alerts"])
+    opened = run(set={"models.narrow.weights": {"path": "weights.pth"}})
+    assert [alert[:12] for alert in opened.manifest["alerts"]] == ["Free (wide):"]
+    sections = (opened.path / "report.html").read_text().split('<section class="step"')[1:]
+    concerned = {text.split('"', 2)[1] for text in sections if '<p class="caution">' in text}
+    assert concerned == {"step-cam_wide", "step-agreement", "step-stats"}
+
+
+_SHAPES = {"0.weight": (4, 3, 3, 3), "0.bias": (4,), "head.weight": (3, 4), "head.bias": (3,)}

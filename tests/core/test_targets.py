@@ -74,7 +74,7 @@ def test_a_label_is_the_name_of_a_class_before_it_is_an_index():
         ("crane", "2 classes are named 'crane' (give one of the indices 4 (crane), 5 (crane))"),
         (Contrast.model_validate({"for": "tabby", "against": 6}), "class 6 is out of range"),
         (Contrast.model_validate({"for": "nothing", "against": 0}), "the model has no class 'nothing'"),
-        ("label", "the target is 'label', but an image has none"),
+        ("label", "the target is 'label', but this image has none"),
     ],
 )
 def test_a_class_that_the_model_does_not_have_is_refused(spec, message):
