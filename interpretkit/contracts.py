@@ -217,7 +217,7 @@ class Captured:
         activations: Outputs by layer, in the order asked for; each `(image, channel, y, x)` for a convolution.
         gradients: Gradients of the score by layer, of the same shapes.
         targets: For each image what was differentiated; empty without a target.
-        results: Results of the earlier steps that this one reads, for the same batch, by step id.
+        results: Results of the earlier steps that this one reads, for the same batch, by step id; read-only.
         model: The model, for visualizers that make passes of their own.
     """
 
