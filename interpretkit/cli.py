@@ -265,7 +265,7 @@ class _Progress:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.sealed = ""
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} of {task.total} images"))
         self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("looking", total=None)
