@@ -285,7 +285,7 @@ class _Progress:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.sealed = ""
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
         self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         self._task = self._bar.add_task("interpretkit", total=None, text="loading")

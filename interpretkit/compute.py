@@ -16,6 +16,7 @@ from interpretkit.targets import class_label
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     import torch
 
     from interpretkit.capture import Address
@@ -217,8 +218,26 @@ def _captured(planned: PlannedStep, done: _Pass, results: Mapping[str, Result]) 
         },
         gradients=gradients,
         targets=attributed.targets if attributed is not None else (),
-        results={each: results[each] for each in planned.step.of},
+        results={each: _read_only(results[each]) for each in planned.step.of},
         model=done.model if planned.needs.own_passes else None,
+    )
+
+
+def _read_only(result: Result) -> Result:
+    """Return a view of a result that cannot be written into: it is stored only after other steps have read it."""
+
+    def locked(values: np.ndarray) -> np.ndarray:
+        view = values.view()
+        view.flags.writeable = False
+        return view
+
+    return replace(
+        result,
+        maps={name: replace(each, values=locked(each.values)) for name, each in result.maps.items()},
+        tables={
+            name: Table({column: locked(values) for column, values in table.columns.items()})
+            for name, table in result.tables.items()
+        },
     )
 
 
@@ -232,6 +251,9 @@ def _again(error: InterpretkitError) -> InterpretkitError:
 def _compute(step: ResolvedStep, captured: Captured) -> Result:
     tensors = {"the model's input": captured.inputs, **captured.activations}
     tensors |= {f"the gradient of {name}": gradient for name, gradient in captured.gradients.items()}
+    if captured.model is not None:
+        module = captured.model.module
+        tensors |= {f"the model's {name}": t for name, t in (*module.named_parameters(), *module.named_buffers())}
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
     try:
         result = step.visualizer.compute(captured)

@@ -218,7 +218,7 @@ class Captured:
             and channels that come last included.
         gradients: Gradients of the score by layer, of the same shapes.
         targets: For each image what was differentiated; empty without a target.
-        results: Results of the earlier steps that this one reads, for the same batch, by step id.
+        results: Results of the earlier steps that this one reads, for the same batch, by step id; read-only.
         model: The model, for visualizers that make passes of their own.
     """
 

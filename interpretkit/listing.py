@@ -90,7 +90,7 @@ def _option_lines(offer: type[Visualizer | ModelBuilder]) -> list[str]:
     schema = offer.Options.model_json_schema()
     lines = []
     for name, field in offer.Options.model_fields.items():
-        default = "required" if field.is_required() else f"default {field.get_default()!r}"
+        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
         lines.append(f"  {field.alias or name}: {_type_text(schema['properties'][field.alias or name])}, {default}")
         lines.append(f"      {field.description}")
     return lines

@@ -19,6 +19,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 PLUGIN = """
 import time
 import torch
+from pydantic import Field
 from torch import nn
 from interpretkit import Model, ModelBuilder, Preprocessing, Result, Visualizer, hookimpl
 
@@ -63,6 +64,8 @@ class Faulty(Visualizer):
     class Options(Visualizer.Options):
         how: str
         '''In what way.'''
+        words: list[str] = Field(default_factory=lambda: ["a", "b"])
+        '''Words.'''
 
     def needs(self, model):
         from interpretkit import Needs
@@ -413,6 +416,16 @@ def test_show_lists_every_option_with_its_description(run):
             assert f"  {field.alias or option}: " in out
             assert field.description
             assert " ".join(field.description.split()) in " ".join(out.split())
+
+
+def test_show_names_a_default_that_is_made_anew(run):
+    assert "  words: list of string, default ['a', 'b']\n" in run("show", "faulty", "--plugin", "plugin.py")[1]
+
+
+def test_names_are_shown_as_they_are(run, folder):
+    (folder / "my:cat:.png").write_bytes(b"no image")
+    _, _, err = run("run", "recipe.yaml", "--plugin", "plugin.py", "-i", "my:cat:.png", "-i", "sample:grace_hopper")
+    assert "\nmy:cat:.png: is no image" in err
 
 
 def test_events_are_lines_of_json(run):

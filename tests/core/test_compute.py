@@ -11,7 +11,7 @@ from torch import nn
 import interpretkit as ik
 from interpretkit import InputError, Model, Preprocessing
 from interpretkit.compute import compute
-from interpretkit.contracts import Needs, Result, Visualizer
+from interpretkit.contracts import Needs, Result, Table, Visualizer
 from interpretkit.inputs import tensor_batches
 from interpretkit.plan import Plan, ResolvedStep, plan_step
 from interpretkit.registry import Plugin
@@ -180,3 +180,69 @@ def test_a_network_may_take_any_number_of_channels(channels):
     else:
         with pytest.raises(InputError, match=f"the model takes {channels}: give tensors, or a transform of your own"):
             ik.visualize(model, photo, "feature_grid", layers=["0"])
+
+
+class Meddler(Visualizer):
+    """Writes where it should only read."""
+
+    name = "meddler"
+    reads = 1
+
+    class Options(Visualizer.Options):
+        into: str
+
+    options: Options
+
+    def needs(self, model):
+        return Needs(own_passes=True)
+
+    def compute(self, captured):
+        result = captured.results["mean"]
+        if self.options.into == "weights":
+            with torch.no_grad():
+                captured.model.module.head.bias.add_(1)
+        elif self.options.into == "map":
+            result.maps["features"].values[:] = 7
+        elif self.options.into == "table":
+            result.tables["means"]["mean"][:] = 7
+        return Result()
+
+
+class Mean(Visualizer):
+    """Mean over the channels."""
+
+    name = "mean"
+
+    def needs(self, model):
+        return Needs(activations=["features"])
+
+    def compute(self, captured):
+        values = captured.activations["features"].mean(1)
+        means = Table(image=[image.id for image in captured.images], mean=values.mean((1, 2)).numpy())
+        return Result(maps={"features": captured.map("features", values, polarity="signed")}, tables={"means": means})
+
+
+@pytest.mark.parametrize(
+    ("into", "says"),
+    [
+        ("weights", "compute() changed the model's head.bias in place"),
+        ("map", "ValueError: assignment destination is read-only"),
+        ("table", "ValueError: assignment destination is read-only"),
+        ("nothing", None),
+    ],
+)
+def test_a_step_that_writes_into_what_others_use_fails_and_spoils_no_stored_result(into, says):
+    model = tiny_model()
+    alone = outcome_of(model, {"mean": Mean(Mean.Options())}).results["mean"]
+    steps = (
+        planned("mean", Mean(Mean.Options()), model),
+        planned("meddler", Meddler(Meddler.Options(into=into)), model, of=("mean",)),
+    )
+    plan = Plan(models={"model": model}, steps=steps)
+    (batch,) = tensor_batches(tiny_images(), plan.models, batch_size=16)
+    outcome = compute(plan, batch)
+    assert set(outcome.failures) == (set() if says is None else {"meddler"})
+    assert says is None or says in str(outcome.failures["meddler"])
+    kept = outcome.results["mean"]
+    assert kept.maps["features"].values.tolist() == alone.maps["features"].values.tolist()
+    assert kept.tables["means"]["mean"].tolist() == alone.tables["means"]["mean"].tolist()
