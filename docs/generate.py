@@ -17,7 +17,9 @@ def commands_page() -> str:
     """Return the help of every command."""
     parts = ["# Commands", "", "Results go to stdout, everything else to stderr.", ""]
     for name, command in sorted(commands.commands.items()):
-        context = click.Context(command, info_name=f"interpretkit {name}", terminal_width=100)
+        context = click.Context(
+            command, info_name=f"interpretkit {name}", terminal_width=100, **commands.context_settings
+        )
         parts += [f"## {name}", "", "```text", command.get_help(context), "```", ""]
     return "\n".join(parts)
 
