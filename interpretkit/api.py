@@ -91,9 +91,9 @@ def wrap(
         >>> import torch
         >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU())
         >>> print(wrap(net, name="tiny").layers(size=(9, 9)))
-        layer  kind    output  parameters
-        0      Conv2d  4×4×4          112
-        1      ReLU    4×4×4            0
+        layer  kind    output  stride  receptive field  parameters
+        0      Conv2d  4×4×4        2                3         112
+        1      ReLU    4×4×4        2                3           0
     """
     return Model(
         module=module,

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
+from interpretkit.dataflow import Dataflow
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
+
+    from interpretkit.receptive import Extent
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,24 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that a probe has seen, in the order of execution."""
+    """One call that a probe has seen, in the order of execution.
+
+    Attributes:
+        address: The call.
+        kind: The module's class.
+        shape: Of the tensor that it returns; None where that is none.
+        parameters: Number of parameters in the module.
+        strides: Pixels of the image from one cell of that tensor to the next, down and across; None where it has no
+            cells in that direction, or where that is not known.
+        extents: Pixels that a cell sees; None where that is not known.
+    """
 
     address: Address
     kind: str
     shape: tuple[int, ...] | None
     parameters: int
+    strides: tuple[float | None, float | None] = (None, None)
+    extents: tuple[Extent, Extent] = (None, None)
 
 
 class Capture:
@@ -155,7 +170,7 @@ class Capture:
 
 
 def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
-    """List every module call of one forward pass on `inputs`, in the order in which the calls end.
+    """List every module call of one forward pass on `inputs` `(image, channel, y, x)`, in the order in which they end.
 
     The input may lie on the meta device together with the module: then nothing is computed.
     """
@@ -165,29 +180,35 @@ def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
     def note(path: str) -> Any:
         def hook(called: torch.nn.Module, _arguments: Any, output: Any) -> None:
             counts[path] += 1
-            shape = tuple(output.shape) if isinstance(output, torch.Tensor) else None
             parameters = sum(parameter.numel() for parameter in called.parameters())
-            calls.append(Call(Address(path, counts[path]), type(called).__name__, shape, parameters))
+            call = Call(Address(path, counts[path]), type(called).__name__, None, parameters)
+            if isinstance(output, torch.Tensor):
+                field = flow.field(output)
+                # What does not depend on the image sees none of it.
+                strides, extents = (field.strides, field.extents) if field else ((None, None), (0, 0))
+                call = replace(call, shape=tuple(output.shape), strides=strides, extents=extents)
+            calls.append(call)
 
         return hook
 
     with ExitStack() as stack:
         stack.enter_context(_left_as_found(module))
+        # Not inference mode: there, operations come whole that are followed in parts.
+        stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.no_grad())
+        image = inputs.clone()
+        flow = Dataflow(image)
         for path, submodule in module.named_modules():
             if path:
                 stack.callback(submodule.register_forward_hook(note(path)).remove)
-        module(inputs)
+        stack.enter_context(flow)
+        module(image)
     return [
-        call if counts[call.address.path] > 1 else _with_address(call, Address(call.address.path)) for call in calls
+        call if counts[call.address.path] > 1 else replace(call, address=Address(call.address.path)) for call in calls
     ]
 
 
 _OTHER_LAYER = "`interpretkit layers` lists what each layer returns"
-
-
-def _with_address(call: Call, address: Address) -> Call:
-    return Call(address, call.kind, call.shape, call.parameters)
 
 
 def _call_problem(address: Address, calls: int) -> StepError | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from interpretkit.engine import Event
+    from interpretkit.listing import LayersForm
     from interpretkit.registry import Registry
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -166,11 +167,25 @@ def validate(recipes: Sequence[str], plugins: Sequence[str]) -> None:
 @commands.command(short_help="List the layers of a model.")
 @click.argument("model_or_recipe")
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
+@click.option("--size", metavar="HEIGHTxWIDTH|N", help="Size of the image; by default what the preprocessing makes.")
+@click.option("--tree", "form", flag_value="tree", help="Nest the layers by their paths.")
+@click.option("--json", "form", flag_value="json", help="Print a JSON array.")
 @_set_option
 @_plugin_option
 @_debug_option
-def layers(model_or_recipe: str, patterns: Sequence[str], settings: Sequence[str], plugins: Sequence[str]) -> None:
+def layers(
+    *,
+    model_or_recipe: str,
+    patterns: Sequence[str],
+    size: str | None,
+    form: LayersForm | None,
+    settings: Sequence[str],
+    plugins: Sequence[str],
+) -> None:
     """List the layers of a model (by id, or of each model of a recipe), in the order of execution.
+
+    For each: its class, the shape of its output for one image, the stride and the receptive field of a cell of it in
+    pixels, its parameters. No weights are read and nothing is computed.
 
     PATTERN is a name or a glob: `*` stays within one part of a path, `**` spans any number of parts.
     """
@@ -185,7 +200,8 @@ def layers(model_or_recipe: str, patterns: Sequence[str], settings: Sequence[str
     else:
         found = _discover(plugins).model(model_or_recipe)
         builders = {found.offer.name: found.offer(found.offer.Options())}
-    click.echo(listing.layers_text(builders, patterns))
+    wanted = None if size is None else listing.read_size(size)
+    click.echo(listing.layers_text(builders, patterns, size=wanted, form=form or "table"))
 
 
 @commands.command(short_help="List plugins and what they offer.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+import json
+import re
+from typing import TYPE_CHECKING, Literal
 
 from interpretkit.contracts import Reduction, Visualizer
 from interpretkit.errors import RecipeError, did_you_mean
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from interpretkit.contracts import ModelBuilder
     from interpretkit.plan import PlannedStep, Resolved
     from interpretkit.registry import Registry
+
+LayersForm = Literal["table", "tree", "json"]
+
+_SIZE = re.compile(r"([1-9][0-9]{0,4})(?:[x×]([1-9][0-9]{0,4}))?", re.ASCII)
 
 
 def plan_text(resolved: Resolved) -> str:
@@ -40,14 +46,44 @@ def plan_text(resolved: Resolved) -> str:
     return "\n".join(lines)
 
 
-def layers_text(builders: Mapping[str, ModelBuilder], patterns: Sequence[str]) -> str:
-    """List the layers of each builder's model, headed by its name where there are several."""
+def layers_text(
+    builders: Mapping[str, ModelBuilder], patterns: Sequence[str], *, size: tuple[int, int] | None, form: LayersForm
+) -> str:
+    """List the layers of each builder's model, headed by its name where there are several.
+
+    Args:
+        builders: By name.
+        patterns: Which layers, as in `Model.find`; all without any.
+        size: Height and width of the image in pixels; by default what each model's preprocessing makes.
+        form: As a table, as a tree, or as a JSON array; there each row names its model.
+    """
     from interpretkit.weights import blank
 
-    tables = {name: str(blank(builder).layers(*patterns)) for name, builder in builders.items()}
-    if len(tables) == 1:
-        return next(iter(tables.values()))
-    return "\n\n".join(f"{name}\n{table}" for name, table in tables.items())
+    tables = {name: blank(builder).layers(*patterns, size=size) for name, builder in builders.items()}
+    if form == "json":
+        rows = [{"model": name, **row.json()} for name, table in tables.items() for row in table]
+        return json.dumps(rows, indent=2, ensure_ascii=False)
+    texts = {name: table.tree() if form == "tree" else str(table) for name, table in tables.items()}
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return "\n\n".join(f"{name}\n{text}" for name, text in texts.items())
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Read `HEIGHTxWIDTH`, or the side of a square, in pixels.
+
+    Raises:
+        RecipeError: If it is neither.
+
+    Example:
+        >>> read_size("64x96"), read_size("64")
+        ((64, 96), (64, 64))
+    """
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise RecipeError(f"{text!r} is no size", where="--size", hint="HEIGHTxWIDTH in pixels, or one number")
+    height, width = found[1], found[2] or found[1]
+    return int(height), int(width)
 
 
 def plugins_text(registry: Registry) -> str:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from interpretkit.errors import RecipeError, StepError, did_you_mean
+from interpretkit.layertable import LayerInfo, LayerTable
 from interpretkit.layout import Layout, arrange
 from interpretkit.preprocessing import Preprocessing, stretched
 from interpretkit.targets import Target, TargetSpec, resolve_targets
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from interpretkit.capture import Address, Call
 
 
+_USUAL_SIZE = 224
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """A layer as somebody asked for it, and the module call that it stands for.
@@ -32,47 +36,6 @@ class Layer:
 
     name: str
     address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class LayerInfo:
-    """One row of `Model.layers()`.
-
-    Attributes:
-        name: What to write in a recipe.
-        kind: The module's class.
-        shape: What it returns for one image, without the image dim; None where that is no tensor.
-        parameters: Number of parameters in it.
-        alias_of: The module path that an alias stands for; empty for a module's own name.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...] | None
-    parameters: int
-    alias_of: str = ""
-
-
-class LayerTable(tuple[LayerInfo, ...]):
-    """Layers in the order of execution; prints as a table."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        cells = [("layer", "kind", "output", "parameters", "")]
-        for row in self:
-            shape = "×".join(map(str, row.shape)) if row.shape else "no tensor"
-            note = f"= {row.alias_of}" if row.alias_of else ""
-            cells.append((row.name, row.kind, shape, f"{row.parameters:,}", note))
-        widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
-        lines = (
-            "  ".join(
-                cell.rjust(width) if index == 3 else cell.ljust(width)  # noqa: PLR2004 - numbers to the right
-                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in cells
-        )
-        return "\n".join(line.rstrip() for line in lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +143,10 @@ class Model:
         Args:
             *patterns: Restrict the list as in `find`.
             size: Height and width of the image in pixels; by default what the preprocessing makes, else 224 × 224.
+
+        Raises:
+            RecipeError: If a pattern matches nothing.
+            StepError: If the network fails on an image of this size.
         """
         import torch
 
@@ -187,8 +154,16 @@ class Model:
 
         like = next(self.module.parameters(), torch.zeros(()))
         shape = (1, _input_channels(self.module), *(size or self._input_size()))
-        calls = probe(self.module, torch.zeros(shape, dtype=like.dtype, device=like.device))
-        named = {layer.address: layer.name for layer in self.find(patterns)} if patterns else None
+        named = self._named(patterns)
+        try:
+            calls = probe(self.module, torch.zeros(shape, dtype=like.dtype, device=like.device))
+        except Exception as error:
+            cause = next(iter(str(error).strip().splitlines()), "")
+            raise StepError(
+                f"model {self.name!r} failed on an image {'×'.join(map(str, shape[1:]))}: "
+                f"{type(error).__name__}: {cause}",
+                hint="it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`",
+            ) from error
         return LayerTable(row for call in calls for row in self._rows(call, named))
 
     def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> torch.Tensor:
@@ -240,16 +215,42 @@ class Model:
             return known.picture(tensor)
         return stretched(tensor)
 
+    def _named(self, patterns: Sequence[str]) -> Mapping[Address, str] | None:
+        """Return the names asked for, by what the probe calls the module: a shared one has several paths."""
+        from interpretkit.capture import Address
+
+        if not patterns:
+            return None
+        layers = self.find(patterns)
+        return {Address(self._first_path(each.address.path), each.address.call): each.name for each in layers}
+
+    def _first_path(self, path: str) -> str:
+        wanted = self.module.get_submodule(path)
+        return next(str(first) for first, module in self.module.named_modules() if module is wanted)
+
     def _rows(self, call: Call, named: Mapping[Address, str] | None) -> Iterator[LayerInfo]:
-        path = str(call.address)
+        from interpretkit.capture import Address
+
+        path, number = call.address.path, f"#{call.address.call}" if call.address.call else ""
         if named is None:
-            names = [*([] if path in self.aliases else [path]), *(a for a, of in self.aliases.items() if of == path)]
+            aliases = [alias for alias, of in self.aliases.items() if self._first_path(of) == path]
+            names = [name + number for name in ([] if path in self.aliases else [path]) + aliases]
+        elif call.address in named:
+            names = [named[call.address]]
         else:
-            names = [named[call.address]] if call.address in named else []
+            whole = named.get(Address(path))
+            names = [] if whole is None else [whole + number]
         for name in names:
-            alias_of = path if name in self.aliases else ""
-            shape = None if call.shape is None else call.shape[1:]
-            yield LayerInfo(name, call.kind, shape, call.parameters, alias_of)
+            yield LayerInfo(
+                name=name,
+                path=str(call.address),
+                kind=call.kind,
+                shape=None if call.shape is None else call.shape[1:],
+                stride=call.strides,
+                receptive_field=call.extents,
+                parameters=call.parameters,
+                alias_of=str(call.address) if name.partition("#")[0] in self.aliases else "",
+            )
 
     def _layer(self, name: str, call: int | None) -> Layer:
         from interpretkit.capture import Address
@@ -258,8 +259,18 @@ class Model:
         return Layer(name if call is None else f"{name}#{call}", address)
 
     def _input_size(self) -> tuple[int, int]:
-        crop = self.preprocessing.crop if isinstance(self.preprocessing, Preprocessing) else None
-        return (crop or 224, crop or 224)
+        known = self.preprocessing
+        if isinstance(known, Preprocessing):
+            side = known.crop or known.resize or _USUAL_SIZE
+            return (side, side)
+        from PIL import Image
+
+        try:
+            shape = known(Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE))).shape
+        except Exception as error:
+            what = f"the preprocessing of model {self.name!r} failed on a black image: {type(error).__name__}: {error}"
+            raise StepError(what, hint="or say the size: `--size`, or `layers(size=(height, width))`") from error
+        return (shape[-2], shape[-1])
 
 
 def _positions(module: torch.nn.Module) -> dict[str, int]:

@@ -36,8 +36,8 @@ def tiny_model(*, classes: int = 3, seed: int = 0) -> Model:
 
     Example:
         >>> print(tiny_model().layers("features", size=(16, 16)))
-        layer     kind        output  parameters
-        features  Sequential  4×8×8          112
+        layer     kind        output  stride  receptive field  parameters
+        features  Sequential  4×8×8        2                3         112
     """
     import torch
     from torch import nn

@@ -35,13 +35,13 @@ class RepVGGBuilder(ModelBuilder):
     Example:
         >>> model = RepVGGBuilder(RepVGGBuilder.Options(form="deploy", num_classes=10)).build(None)
         >>> print(model.layers("stage0", "stage?", "linear"))
-        layer   kind         output       parameters
-        stage0  DeployBlock  64×112×112        1,792
-        stage1  DeployBlock  64×56×56         36,928  = stage1.3
-        stage2  DeployBlock  128×28×28       147,584  = stage2.5
-        stage3  DeployBlock  256×14×14       590,080  = stage3.15
-        stage4  DeployBlock  1280×7×7      2,950,400  = stage4.0
-        linear  Linear       10               12,810
+        layer   kind         output      stride  receptive field  parameters
+        stage0  DeployBlock  64×112×112       2                3       1,792
+        stage1  DeployBlock  64×56×56         4               31      36,928  = stage1.3
+        stage2  DeployBlock  128×28×28        8              119     147,584  = stage2.5
+        stage3  DeployBlock  256×14×14       16              615     590,080  = stage3.15
+        stage4  DeployBlock  1280×7×7        32              647   2,950,400  = stage4.0
+        linear  Linear       10               –              all      12,810
     """
 
     name = "repvgg"

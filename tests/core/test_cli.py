@@ -267,6 +267,8 @@ def test_settings_images_and_output_are_taken_from_the_command_line(run, folder)
         (["validate", "recipe.yaml", "missing.yaml"], 2, "missing.yaml"),
         (["show", "grad_cma"], 2, "did you mean 'grad_cam'"),
         (["layers", "tiny", "conf"], 2, "did you mean 'conv'"),
+        (["layers", "tiny", "--size", "8x"], 2, "--size: '8x' is no size"),
+        (["layers", "tiny", "--size", "0"], 2, "HEIGHTxWIDTH"),
         (["verify", "nowhere"], 2, "nowhere"),
         (["report", "nowhere"], 2, "nowhere"),
     ],
@@ -403,6 +405,21 @@ def test_layers_of_a_model_and_of_a_recipe(run):
     assert run("layers", "recipe.yaml", "conv", "--plugin", "plugin.py")[1].splitlines()[1].split()[:3] == [
         "conv", "Conv2d", "4×8×8",
     ]  # fmt: skip
+
+
+def test_layers_as_a_tree_and_as_json(run):
+    code, out, err = run("layers", "tiny", "--tree", "--size", "16x24", "--plugin", "plugin.py")
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0].split() == ["layer", "kind", "output", "stride", "receptive", "field", "parameters"]
+    assert lines[2].startswith("pair ")
+    assert lines[3].startswith("  part ")
+    code, out, err = run("layers", "recipe.yaml", "conv", "head", "--json", "--size", "16", "--plugin", "plugin.py")
+    assert code == 0, err
+    assert json.loads(out)[0] == {
+        "model": "model: tiny", "name": "conv", "path": "conv", "kind": "Conv2d", "shape": [4, 4, 4], "stride": [4, 4],
+        "receptive_field": [3, 3], "parameters": 112, "alias_of": None,
+    }  # fmt: skip
 
 
 def test_show_lists_every_option_with_its_description(run):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn import functional
 
-from interpretkit import Preprocessing, WeightsError
+from interpretkit import Model, Preprocessing, WeightsError
 from interpretkit_repvgg import interpretkit_models
 from interpretkit_repvgg.builder import RepVGGBuilder
 from interpretkit_repvgg.network import BranchSum, DeployBlock, RepVGG, TrainingBlock
@@ -150,6 +150,26 @@ def test_stages_have_the_published_shapes_at_any_size(form, size, grids):
     shapes = [row.shape for row in model.layers(*stages, "linear", size=size)]
     widths = [64, 64, 128, 256, 1280]
     assert shapes == [*((width, *grid) for width, grid in zip(widths, grids, strict=True)), (1000,)]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "extents"),
+    [
+        ((2, 4, 14, 1), (3, 15, 71, 503, 535)),
+        ((4, 6, 16, 1), (3, 31, 119, 615, 647)),
+    ],
+    ids=["A", "B"],
+)
+@pytest.mark.parametrize("block", [TrainingBlock, DeployBlock])
+def test_stages_have_the_receptive_fields_of_their_closed_form(block, blocks, extents):
+    variant = Variant(blocks=blocks, multipliers=(1, 1, 1, 2.5))
+    with torch.device("meta"):
+        network = RepVGG(variant, num_classes=10, block=block)
+    model = Model(module=network, aliases=network.last_blocks)
+    *stages, linear = model.layers(*(f"stage{number}" for number in range(5)), "linear")
+    assert [row.receptive_field for row in stages] == [(extent, extent) for extent in extents]
+    assert [row.stride for row in stages] == [(2, 2), (4, 4), (8, 8), (16, 16), (32, 32)]
+    assert (linear.receptive_field, linear.stride) == (("all", "all"), (None, None))
 
 
 @pytest.mark.parametrize("form", ["train", "deploy"])
