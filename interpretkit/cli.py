@@ -9,12 +9,13 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from interpretkit import __version__
-from interpretkit.errors import InterpretkitError, RecipeError, StepError, StorageError
+from interpretkit.errors import InterpretkitError, StepError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,9 +54,9 @@ def main() -> None:
     except BrokenPipeError:
         # Whoever read our output has gone; nothing is left to say, not even at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - no traceback without --debug
         if "--debug" in sys.argv:
-            raise
+            traceback.print_exc()
         _end(*_explained(error))
 
 
@@ -187,7 +188,8 @@ def layers(
     For each: its class, the shape of its output for one image, the stride and the receptive field of a cell of it in
     pixels, its parameters. No weights are read and nothing is computed.
 
-    PATTERN is a name or a glob: `*` stays within one part of a path, `**` spans any number of parts.
+    PATTERN is a name or a glob: `*` stays within one part of a path, `**` spans any number of parts. With a model's id,
+    --set gives the model's own options: --set name=resnet50.
     """
     from interpretkit import listing
     from interpretkit.api import read_and_resolve
@@ -195,11 +197,12 @@ def layers(
     if model_or_recipe.endswith((".yaml", ".yml")):
         resolved = read_and_resolve(model_or_recipe, settings=_settings(settings), plugins=plugins)
         builders = {f"{key}: {each.builder.name}": each.builder for key, each in resolved.models.items()}
-    elif settings:
-        raise RecipeError("--set changes a recipe, and a model's id is none", where="--set #1")
     else:
+        from interpretkit.plan import parse_options
+
         found = _discover(plugins).model(model_or_recipe)
-        builders = {found.offer.name: found.offer(found.offer.Options())}
+        options = parse_options(found.offer, dict(_settings(settings)))
+        builders = {found.offer.name: found.offer(options)}
     wanted = None if size is None else listing.read_size(size)
     click.echo(listing.layers_text(builders, patterns, size=wanted, form=form or "table"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 from pydantic import ValidationError
 
 from interpretkit.contracts import Needs, Reduction
@@ -214,13 +215,19 @@ def parse_options(offer: type[Offer], given: Mapping[str, Any]) -> Options:
     Raises:
         RecipeError: If they do not fit; it names the first that does not.
     """
-    # A tuple is as good a list as any in Python; in YAML there are no tuples.
-    listed = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    listed = {name: _as_in_yaml(value) for name, value in given.items()}
     try:
         return offer.Options.model_validate(listed)
     except ValidationError as error:
         refusal = explain(error, offer.Options, listed)
         raise RecipeError(refusal.message, where=offer.name, hint=refusal.hint) from error
+
+
+def _as_in_yaml(value: Any) -> Any:
+    """Turn what YAML does not have, and Python code often does, into what it has: tuples and numpy's numbers."""
+    if isinstance(value, tuple):
+        return list(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _with_options(

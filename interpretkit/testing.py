@@ -136,6 +136,9 @@ def _check_same(first: list[Result], second: list[Result], message: str, *, tole
         _check(one.maps.keys() == other.maps.keys(), f"{message}: other maps")
         for name, each in one.maps.items():
             _check_close(each.values, other.maps[name].values, f"{message}: map {name!r}", tolerance)
+            for fact in ("dims", "layer", "input_size", "polarity"):
+                same = getattr(each, fact) == getattr(other.maps[name], fact)
+                _check(same, f"{message}: {fact} of map {name!r}")
         _check(one.tables.keys() == other.tables.keys(), f"{message}: other tables")
         for name, table in one.tables.items():
             for column, values in table.columns.items():

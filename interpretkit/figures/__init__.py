@@ -15,7 +15,7 @@ from interpretkit.figures.finish import panels, png, stamp
 from interpretkit.figures.grids import grid
 from interpretkit.figures.maps import heatmap, overlay, photo
 from interpretkit.figures.matrices import matrix
-from interpretkit.figures.words import alt, number
+from interpretkit.figures.words import alt, number, polarity_of
 
 __all__ = [
     "Survey",
@@ -30,6 +30,7 @@ __all__ = [
     "photo",
     "picture",
     "png",
+    "polarity_of",
     "stamp",
     "survey",
 ]

@@ -9,6 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from interpretkit.contracts import Polarity
+
 # Below this part of the layer's range, differences within a map are rounding.
 NEARLY_CONSTANT = 1e-6
 
@@ -61,6 +63,16 @@ def constant(low: float, high: float, *, reach: float) -> str:
     if max(abs(low), abs(high)) <= NEARLY_CONSTANT * reach:
         return f"≈0 (max {number(high)})"
     return f"≈{number((low + high) / 2)}"
+
+
+def polarity_of(values: np.ndarray) -> Polarity:
+    """Return how to draw values whose layer may return any sign: `unsigned` where nothing in them is negative.
+
+    Example:
+        >>> polarity_of(np.array([0.0, 2.0])), polarity_of(np.array([-1.0, 2.0]))
+        ('unsigned', 'signed')
+    """
+    return "signed" if bool((values < 0).any()) else "unsigned"
 
 
 def alt(values: np.ndarray, *, what: str) -> str:

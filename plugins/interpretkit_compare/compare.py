@@ -187,7 +187,7 @@ def _ends(features: str, attribution: str, rows: Table, result: Result) -> Figur
                 title=f"{end} aligned",
                 labels=[f"{rows['channel'][position]}: {_signed(correlations[position])}" for position in chosen],
                 scope="channel",
-                polarity=shown.polarity,
+                polarity="signed" if about["min"] < 0 else "unsigned",
                 limits=None if np.isnan(about["min"]) else (about["min"], about["max"]),
             )
         )

@@ -56,7 +56,7 @@ class FeatureGrid(Visualizer):
         return Needs(activations=self.options.layers)
 
     def compute(self, captured: Captured) -> Result:
-        """Return one map `(image, channel, y, x)` for each layer, unsigned where nothing is negative.
+        """Return one map `(image, channel, y, x)` for each layer.
 
         Raises:
             StepError: If a layer returns anything else.
@@ -71,6 +71,7 @@ class FeatureGrid(Visualizer):
     def _figure(self, layer: str, each: Map, image: str) -> Figure:
         values = each.values[0]
         found = figures.survey(values)
+        polarity = figures.polarity_of(values)
         chosen = self._chosen(values)
         total, cells = len(values), "×".join(map(str, values.shape[1:]))
         which = f"{len(chosen)} of {total} channels" if len(chosen) < total else f"all {total} channels"
@@ -81,12 +82,12 @@ class FeatureGrid(Visualizer):
             title=f"{subject}, {order}",
             labels=[str(channel) for channel in chosen],
             scope=self.options.normalize,
-            polarity=each.polarity,
+            polarity=polarity,
             limits=found.limits,
         )
         extent = f"values from {figures.number(found.limits[0])} to {figures.number(found.limits[1])}"
         own = "each channel on a scale of its own" if self.options.normalize == "channel" else "all on one scale"
-        about_zero = ", symmetric about 0" if each.polarity == "signed" else ""
+        about_zero = ", symmetric about 0" if polarity == "signed" else ""
         caption = (
             f"Feature maps of {layer}: {which} of {cells} cells, {order}, {own}{about_zero}. "
             f"Of all {total} channels: {extent}; {_counts(found)}."
@@ -112,7 +113,7 @@ def _map(captured: Captured, layer: str, values: torch.Tensor) -> Map:
             f"layer {layer} returns {'×'.join(map(str, values.shape))}, not feature maps (image, channel, y, x)",
             hint="choose a convolutional layer before the pooling; `interpretkit layers` lists what each layer returns",
         )
-    return captured.map(layer, values, polarity="signed" if bool((values < 0).any()) else "unsigned")
+    return captured.map(layer, values, polarity="signed")
 
 
 def _counts(found: figures.Survey) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -143,10 +143,9 @@ def _labels(pair: Pair, difference: np.ndarray, order: np.ndarray, ids: list[str
 def _shown(pair: Pair, difference: np.ndarray, order: np.ndarray | None) -> dict[str, Map]:
     """Return both maps and their difference, of maps with channels those in `order`."""
     first, second = pair.maps
-    polarity: Literal["signed", "unsigned"] = "signed" if "signed" in (first.polarity, second.polarity) else "unsigned"
     ends = {
-        "first": replace(first, polarity=polarity),
-        "second": replace(second, polarity=polarity),
+        "first": first,
+        "second": second,
         "difference": replace(first, values=difference, polarity="signed"),
     }
     if order is not None:
@@ -222,7 +221,17 @@ def _figure(about: Mapping[str, Any], result: Result) -> Figure:
     if shown["first"].values.ndim == 4:  # noqa: PLR2004 - image, channel, y, x
         rows = result.tables["channels"].where("map", name).where("first", steps[0]).where("second", steps[1])
         labels = [str(channel) for channel in rows["channel"]]
-    pictures = [_picture(each, labels, title=titles[end], limits=limits[end]) for end, each in shown.items()]
+    # A layer may return any sign; where it did not, the scale shall not say so.
+    unsigned = labels is not None and about["least"] >= 0
+    pictures = [
+        _picture(
+            replace(each, polarity="unsigned") if unsigned and end != "difference" else each,
+            labels,
+            title=titles[end],
+            limits=limits[end],
+        )
+        for end, each in shown.items()
+    ]
     found = _found(about)
     which = f"the {len(labels)} channels that differ most" if labels else "the whole map"
     same = about["first_target"] == about["second_target"]

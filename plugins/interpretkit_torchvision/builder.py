@@ -33,12 +33,12 @@ class TorchvisionBuilder(ModelBuilder):
     Example:
         >>> model = TorchvisionBuilder(TorchvisionBuilder.Options(name="resnet18")).build(None)
         >>> print(model.layers("stage*", "fc"))
-        layer   kind        output     parameters
-        stage1  Sequential  64×56×56      147,968  = layer1
-        stage2  Sequential  128×28×28     525,568  = layer2
-        stage3  Sequential  256×14×14   2,099,712  = layer3
-        stage4  Sequential  512×7×7     8,393,728  = layer4
-        fc      Linear      1000          513,000
+        layer   kind        output     stride  receptive field  parameters
+        stage1  Sequential  64×56×56        4               43     147,968  = layer1
+        stage2  Sequential  128×28×28       8               99     525,568  = layer2
+        stage3  Sequential  256×14×14      16              211   2,099,712  = layer3
+        stage4  Sequential  512×7×7        32              435   8,393,728  = layer4
+        fc      Linear      1000            –              all     513,000
     """
 
     name = "torchvision"

@@ -382,7 +382,7 @@ def test_output_into_a_closed_pipe_ends_quietly():
 
 def test_debug_shows_the_traceback(folder):
     done = command("run", "missing.yaml", "--debug")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Traceback" in done.stderr
 
 

@@ -24,7 +24,7 @@ BLOCKS = ["stage0", "stage1.0", "stage1.1", "stage2.0", "stage2.1", "stage3.0", 
 
 
 def wrapped(network, **more):
-    return ik.Model(module=network, name="small", aliases=VARIANT.last_blocks, **more)
+    return ik.Model(module=network, name="small", aliases=network.last_blocks, **more)
 
 
 @pytest.fixture
