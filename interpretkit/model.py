@@ -79,8 +79,8 @@ class Model:
         >>> import torch
         >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
         >>> model = Model(module=net, name="tiny", aliases={"features": "0"})
-        >>> [layer.name for layer in model.find(["features", "!1"])]
-        ['features']
+        >>> [layer.name for layer in model.find(["*", "!2"])]
+        ['features', '1']
     """
 
     module: torch.nn.Module
@@ -108,7 +108,8 @@ class Model:
         """Return the layers that `patterns` name, in the order of the patterns, each once.
 
         A pattern is an alias, a path of `named_modules()`, or a glob over either: `*` stays within one part of a
-        path, `**` spans any number of parts. `!pattern` takes layers away again. `name#k` is the k-th call, from 1.
+        path, `**` spans any number of parts; of a layer that has an alias, a glob gives the alias. `!pattern` takes
+        layers away again, under whatever name. `name#k` is the k-th call, from 1.
 
         Raises:
             RecipeError: If a pattern matches nothing; it lists the nearest names.
@@ -117,9 +118,8 @@ class Model:
         # An alias comes where its layer does, so that a glob gives layers in the order of the network.
         names = [*self.aliases, *(path for path in positions if path not in self.aliases)]
         names.sort(key=lambda name: positions[self.aliases.get(name, name)])
-        chosen: dict[str, Layer] = {}
+        chosen: list[Layer] = []
         for pattern in patterns:
-            excluding = pattern.startswith("!")
             base, call = _split_call(pattern.removeprefix("!"))
             matches = [base] if base in names else [name for name in names if _matches(name, base)]
             if not matches:
@@ -127,15 +127,20 @@ class Model:
                     f"model {self.name!r} has no layer {base!r}",
                     hint=did_you_mean(base, names, otherwise="`interpretkit layers` lists what it has"),
                 )
-            for name in matches:
-                layer = self._layer(name, call)
-                if excluding:
-                    chosen.pop(layer.name, None)
-                else:
-                    chosen.setdefault(layer.name, layer)
+            found = [self._layer(name, call) for name in matches]
+            if pattern.startswith("!"):
+                unwanted = {layer.address for layer in found}
+                chosen = [layer for layer in chosen if layer.address not in unwanted]
+            elif base in names:
+                chosen += found
+            else:
+                # A glob finds a layer that has an alias under both names: the alias is enough.
+                taken = {layer.address for layer in chosen}
+                first = {layer.address: layer for layer in reversed(found) if layer.address not in taken}
+                chosen += [layer for layer in found if layer in first.values()]
         if not chosen:
             raise RecipeError(f"the patterns {', '.join(patterns)} leave no layer of model {self.name!r}")
-        return tuple(chosen.values())
+        return tuple(dict.fromkeys(chosen))
 
     def layers(self, *patterns: str, size: tuple[int, int] | None = None) -> LayerTable:
         """List the layers that a forward pass of one image calls, in the order of execution.

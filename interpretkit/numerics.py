@@ -24,7 +24,7 @@ def in_force(numerics: Numerics) -> Iterator[None]:
     deterministic = torch.are_deterministic_algorithms_enabled()
     backends = torch.backends.cudnn
     before = (backends.benchmark, backends.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
-    # cuBLAS reads this at its first use; without it, it refuses to be deterministic.
+    # cuBLAS reads this at its first use; without it, it refuses to be deterministic. It stays: cuBLAS reads it once.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with torch.random.fork_rng():
         try:

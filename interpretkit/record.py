@@ -6,6 +6,8 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from interpretkit import figures
 from interpretkit.compute import SkippedError, check_result, place
 from interpretkit.contracts import Reduction
@@ -45,6 +47,7 @@ class StepRecord:
         self._draft = draft
         self._merged: Result | None = None
         self._finished = False
+        self._nonfinite = 0
         self._targets: dict[str, Any] = {}
         self._figures: list[dict[str, Any]] = []
 
@@ -82,7 +85,8 @@ class StepRecord:
         written = self._draft.records(self.step.id)
         counts = {"map": len(written["maps"]), "table": len(written["tables"]), "figure": len(self._figures)}
         made = [f"{count} {noun}{'s' if count > 1 else ''}" for noun, count in counts.items() if count]
-        return f"{self.step.id}: {', '.join(made) or 'nothing'} ({self.seconds:.1f} s)"
+        remark = f"; {self._nonfinite} cells are NaN or infinite" if self._nonfinite else ""
+        return f"{self.step.id}: {', '.join(made) or 'nothing'} ({self.seconds:.1f} s){remark}"
 
     def as_data(self) -> dict[str, Any]:
         """Return the step's entry of the manifest."""
@@ -97,6 +101,7 @@ class StepRecord:
             "scope": "set" if self.step.per_set else "image",
             "status": self._status(),
             "error": "" if self.failure is None else str(self.failure),
+            "nonfinite": self._nonfinite,
             "targets": self._targets,
             **self._draft.records(self.step.id),
             "figures": self._figures,
@@ -108,6 +113,7 @@ class StepRecord:
         return "complete" if self._finished else "interrupted"
 
     def _keep(self, result: Result) -> None:
+        self._nonfinite += sum(int((~np.isfinite(each.values)).sum()) for each in result.maps.values())
         if result.targets:
             ids = [image.id for image in result.images]
             self._targets |= {each: asdict(target) for each, target in zip(ids, result.targets, strict=True)}

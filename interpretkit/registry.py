@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
+import os
 import re
 import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pluggy
@@ -20,9 +23,7 @@ from interpretkit.contracts import ModelBuilder, Visualizer
 from interpretkit.errors import PluginError, RecipeError, cause, did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
-
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 GROUP = "interpretkit"
 _ID = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -114,8 +115,7 @@ class Registry:
 
     def _register(self, plugin: Plugin, load: Callable[[], Any]) -> None:
         try:
-            # What a plugin prints while it loads must not get into what the command prints.
-            with contextlib.redirect_stdout(sys.stderr):
+            with _contained():
                 visualizers, models = _offers(load())
         except KeyboardInterrupt:
             raise
@@ -136,12 +136,32 @@ def discover(files: Sequence[Path] = ()) -> Registry:
         PluginError: If a file given by hand does not exist or fails to load.
     """
     installed = ((_installed(entry), entry.load) for entry in sorted(entry_points(group=GROUP), key=_order))
-    given = ((Plugin(str(path)), lambda path=path: _load_file(path)) for path in files)
+    once = {path.resolve(): path for path in files}.values()
+    given = ((Plugin(str(path)), lambda path=path: _load_file(path)) for path in once)
     registry = Registry([*installed, *given])
     for plugin in registry.plugins:
         if plugin.error and not plugin.distribution:
             raise PluginError(f"cannot load the plugin: {plugin.error}", where=plugin.package)
     return registry
+
+
+@contextlib.contextmanager
+def _contained() -> Iterator[None]:
+    """Keep what a plugin does while it loads from the others: its output, working directory, logging, default dtype.
+
+    What it prints goes to stderr; the rest is put back as it was.
+    """
+    folder = Path.cwd()
+    handlers = list(logging.root.handlers)
+    dtype = sys.modules["torch"].get_default_dtype() if "torch" in sys.modules else None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.chdir(folder)
+        logging.root.handlers[:] = handlers
+        if torch := sys.modules.get("torch"):
+            torch.set_default_dtype(dtype or torch.float32)
 
 
 def _order(entry: EntryPoint) -> tuple[str, str]:

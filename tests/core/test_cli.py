@@ -77,6 +77,9 @@ class Faulty(Visualizer):
             raise ValueError("kaput")
         if how == "type":
             return {"no": "result"}
+        if how == "nan":
+            values = captured.activations["conv"]
+            return Result(maps={"conv": captured.map("conv", values / (values * 0), polarity="signed")})
         if how == "write":
             captured.activations["conv"].zero_()
         if how == "hang":
@@ -306,6 +309,14 @@ def test_a_faulty_step_costs_only_itself(run, folder, how, says):
     assert says in (opened.path / "report.html").read_text().replace("&#39;", "'").replace("&#x27;", "'")
     assert run("verify", opened.path)[0] == 0
     assert not (folder.parent / "evil.png").exists()
+
+
+def test_cells_that_are_not_finite_are_counted_on_the_terminal_and_in_the_manifest(run, folder):
+    (folder / "recipe.yaml").write_text(f"{RECIPE}  - {{id: bad, uses: faulty, with: {{how: nan}}}}\n")
+    code, out, err = run("run", "recipe.yaml", "--plugin", "plugin.py")
+    assert code == 0, err
+    assert f"{4 * 8 * 8} cells are NaN or infinite" in err
+    assert [step["nonfinite"] for step in ik.open_run(out.strip()).manifest["steps"]] == [0, 0, 0, 0, 4 * 8 * 8]
 
 
 def test_a_step_that_reads_a_failed_one_is_skipped(run):

@@ -40,6 +40,10 @@ def names(model: Model, *patterns: str) -> list[str]:
         (["stage1", "stage*"], ["stage1", "stage2"]),
         (["f*"], ["first"]),
         (["*"], ["stem", "stage1", "first", "stage2"]),
+        (["**"], ["stem", "stage1", "stage1.0", "stage1.0.conv", "first", "stage1.1", "stage2", "stage2.0"]),
+        (["first", "stage1.0.act", "first"], ["first", "stage1.0.act"]),
+        (["stage1.0.*", "!first"], ["stage1.0.conv"]),
+        (["first", "stage1", "!stage1.0.act"], ["stage1"]),
         (["stage1.[0]"], ["stage1.0"]),
     ],
 )

@@ -139,3 +139,23 @@ def test_model_builders_are_checked_like_visualizers():
             yield Builder
 
     assert "an id has lower-case letters" in Registry([source("m", Module())]).plugins[0].error
+
+
+def test_what_a_plugin_changes_while_it_loads_is_put_back(tmp_path):
+    file = tmp_path / "meddler.py"
+    file.write_text(
+        "import logging, os, tempfile, torch\n"
+        "os.chdir(tempfile.gettempdir())\n"
+        "logging.basicConfig(level=0)\n"
+        "torch.set_default_dtype(torch.float64)\n"
+    )
+    code = (
+        "import logging, os, sys; from pathlib import Path; from interpretkit.registry import discover\n"
+        "before = os.getcwd(), list(logging.root.handlers)\n"
+        "discover([Path(sys.argv[1]), Path(sys.argv[1])])\n"
+        "import torch\n"
+        "print((os.getcwd(), list(logging.root.handlers)) == before, torch.get_default_dtype())"
+    )
+    line = [sys.executable, "-c", code, str(file)]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "torch.float32"]
