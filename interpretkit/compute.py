@@ -219,7 +219,7 @@ def _captured(planned: PlannedStep, done: _Pass, results: Mapping[str, Result]) 
         gradients=gradients,
         targets=attributed.targets if attributed is not None else (),
         results={each: _read_only(results[each]) for each in planned.step.of},
-        model=done.model if planned.needs.own_passes else None,
+        model=done.model if planned.needs.own_passes or planned.needs.parameters else None,
     )
 
 

@@ -193,12 +193,14 @@ class Needs:
         gradients: Patterns of layers for whose outputs it reads the gradient of the score, and their outputs.
         target: What the score is; required with `gradients`.
         own_passes: Whether it runs the model itself; it then gets `Captured.model`.
+        parameters: Whether it reads the model's parameters; it then gets `Captured.model` too, and makes no pass.
     """
 
     activations: Sequence[str] = ()
     gradients: Sequence[str] = ()
     target: TargetSpec | None = None
     own_passes: bool = False
+    parameters: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.activations, str) or isinstance(self.gradients, str):
@@ -219,7 +221,7 @@ class Captured:
         gradients: Gradients of the score by layer, of the same shapes.
         targets: For each image what was differentiated; empty without a target.
         results: Results of the earlier steps that this one reads, for the same batch, by step id; read-only.
-        model: The model, for visualizers that make passes of their own.
+        model: The model, for visualizers that make passes of their own or read its parameters.
     """
 
     images: tuple[InputImage, ...]

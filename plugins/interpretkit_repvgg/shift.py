@@ -64,8 +64,7 @@ class Shift(Reduction):
             RecipeError: If the model has been re-parameterised, or is no RepVGG.
         """
         blocks = find_blocks(model, self.options.blocks)
-        # `own_passes` is how a visualizer gets at the parameters; no pass is made.
-        return Needs(activations=[path for block in blocks for path in block.branches.values()], own_passes=True)
+        return Needs(activations=[path for block in blocks for path in block.branches.values()], parameters=True)
 
     def compute(self, captured: Captured) -> Result:
         """Return the tables `channels` and `branches` of a batch.
