@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ModelBuilder,
         Needs,
         Options,
+        Published,
         Reduction,
         Result,
         Table,
@@ -52,8 +53,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "api": ("draw", "load_model", "open_run", "run", "visualize", "wrap"),
     "contracts": (
-        "Captured", "Figure", "InputImage", "Map", "ModelBuilder", "Needs", "Options", "Reduction", "Result", "Table",
-        "Visualizer",
+        "Captured", "Figure", "InputImage", "Map", "ModelBuilder", "Needs", "Options", "Published", "Reduction",
+        "Result", "Table", "Visualizer",
     ),
     "conversion": ("convert",),
     "errors": (
@@ -86,6 +87,7 @@ __all__ = [
     "Options",
     "PluginError",
     "Preprocessing",
+    "Published",
     "RecipeError",
     "Reduction",
     "Result",

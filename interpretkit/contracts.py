@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from interpretkit.errors import InputError, WeightsError, did_you_mean
+from interpretkit.errors import InputError, RecipeError, WeightsError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -314,6 +314,19 @@ class Reduction(Visualizer):
         """Return the result of two parts of the set together. Associative: any grouping gives the same result."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A weights file that a model's authors publish.
+
+    Attributes:
+        url: Where it is; what it is called there, it is called in torch's folder of checkpoints.
+        sha256: Its hash or the first digits of it, hexadecimal; empty if unknown.
+    """
+
+    url: str
+    sha256: str = ""
+
+
 class ModelBuilder(ABC):
     """A kind of model that recipes can name. Derive from it, give it a `name`, nested `Options` and `build`."""
 
@@ -338,6 +351,16 @@ class ModelBuilder(ABC):
         Raises:
             WeightsError: If `state` does not fit; `load_state` says what is missing, extra or of another shape.
         """
+
+    def published(self, name: str) -> Published:
+        """Return which file the published weights `name` are; `DEFAULT` are the best.
+
+        Only builders of networks whose authors publish weights define it. Nothing is fetched.
+
+        Raises:
+            RecipeError: If there are no such weights.
+        """
+        raise RecipeError(f"model {self.name!r} has no published weights {name!r}", hint="give `path:` or `hub:`")
 
     def convert(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:  # noqa: ARG002 - most have one form
         """Return the weights in the form meant for deployment: another layout of the same function.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from interpretkit.errors import RecipeError
 from interpretkit.refusal import explain
@@ -13,6 +13,7 @@ from interpretkit.refusal import explain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_WEIGHTS = {"path": "PathWeights", "hub": "HubWeights", "published": "PublishedWeights"}
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
@@ -56,9 +57,15 @@ def _weights_kind(value: Any) -> str | None:
     """Tell by its keys which kind of weights an entry asks for."""
     if isinstance(value, BaseModel):
         return type(value).__name__
-    if isinstance(value, dict) and ("path" in value) != ("hub" in value):
-        return "PathWeights" if "path" in value else "HubWeights"
-    return "random" if value == "random" else None
+    if isinstance(value, dict):
+        kinds = [kind for key, kind in _WEIGHTS.items() if key in value]
+        return kinds[0] if len(kinds) == 1 else None
+    return {"random": "random", "DEFAULT": "PublishedWeights"}.get(value) if isinstance(value, str) else None
+
+
+def _published(value: Any) -> Any:
+    """Write out the short form."""
+    return {"published": value} if value == "DEFAULT" else value
 
 
 Slug = Annotated[str, AfterValidator(_slug)]
@@ -113,14 +120,28 @@ class HubWeights(Entry):
     """What to use where the weights cannot be had; without it that is an error."""
 
 
+class PublishedWeights(Entry):
+    """Weights that the model's authors publish."""
+
+    published: Filled
+    """Which of them: DEFAULT for the best, or a name that the model's plugin knows."""
+    otherwise: Literal["random"] | None = None
+    """What to use where the weights cannot be had; without it that is an error."""
+
+
 Weights = Annotated[
     Annotated[Literal["random"], Tag("random")]
     | Annotated[PathWeights, Tag("PathWeights")]
-    | Annotated[HubWeights, Tag("HubWeights")],
+    | Annotated[HubWeights, Tag("HubWeights")]
+    | Annotated[
+        PublishedWeights,
+        BeforeValidator(_published, json_schema_input_type=Literal["DEFAULT"] | PublishedWeights),
+        Tag("PublishedWeights"),
+    ],
     Discriminator(
         _weights_kind,
         custom_error_type="weights",
-        custom_error_message="'random', {path: file} or {hub: owner/name} is wanted",
+        custom_error_message="'random', 'DEFAULT', {path: file} or {hub: owner/name} is wanted",
     ),
 ]
 

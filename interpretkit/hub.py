@@ -8,26 +8,16 @@ from __future__ import annotations
 
 import logging
 import re
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
+from interpretkit import reach
 from interpretkit.errors import StorageError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-_ANSWER_SECONDS = 5.0
-_DOWNLOAD_SECONDS = 1800.0
-
-_T = TypeVar("_T")
-
-
-class HubUnreachableError(WeightsError):
-    """The hub does not answer, or something else answers in its place; and the cache does not have the file."""
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +42,7 @@ def fetch(repository: str, file: str, *, revision: str) -> HubFile:
     belongs to a commit cannot be out of date: it is used without asking.
 
     Raises:
-        HubUnreachableError: If the hub cannot be reached and the cache does not have the file.
+        UnreachableError: If the hub cannot be reached and the cache does not have the file.
         WeightsError: If the hub answers that there is no such repository, revision or file, or that it is not for you.
         StorageError: If the cache cannot be written.
     """
@@ -68,7 +58,7 @@ def fetch(repository: str, file: str, *, revision: str) -> HubFile:
             path = Path(cached)
         else:
             path = _download(repository, file, revision=revision, where=where)
-    except HubUnreachableError:
+    except reach.UnreachableError:
         if not isinstance(cached, str):
             raise
         path = Path(cached)
@@ -87,33 +77,10 @@ def _download(repository: str, file: str, *, revision: str, where: str) -> Path:
     with _explained(where), _quiet():
         # `hf_hub_download` tries again for half a minute where nobody answers, so a short question comes first.
         url = hf_hub_url(repository, file, revision=revision)
-        metadata = _within(_ANSWER_SECONDS, lambda: get_hf_file_metadata(url))
+        metadata = reach.within(reach.ANSWER_SECONDS, lambda: get_hf_file_metadata(url))
         if metadata.commit_hash is None:
-            raise _unreachable("what answers is no hub", where)
-        return Path(_within(_DOWNLOAD_SECONDS, lambda: hf_hub_download(repository, file, revision=revision)))
-
-
-def _within(seconds: float, call: Callable[[], _T]) -> _T:
-    """Return what `call` returns or raise what it raises; a TimeoutError if it takes longer.
-
-    No timeout of an HTTP client covers a dead name server or an answer that trickles in: a call that is too late goes
-    on in a daemon thread, which does not keep the process alive.
-    """
-    future: Future[_T] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(call())
-        except Exception as error:  # noqa: BLE001 - it is raised where the result is waited for
-            future.set_exception(error)
-
-    Thread(target=work, daemon=True).start()
-    try:
-        return future.result(timeout=seconds)
-    except TimeoutError:
-        if future.done():
-            raise
-        raise TimeoutError(f"no answer within {seconds:g} s") from None
+            raise reach.UnreachableError("the hub", "what answers is no hub", where=where)
+        return Path(reach.within(reach.DOWNLOAD_SECONDS, lambda: hf_hub_download(repository, file, revision=revision)))
 
 
 @contextmanager
@@ -127,9 +94,9 @@ def _explained(where: str) -> Iterator[None]:
     try:
         yield
     except errors.OfflineModeIsEnabled:
-        raise _unreachable("HF_HUB_OFFLINE forbids to ask", where) from None
+        raise reach.UnreachableError("the hub", "HF_HUB_OFFLINE forbids to ask", where=where) from None
     except errors.LocalEntryNotFoundError as error:
-        raise _unreachable("it stopped answering", where) from error
+        raise reach.UnreachableError("the hub", "it stopped answering", where=where) from error
     except errors.EntryNotFoundError as error:
         raise WeightsError("the repository has no such file", where=where, hint="check `file:`") from error
     except errors.RevisionNotFoundError as error:
@@ -138,23 +105,17 @@ def _explained(where: str) -> Iterator[None]:
         hint = "check `hub:`; a private or gated repository needs a token: `hf auth login`"
         raise WeightsError("the hub has no such repository, or not for you", where=where, hint=hint) from error
     except errors.HfHubHTTPError as error:
-        raise _unreachable(f"it answers with status {error.response.status_code}", where) from error
+        raise reach.UnreachableError(
+            "the hub", f"it answers with status {error.response.status_code}", where=where
+        ) from error
     except ValueError as error:
-        raise WeightsError(f"the hub has no such names: {_line(error)}", where=where) from error
+        raise WeightsError(f"the hub has no such names: {reach.first_line(error)}", where=where) from error
     except others as error:
-        if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError):
-            raise StorageError(f"the cache of the hub cannot be written: {_line(error)}", where=where) from error
-        raise _unreachable(_line(error), where) from error
-
-
-def _unreachable(why: str, where: str) -> HubUnreachableError:
-    hint = "download the file by hand and give `path:`, or allow `otherwise: random`"
-    return HubUnreachableError(f"the hub cannot be reached: {why}", where=where, hint=hint)
-
-
-def _line(error: BaseException) -> str:
-    """Return the first line of an error, cut to the width of a caption."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:100]
+        if reach.is_of_disk(error):
+            raise StorageError(
+                f"the cache of the hub cannot be written: {reach.first_line(error)}", where=where
+            ) from error
+        raise reach.UnreachableError("the hub", reach.first_line(error), where=where) from error
 
 
 @contextmanager

@@ -43,13 +43,13 @@ class WeightsInfo:
     """Where a model's weights come from.
 
     Attributes:
-        kind: `random`, `path`, `hub`, or `given` (the module was handed over with its weights).
-        source: File, or repository with revision; for a fallback, what it stands in for.
+        kind: `random`, `path`, `hub`, `published`, or `given` (the module was handed over with its weights).
+        source: File, repository with revision, or published name with address; for a fallback, what it stands in for.
         sha256: Hash of the file; empty where there is none.
         fallback: Why random weights were used although the recipe asks for others; empty if it does not.
     """
 
-    kind: Literal["random", "path", "hub", "given"] = "given"
+    kind: Literal["random", "path", "hub", "published", "given"] = "given"
     source: str = ""
     sha256: str = ""
     fallback: str = ""

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from interpretkit.entries import Entry, Filled, HubWeights, ModelEntry, Numerics, PathWeights, Slug, StepEntry
+from interpretkit.entries import (
+    Entry,
+    Filled,
+    HubWeights,
+    ModelEntry,
+    Numerics,
+    PathWeights,
+    PublishedWeights,
+    Slug,
+    StepEntry,
+)
 from interpretkit.errors import RecipeError, did_you_mean
 from interpretkit.refusal import explain, keys_of
 from interpretkit.tree import Node
@@ -26,6 +36,7 @@ __all__ = [
     "ModelEntry",
     "Numerics",
     "PathWeights",
+    "PublishedWeights",
     "Recipe",
     "StepEntry",
     "dump",
@@ -298,6 +309,7 @@ _BELONGS: dict[type[BaseModel], str] = {
     Numerics: "under 'numerics:'",
     PathWeights: "beside 'path:' of weights",
     HubWeights: "beside 'hub:' of weights",
+    PublishedWeights: "beside 'published:' of weights",
 }
 
 

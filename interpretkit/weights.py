@@ -1,4 +1,4 @@
-"""Weights: read from a file or the hub without running anything in it, fitted strictly, loaded into a built model."""
+"""Weights: read from a file, wherever it comes from, without running anything in it; fitted strictly and loaded."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from interpretkit import hub
+from interpretkit.download import download
 from interpretkit.errors import InterpretkitError, PluginError, WeightsError, cause
 from interpretkit.model import Model, WeightsInfo
 from interpretkit.provenance import sha256_file
-from interpretkit.recipe import HubWeights, PathWeights
+from interpretkit.reach import UnreachableError
+from interpretkit.recipe import HubWeights, PathWeights, PublishedWeights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +35,7 @@ _LONGEST_HEADER = 2 * 1024 * 1024
 
 def load(
     builder: ModelBuilder,
-    weights: Literal["random"] | PathWeights | HubWeights,
+    weights: Literal["random"] | PathWeights | HubWeights | PublishedWeights,
     *,
     seed: int,
     device: str,
@@ -42,9 +44,9 @@ def load(
     """Return the model that `builder` builds, with `weights`, on `device`, in eval mode.
 
     Random weights are initialised from `seed`, leave the caller's random numbers alone, and put the note `untrained`
-    on the model. `otherwise: random` stands in for a hub that cannot be reached, and for nothing else: a repository,
-    revision or file that the hub does not have, a damaged file, or weights that do not fit are errors with or without
-    it.
+    on the model. `otherwise: random` stands in for a server that cannot be reached, and for nothing else: a
+    repository, revision or file that it does not have, a damaged file, or weights that do not fit are errors with or
+    without it.
 
     Args:
         builder: Builds the network.
@@ -61,7 +63,7 @@ def load(
 
     precision: torch.dtype = getattr(torch, dtype)
     place = _device(device, precision)
-    state, info = _state(weights)
+    state, info = _state(weights, builder)
     try:
         model = _built(builder, state, seed=seed, device="cpu")
     except WeightsError as error:
@@ -127,7 +129,7 @@ def read_state(path: Path, *, sha256: str = "") -> dict[str, torch.Tensor]:
 
     Args:
         path: The file.
-        sha256: The hash that it must have, in hexadecimal digits; it is compared before the file is read.
+        sha256: The hash that it must have, or its first digits, hexadecimal; it is compared before the file is read.
 
     Raises:
         WeightsError: If there is no such file, its hash is another, or it does not hold tensors by name.
@@ -136,22 +138,39 @@ def read_state(path: Path, *, sha256: str = "") -> dict[str, torch.Tensor]:
 
 
 def _state(
-    weights: Literal["random"] | PathWeights | HubWeights,
+    weights: Literal["random"] | PathWeights | HubWeights | PublishedWeights, builder: ModelBuilder
 ) -> tuple[dict[str, torch.Tensor] | None, WeightsInfo]:
     if isinstance(weights, PathWeights):
         state, digest = _read_verified(Path(weights.path), weights.sha256)
         return state, WeightsInfo(kind="path", source=weights.path, sha256=digest)
-    if not isinstance(weights, HubWeights):
+    if weights == "random":
         return None, WeightsInfo(kind="random")
     try:
-        fetched = hub.fetch(weights.hub, weights.file, revision=weights.revision)
-    except hub.HubUnreachableError as error:
+        return _from_hub(weights) if isinstance(weights, HubWeights) else _from_authors(weights, builder)
+    except UnreachableError as error:
         if weights.otherwise != "random":
             raise
-        return None, WeightsInfo(kind="random", source=weights.hub, fallback=error.message)
+        source = weights.hub if isinstance(weights, HubWeights) else f"published {weights.published}"
+        return None, WeightsInfo(kind="random", source=source, fallback=error.message)
+
+
+def _from_hub(weights: HubWeights) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
+    fetched = hub.fetch(weights.hub, weights.file, revision=weights.revision)
     state, digest = _read_verified(fetched.path, fetched.sha256)
     source = f"hub {weights.hub}@{fetched.commit}: {weights.file}"
     return state, WeightsInfo(kind="hub", source=source, sha256=digest)
+
+
+def _from_authors(weights: PublishedWeights, builder: ModelBuilder) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
+    try:
+        published = builder.published(weights.published)
+    except InterpretkitError:
+        raise
+    except Exception as error:
+        raise PluginError(f"model {builder.name!r}: published() failed: {cause(error)}") from error
+    state, digest = _read_verified(download(published), published.sha256)
+    source = f"published {weights.published}: {published.url}"
+    return state, WeightsInfo(kind="published", source=source, sha256=digest)
 
 
 def _built(builder: ModelBuilder, state: Mapping[str, torch.Tensor] | None, *, seed: int, device: str) -> Model:
@@ -229,11 +248,11 @@ def _read_verified(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], st
         if not path.is_file():
             raise WeightsError("no such file" if not path.exists() else "not a regular file", where=str(path))
         digest = sha256_file(path)
-        if sha256 and digest != sha256.lower():
+        if not digest.startswith(sha256.lower()):
             raise WeightsError(
                 f"the file has the SHA-256 {digest}, not {sha256.lower()}",
                 where=str(path),
-                hint="it is damaged or another file: fetch it again, or correct `sha256:`",
+                hint="it is damaged or another file: remove and fetch it again, or correct `sha256:`",
             )
         return _tensors(_contents(path), where=str(path)), digest
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from interpretkit import Model, ModelBuilder, Preprocessing, RecipeError, did_you_mean, load_state
+from interpretkit import Model, ModelBuilder, Preprocessing, Published, RecipeError, did_you_mean, load_state
 from interpretkit_torchvision.stages import aliases_of, layouts_of
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ _RENAMED = (
 class TorchvisionBuilder(ModelBuilder):
     """Any classifier of torchvision.
 
-    Preprocessing and class names are those of the best weights that torchvision publishes for it, whose file
-    `weights: {path: FILE}` loads as it is. `stage1`, `stage2`, … are the ends of its stages (of its blocks, in a Vision
+    Preprocessing and class names are those of the best weights that torchvision publishes for it, which
+    `weights: DEFAULT` downloads and `weights: {path: FILE}` reads from a file; `preprocessing` names others.
+    `stage1`, `stage2`, … are the ends of its stages (of its blocks, in a Vision
     Transformer), `last_conv` is the layer for Grad-CAM.
 
     Example:
@@ -52,44 +53,84 @@ class TorchvisionBuilder(ModelBuilder):
         num_classes: int | None = Field(default=None, ge=1)
         """Number of classes; by default those of the published weights, with their names."""
 
+        preprocessing: str = "DEFAULT"
+        """Whose size of images, preprocessing and class names: the name of published weights, such as IMAGENET1K_V1."""
+
     options: Options
 
     def build(self, state: Mapping[str, torch.Tensor] | None) -> Model:
         """Build the model in eval mode and load `state` into it; without one its weights stay as initialised.
 
         Raises:
-            RecipeError: If torchvision has no classifier of this name.
+            RecipeError: If torchvision has no classifier, or no weights, of this name.
             WeightsError: If `state` does not fit.
         """
         from torchvision import models
 
         name, classes = self.options.name, self.options.num_classes
-        known = models.list_models(models)
-        if name not in known:
-            hint = did_you_mean(name, known, otherwise=f"it has {', '.join(known)}")
-            raise RecipeError(f"torchvision has no classifier {name!r}", hint=hint)
-        published = models.get_model_weights(name).DEFAULT
-        transform = published.transforms()
-        categories = tuple(published.meta["categories"])
+        chosen = _weights(name, self.options.preprocessing)
+        categories = tuple(chosen.meta["categories"])
         network = models.get_model(
-            name, weights=None, num_classes=classes or len(categories), **_settings(name, transform.crop_size[0])
+            name,
+            weights=None,
+            num_classes=classes or len(categories),
+            **_settings(name, chosen.transforms().crop_size[0]),
         ).eval()
         if state is not None:
             load_state(network, {_current(key): tensor for key, tensor in state.items()})
         return Model(
             module=network,
             name=name,
-            preprocessing=Preprocessing(
-                resize=transform.resize_size[0],
-                crop=transform.crop_size[0],
-                mean=tuple(transform.mean),
-                std=tuple(transform.std),
-                interpolation=transform.interpolation.value,
-            ),
+            preprocessing=_preprocessing(chosen),
             classes=categories if classes in (None, len(categories)) else (),
             aliases=aliases_of(network),
             layouts=layouts_of(network),
         )
+
+    def published(self, name: str) -> Published:
+        """Return the file of torchvision's weights `name`: DEFAULT, or a name such as IMAGENET1K_V1.
+
+        Raises:
+            RecipeError: If there are no such weights, or they need another preprocessing than the option names.
+        """
+        wanted, chosen = (_weights(self.options.name, each) for each in (name, self.options.preprocessing))
+        if (_preprocessing(wanted), wanted.meta["categories"]) != (_preprocessing(chosen), chosen.meta["categories"]):
+            raise RecipeError(
+                f"the weights {name} of {self.options.name} are not made for the preprocessing of {chosen.name}",
+                hint=f"add `preprocessing: {name}` under `with:`",
+            )
+        digits = re.search(r"-([0-9a-f]{8,64})\.\w+$", wanted.url)
+        return Published(url=wanted.url, sha256=digits[1] if digits else "")
+
+
+def _weights(model: str, name: str) -> Any:
+    """Return the weights, as torchvision describes them, that it publishes for a classifier under a name."""
+    from torchvision import models
+
+    known = models.list_models(models)
+    if model not in known:
+        hint = did_you_mean(model, known, otherwise=f"it has {', '.join(known)}")
+        raise RecipeError(f"torchvision has no classifier {model!r}", hint=hint)
+    # Those without categories are of a part of the network.
+    members = {
+        key: each for key, each in models.get_model_weights(model).__members__.items() if each.meta["categories"]
+    }
+    if name not in members:
+        hint = did_you_mean(name, members, otherwise=f"there are {', '.join(members)}")
+        raise RecipeError(f"torchvision publishes no weights {name!r} for {model}", hint=hint)
+    return members[name]
+
+
+def _preprocessing(weights: Any) -> Preprocessing:
+    """Return the preprocessing that published weights are made for."""
+    transform = weights.transforms()
+    return Preprocessing(
+        resize=transform.resize_size[0],
+        crop=transform.crop_size[0],
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+        interpolation=transform.interpolation.value,
+    )
 
 
 def _current(key: str) -> str:

@@ -106,7 +106,7 @@ def process(script, *, endpoint, home, **environment):
 LOAD = """
 import json
 from torch import nn
-from interpretkit import hub
+from interpretkit import reach
 from interpretkit.contracts import ModelBuilder
 from interpretkit.errors import InterpretkitError
 from interpretkit.model import Model
@@ -122,7 +122,7 @@ class Tiny(ModelBuilder):
         return Model(module=module)
 
 def outcome(repository, **more):
-    hub._ANSWER_SECONDS = 0.5 if repository == "tiny/silent" else 60.0
+    reach.ANSWER_SECONDS = 0.5 if repository == "tiny/silent" else 60.0
     weights = HubWeights(**{"hub": repository, "file": "weights/model.safetensors", **more})
     try:
         model = load(Tiny(Tiny.Options()), weights, seed=0, device="cpu", dtype="float32")
@@ -219,7 +219,7 @@ def test_a_wrong_name_or_file_is_an_error_even_where_random_weights_may_stand_in
 )
 def test_a_hub_that_cannot_be_reached_is_given_up_with_the_reason(answers, case, why):
     assert answers[case] == (
-        f"HubUnreachableError 4: hub tiny/{case}@main: weights/model.safetensors: the hub cannot be reached: {why} "
+        f"UnreachableError 4: hub tiny/{case}@main: weights/model.safetensors: the hub cannot be reached: {why} "
         "(download the file by hand and give `path:`, or allow `otherwise: random`)"
     )
 
@@ -239,7 +239,7 @@ def test_without_a_hub_the_cache_is_used_then_what_the_recipe_allows(answers, ho
     assert cached == answers["good"]
     assert allowed[:2] == ["random", "tiny/new"]
     assert allowed[3].startswith("the hub cannot be reached: ")
-    assert refused.startswith("HubUnreachableError 4: ")
+    assert refused.startswith("UnreachableError 4: ")
     assert answers["spoiled"][2] == spoiled.name
     assert damaged.startswith("WeightsError 4: ")
     assert f", not {spoiled.name} (it is damaged" in damaged
@@ -252,7 +252,7 @@ def test_offline_the_cache_is_used_without_loading_torch(answers, home):
     assert outcomes == [
         found,
         found,
-        "HubUnreachableError 4: the hub cannot be reached: HF_HUB_OFFLINE forbids to ask",
+        "UnreachableError 4: the hub cannot be reached: HF_HUB_OFFLINE forbids to ask",
         False,
     ]
 

@@ -16,6 +16,7 @@ from interpretkit.recipe import (
     ModelEntry,
     Numerics,
     PathWeights,
+    PublishedWeights,
     Recipe,
     dump,
     dump_inline,
@@ -167,8 +168,14 @@ def test_the_long_form_names_several_models_and_weights_default_to_random(read):
         ("dtype: float32", "dtype: fp32", "21:33", ["'bfloat16' or 'float16' is wanted, not 'fp32'"]),
         ("device: auto", "device: gpu", "21:20", ["cuda:N or mps is wanted, not 'gpu'"]),
         # weights
-        (WEIGHTS, "pretrained", "6:12", ["weights: 'random', {path: file} or {hub: owner/name} is wanted"]),
-        (WEIGHTS, "{path: a, hub: b/c}", "6:12", ["weights: 'random', {path: file} or {hub: owner/name} is wanted"]),
+        (WEIGHTS, "pretrained", "6:12", ["weights: 'random', 'DEFAULT', {path: file} or {hub: owner/name} is wanted"]),
+        (
+            WEIGHTS,
+            "{path: a, hub: b/c}",
+            "6:12",
+            ["weights: 'random', 'DEFAULT', {path: file} or {hub: owner/name} is wanted"],
+        ),
+        (WEIGHTS, "{published: ''}", "6:24", ["published: "]),
         (WEIGHTS, "{hub: timm}", "6:18", ["hub: owner/name is wanted, not 'timm'"]),
         (WEIGHTS, "{path: a, sha256: beef}", "6:30", ["sha256: 64 hexadecimal digits"]),
         (WEIGHTS, "{path: a, sha: beef}", "6:22", ["unknown key 'sha'", "did you mean 'sha256'?"]),
@@ -528,9 +535,13 @@ def test_a_long_circle_of_steps_is_named_in_the_order_of_reading(read):
 def test_entries_given_in_python_are_refused_in_plain_words():
     entry = ModelEntry.parse({"uses": "repvgg", "weights": {"hub": "a/b"}})
     assert entry.weights == HubWeights(hub="a/b")
+    assert ModelEntry.parse({"uses": "net", "weights": "DEFAULT"}).weights == PublishedWeights(published="DEFAULT")
+    assert ModelEntry.parse({"uses": "net", "weights": {"published": "V1", "otherwise": "random"}}).weights == (
+        PublishedWeights(published="V1", otherwise="random")
+    )
     assert PathWeights.parse({"path": "a", "sha256": "AB" * 32}).sha256 == "ab" * 32
     error = refusal(ModelEntry.parse, {"uses": "repvgg", "weights": 7})
-    assert error.message == "weights: 'random', {path: file} or {hub: owner/name} is wanted"
+    assert error.message == "weights: 'random', 'DEFAULT', {path: file} or {hub: owner/name} is wanted"
 
 
 def test_a_recipe_cannot_be_changed(read):

@@ -39,6 +39,30 @@ def builder(name, **options):
     return TorchvisionBuilder(TorchvisionBuilder.Options(name=name, **options))
 
 
+@pytest.mark.parametrize("name", ["resnet18", "mnasnet0_5", "vit_b_16"])
+def test_the_published_file_is_torchvisions_with_the_hash_in_its_name(name):
+    published = builder(name).published("DEFAULT")
+    weights = models.get_model_weights(name).DEFAULT
+    assert published.url == weights.url
+    assert len(published.sha256) >= 8
+    assert weights.url.endswith(f"-{published.sha256}.pth")
+
+
+def test_weights_are_published_with_the_preprocessing_that_they_are_made_for():
+    with pytest.raises(RecipeError, match=r"not made for the preprocessing of IMAGENET1K_V2.*IMAGENET1K_V1` under"):
+        builder("resnet50").published("IMAGENET1K_V1")
+    older = builder("resnet50", preprocessing="IMAGENET1K_V1")
+    assert older.published("IMAGENET1K_V1").url == models.ResNet50_Weights.IMAGENET1K_V1.url
+    assert blank(older).preprocessing.resize == models.ResNet50_Weights.IMAGENET1K_V1.transforms().resize_size[0]
+    assert blank(builder("vit_b_16", preprocessing="IMAGENET1K_SWAG_E2E_V1")).module.image_size == 384
+
+
+@pytest.mark.parametrize(("model", "name"), [("resnet18", "IMAGENET1K_V7"), ("vgg16", "IMAGENET1K_FEATURES")])
+def test_weights_that_torchvision_does_not_publish_for_the_classifier_are_refused(model, name):
+    with pytest.raises(RecipeError, match=f"no weights '{name}' for {model} .*IMAGENET1K_V1"):
+        builder(model).published(name)
+
+
 def images(height, width, count=1):
     return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(height * width))
 
