@@ -169,7 +169,8 @@ class Model:
                 f"{type(error).__name__}: {cause}",
                 hint="it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`",
             ) from error
-        return LayerTable(row for call in calls for row in self._rows(call, named))
+        aliased = {alias: self._first_path(path) for alias, path in self.aliases.items()}
+        return LayerTable(row for call in calls for row in self._rows(call, named, aliased))
 
     def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> torch.Tensor:
         """Return what `layer` gave for `inputs`, or its gradient, as a view `(image, channel, y, x)`.
@@ -233,12 +234,12 @@ class Model:
         wanted = self.module.get_submodule(path)
         return next(str(first) for first, module in self.module.named_modules() if module is wanted)
 
-    def _rows(self, call: Call, named: Mapping[Address, str] | None) -> Iterator[LayerInfo]:
+    def _rows(self, call: Call, named: Mapping[Address, str] | None, aliased: Mapping[str, str]) -> Iterator[LayerInfo]:
         from interpretkit.capture import Address
 
         path, number = call.address.path, f"#{call.address.call}" if call.address.call else ""
         if named is None:
-            aliases = [alias for alias, of in self.aliases.items() if self._first_path(of) == path]
+            aliases = [alias for alias, of in aliased.items() if of == path]
             names = [name + number for name in ([] if path in self.aliases else [path]) + aliases]
         elif call.address in named:
             names = [named[call.address]]
