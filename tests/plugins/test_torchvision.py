@@ -14,6 +14,9 @@ from interpretkit.weights import blank
 from interpretkit_torchvision.builder import TorchvisionBuilder, _current
 from interpretkit_torchvision.stages import aliases_of, layouts_of
 
+# Following the image through all of them would take half a minute.
+ONE_OF_EACH = {models.get_model_builder(name).__module__: name for name in models.list_models(models)}.values()
+
 
 def builder(name, **options):
     return TorchvisionBuilder(TorchvisionBuilder.Options(name=name, **options))
@@ -76,8 +79,10 @@ def test_every_classifier_is_captured_at_its_stages_without_memory(name):
         capture.forward(torch.zeros(1, 3, side, side, device="meta"))
     assert capture.refused == {}
     shapes = {alias: tuple(capture.activations[address].shape[1:]) for alias, address in addresses.items()}
-    rows = model.layers()
-    assert {row.name: row.shape for row in rows if row.alias_of} == shapes
+    if name in ONE_OF_EACH:
+        rows = model.layers()
+        assert {row.name: row.shape for row in rows if row.alias_of} == shapes
+        assert rows[-1].shape in [(1000,), (1000, 1, 1)]
     stages = [shape for alias, shape in shapes.items() if alias != "last_conv"]
     if name.startswith("vit"):
         tokens = (side // model.module.patch_size) ** 2 + 1
@@ -88,7 +93,6 @@ def test_every_classifier_is_captured_at_its_stages_without_memory(name):
         assert grids == [(pytest.approx(side / stride, rel=0.15),) * 2 for stride in strides_of(name)]
     assert list(addresses) == [f"stage{k}" for k in range(1, len(stages) + 1)] + ["last_conv"]
     assert len(model.classes) == 1000
-    assert rows[-1].shape in [(1000,), (1000, 1, 1)]
 
 
 def strides_of(name):
