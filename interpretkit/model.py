@@ -123,10 +123,10 @@ class Model:
             base, call = _split_call(pattern.removeprefix("!"))
             matches = [base] if base in names else [name for name in names if _matches(name, base)]
             if not matches:
-                raise RecipeError(
-                    f"model {self.name!r} has no layer {base!r}",
-                    hint=did_you_mean(base, names, otherwise="`interpretkit layers` lists what it has"),
-                )
+                hint = did_you_mean(base, names, otherwise="`interpretkit layers` lists what it has")
+                if "reparameterized" in self.notes:
+                    hint += "; this model has been re-parameterised: branches are in the training-form weights only"
+                raise RecipeError(f"model {self.name!r} has no layer {base!r}", hint=hint)
             found = [self._layer(name, call) for name in matches]
             if pattern.startswith("!"):
                 unwanted = {layer.address for layer in found}

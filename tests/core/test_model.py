@@ -51,6 +51,13 @@ def test_layers_are_found_by_name_glob_and_exclusion(model, patterns, expected):
     assert names(model, *patterns) == expected
 
 
+def test_a_branch_of_a_reparameterized_model_is_said_to_be_gone(model):
+    from dataclasses import replace
+
+    with pytest.raises(RecipeError, match="re-parameterised: branches are in the training-form weights only"):
+        replace(model, notes=("reparameterized",)).find(["stage1.0.rbr_dense"])
+
+
 def test_an_alias_stands_for_a_path_and_keeps_its_name(model):
     (layer,) = model.find(["first"])
     assert (layer.name, layer.address) == ("first", Address("stage1.0.act"))
