@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interpretkit.api import draw, load_model, open_run, run, visualize, wrap
+    from interpretkit.citations import Citation
     from interpretkit.contracts import (
         Captured,
         Figure,
@@ -45,13 +46,14 @@ if TYPE_CHECKING:
     from interpretkit.model import Model
     from interpretkit.preprocessing import Preprocessing
     from interpretkit.rundir import Run
-    from interpretkit.targets import Contrast, Target, TargetSpec
+    from interpretkit.targets import Contrast, Target, TargetSpec, Top
     from interpretkit.weights import load_state
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "api": ("draw", "load_model", "open_run", "run", "visualize", "wrap"),
+    "citations": ("Citation",),
     "contracts": (
         "Captured", "Figure", "InputImage", "Map", "ModelBuilder", "Needs", "Options", "Published", "Reduction",
         "Result", "Table", "Visualizer",
@@ -66,7 +68,7 @@ _HOMES = {
     "model": ("Model",),
     "preprocessing": ("Preprocessing",),
     "rundir": ("Run",),
-    "targets": ("Contrast", "Target", "TargetSpec"),
+    "targets": ("Contrast", "Target", "TargetSpec", "Top"),
     "weights": ("load_state",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -74,6 +76,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Captured",
     "CheckError",
+    "Citation",
     "Contrast",
     "Figure",
     "InputError",
@@ -97,6 +100,7 @@ __all__ = [
     "Table",
     "Target",
     "TargetSpec",
+    "Top",
     "Visualizer",
     "WeightsError",
     "__version__",

@@ -17,7 +17,7 @@ from interpretkit.dataflow import Dataflow
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from interpretkit.receptive import Extent
@@ -61,6 +61,10 @@ class Call:
     extents: tuple[Extent, Extent] = (None, None)
 
 
+INPUT = Address("<input>")
+"""Stands for what the network is fed, where gradients are told apart; no module can be called so in a recipe."""
+
+
 class Capture:
     """Record activations and gradients during one forward pass.
 
@@ -73,6 +77,7 @@ class Capture:
         module: The network, in any mode; it runs in eval mode and gets its own mode back.
         activations: The calls whose outputs are wanted.
         gradients: The calls for whose outputs gradients are wanted; their activations are recorded too.
+        input_gradient: Whether the gradient for the input is wanted; `backward` then has it under `INPUT`.
 
     Attributes:
         activations: What was recorded, by address.
@@ -96,10 +101,13 @@ class Capture:
         *,
         activations: Iterable[Address] = (),
         gradients: Iterable[Address] = (),
+        input_gradient: bool = False,
     ) -> None:
         self.activations: dict[Address, torch.Tensor] = {}
         self.refused: dict[Address, StepError] = {}
         self._module = module
+        self._input: torch.Tensor | None = None
+        self._wants_input = input_gradient
         self._with_gradient = frozenset(gradients)
         self._addresses = tuple(dict.fromkeys([*activations, *self._with_gradient]))
         self._calls: Counter[str] = Counter()
@@ -107,7 +115,7 @@ class Capture:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(_left_as_found(self._module))
+            stack.enter_context(left_as_found(self._module))
             for path in dict.fromkeys(address.path for address in self._addresses):
                 handle = self._module.get_submodule(path).register_forward_hook(self._recorder(path))
                 stack.callback(handle.remove)
@@ -126,6 +134,10 @@ class Capture:
 
     def forward(self, inputs: torch.Tensor) -> Any:
         """Run the network once on `inputs` `(image, channel, y, x)` and return what it returns."""
+        if self._wants_input:
+            torch.set_grad_enabled(True)
+            self._input = inputs.detach().requires_grad_()
+            inputs = self._input
         # A copy, since the first operation of a network may work in place.
         output = self._module(inputs.clone())
         for address in self._addresses:
@@ -138,6 +150,8 @@ class Capture:
     def backward(self, score: torch.Tensor) -> dict[Address, torch.Tensor]:
         """Return the gradient of the summed `score` `(image,)` by address; a layer off the way to it is left out."""
         recorded = {a: value for a, value in self.activations.items() if a in self._with_gradient}
+        if self._input is not None:
+            recorded[INPUT] = self._input
         if not (recorded and score.requires_grad):
             return {}
         gradients = torch.autograd.grad(score.sum(), list(recorded.values()), retain_graph=True, allow_unused=True)
@@ -192,7 +206,7 @@ def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
         return hook
 
     with ExitStack() as stack:
-        stack.enter_context(_left_as_found(module))
+        stack.enter_context(left_as_found(module))
         # Not inference mode: there, operations come whole that are followed in parts.
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.no_grad())
@@ -231,10 +245,12 @@ def _describe(output: Any) -> str:
 
 
 @contextmanager
-def _left_as_found(module: torch.nn.Module) -> Iterator[None]:
-    """Put `module` in eval mode; give back modes and random state whatever happens."""
+def left_as_found(module: torch.nn.Module) -> Iterator[None]:
+    """Put `module` in eval mode; give back modes, hooks, `.grad` and random state whatever happens."""
     modes: Mapping[torch.nn.Module, bool] = {part: part.training for part in module.modules()}
-    devices = sorted({p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"})
+    hooks = [(found, dict(found)) for part in modes for found in _hooks(part)]
+    parameters = [(each, each.grad, each.requires_grad) for each in module.parameters()]
+    devices = sorted({each.device.index or 0 for each, _, _ in parameters if each.device.type == "cuda"})
     with torch.random.fork_rng(devices=devices):
         try:
             module.eval()
@@ -242,3 +258,64 @@ def _left_as_found(module: torch.nn.Module) -> Iterator[None]:
         finally:
             for part, mode in modes.items():
                 part.training = mode
+            for found, before in hooks:
+                found.clear()
+                found.update(before)
+            for each, grad, wanted in parameters:
+                each.grad = grad
+                each.requires_grad_(wanted)
+
+
+def _hooks(part: torch.nn.Module) -> Iterator[dict[int, Any]]:
+    """Yield the dictionaries in which a module keeps its hooks: torch has no other way to list them."""
+    for name in ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"):
+        yield getattr(part, name)
+
+
+class Substitution:
+    """Run the network with what one call returns replaced.
+
+    Args:
+        module: The network.
+        address: The call.
+        replace: Gets what the call returned, and returns what the network goes on with.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Identity())
+        >>> Substitution(net, Address("1"), lambda values: values + 1).forward(torch.zeros(1, 2))
+        tensor([[1., 1.]])
+    """
+
+    def __init__(
+        self, module: torch.nn.Module, address: Address, replace: Callable[[torch.Tensor], torch.Tensor]
+    ) -> None:
+        self._module = module
+        self._address = address
+        self._replace = replace
+        self._calls = 0
+
+    def forward(self, inputs: torch.Tensor) -> Any:
+        """Run the network on `inputs` `(image, channel, y, x)` without gradients and return what it returns.
+
+        Raises:
+            StepError: If the call was not made, or does not return a tensor.
+        """
+        self._calls = 0
+        with left_as_found(self._module), torch.no_grad():
+            handle = self._module.get_submodule(self._address.path).register_forward_hook(self._hook)
+            try:
+                output = self._module(inputs.clone())
+            finally:
+                handle.remove()
+        problem = _call_problem(self._address, self._calls)
+        if problem is not None:
+            raise problem
+        return output
+
+    def _hook(self, _module: torch.nn.Module, _arguments: Any, output: Any) -> Any:
+        self._calls += 1
+        if self._address.call not in (None, self._calls):
+            return None
+        if not isinstance(output, torch.Tensor):
+            raise StepError(f"{self._address} returns {_describe(output)}, not a tensor", hint=_OTHER_LAYER)
+        return self._replace(output)

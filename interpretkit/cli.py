@@ -222,10 +222,26 @@ def plugins(plugins: Sequence[str]) -> None:
 @_plugin_option
 @_debug_option
 def show(name: str, plugins: Sequence[str]) -> None:
-    """Say what a visualizer or a model is, its options, what it reads, its citation."""
+    """Say what a visualizer or a model is, its options, what it reads and costs, its polarity, what to cite."""
     from interpretkit import listing
 
     click.echo(listing.offer_text(_discover(plugins), name))
+
+
+@commands.command(short_help="List what to cite for a recipe.")
+@click.argument("recipe")
+@click.option("--bibtex", is_flag=True, help="Print BibTeX entries.")
+@_set_option
+@_plugin_option
+@_debug_option
+def cite(*, recipe: str, bibtex: bool, settings: Sequence[str], plugins: Sequence[str]) -> None:
+    """List the papers behind all models and methods that RECIPE uses; no model is built."""
+    from interpretkit import listing
+    from interpretkit.api import read_and_resolve
+
+    resolved = read_and_resolve(recipe, settings=_settings(settings), plugins=plugins)
+    if text := listing.cite_text(resolved, bibtex=bibtex):
+        click.echo(text)
 
 
 @commands.command(short_help="Rewrite weights in their form for deployment.")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from interpretkit.capture import Capture
+from interpretkit import topclasses
+from interpretkit.capture import INPUT, Capture, left_as_found
 from interpretkit.contracts import Captured, Map, Result, Table
 from interpretkit.errors import InterpretkitError, StepError, cause
-from interpretkit.targets import class_label
+from interpretkit.targets import class_label, single
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from interpretkit.inputs import Batch
     from interpretkit.model import Model
     from interpretkit.plan import Plan, PlannedStep, ResolvedStep
-    from interpretkit.targets import Target, TargetSpec
+    from interpretkit.targets import SingleSpec, Target
 
 TOP = 5
 
@@ -69,7 +72,7 @@ class _Pass:
     inputs: torch.Tensor
     activations: Mapping[Address, torch.Tensor] = field(default_factory=dict)
     refused: Mapping[Address, StepError] = field(default_factory=dict)
-    attributed: dict[TargetSpec, _Attributed | InterpretkitError] = field(default_factory=dict)
+    attributed: dict[SingleSpec, _Attributed | InterpretkitError] = field(default_factory=dict)
     predictions: tuple[tuple[Prediction, ...], ...] = ()
     failure: InterpretkitError | None = None
 
@@ -101,8 +104,8 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
         began = time.perf_counter()
         try:
             _check_read_steps(step, failures)
-            captured = _captured(planned, passes[step.model], results)
-            results[step.id] = _compute(step, captured)
+            again = _Again(plan, passes[step.model], results)
+            results[step.id] = _computed(planned, passes[step.model], results, again)
         except InterpretkitError as error:
             failures[step.id] = error
         seconds[step.id] = time.perf_counter() - began
@@ -117,16 +120,21 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
 
 
 def _run(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> _Pass:
-    """Make the one forward pass of a model over the batch, and one backward pass for each distinct target."""
-    mine = [planned for planned in steps if planned.step.model == key]
+    """Run a model once over the batch for all steps that look at it."""
     like = next(model.module.parameters(), batch.inputs[key])
     inputs = batch.inputs[key].to(like.device, like.dtype)
     images = tuple(replace(i, pixels=p) for i, p in zip(batch.images, batch.pixels[key], strict=True))
+    return _pass([planned for planned in steps if planned.step.model == key], model, images, inputs)
+
+
+def _pass(steps: Sequence[PlannedStep], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> _Pass:
+    """Make one forward pass of a model, and one backward pass for each distinct target that needs one."""
     done = _Pass(model=model, images=images, inputs=inputs)
     capture = Capture(
         model.module,
-        activations=[layer.address for planned in mine for layer in planned.activations],
-        gradients=[layer.address for planned in mine for layer in planned.gradients],
+        activations=[layer.address for planned in steps for layer in planned.activations],
+        gradients=[layer.address for planned in steps for layer in planned.gradients],
+        input_gradient=any(planned.needs.input_gradient for planned in steps),
     )
     with capture:
         try:
@@ -141,19 +149,27 @@ def _run(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> 
             return done
         done.activations, done.refused = capture.activations, capture.refused
         done.predictions = _predictions(model, output)
-        for target in dict.fromkeys(planned.needs.target for planned in mine):
-            if target is not None:
-                done.attributed[target] = _attribute(target, done, output, capture)
+        for target, backward in _targets(steps).items():
+            done.attributed[target] = _attribute(target, done, output, capture if backward else None)
     done.activations = {address: value.detach() for address, value in capture.activations.items()}
     return done
 
 
-def _attribute(spec: TargetSpec, done: _Pass, output: Any, capture: Capture) -> _Attributed | InterpretkitError:
+def _targets(steps: Sequence[PlannedStep]) -> dict[SingleSpec, bool]:
+    """Return the distinct targets of some steps, and whether any needs gradients of it."""
+    wanted: dict[SingleSpec, bool] = {}
+    for planned in steps:
+        for target in () if planned.needs.target is None else single(planned.needs.target):
+            wanted[target] = wanted.get(target, False) or planned.needs.wants_gradients
+    return wanted
+
+
+def _attribute(spec: SingleSpec, done: _Pass, output: Any, capture: Capture | None) -> _Attributed | InterpretkitError:
     try:
         targets = done.model.targets(spec, output, labels=[image.label for image in done.images])
-        return _Attributed(targets, capture.backward(done.model.score(output, targets)))
+        return _Attributed(targets, capture.backward(done.model.score(output, targets)) if capture else {})
     except StepError as error:
-        broken = [str(a) for a, value in capture.activations.items() if not bool(value.isfinite().all())]
+        broken = [str(a) for a, value in done.activations.items() if not bool(value.isfinite().all())]
         if broken:
             error.hint = f"the first captured layer with NaN or infinity is {broken[0]}"
         return error
@@ -192,35 +208,69 @@ class SkippedError(StepError):
     """A step that was not tried, since one that it reads has failed."""
 
 
-def _captured(planned: PlannedStep, done: _Pass, results: Mapping[str, Result]) -> Captured:
+def _computed(planned: PlannedStep, done: _Pass, results: Mapping[str, Result], again: _Again) -> Result:
+    """Compute a step: once, or once for each of the top classes."""
+    specs = (None,) if planned.needs.target is None else single(planned.needs.target)
+    parts = [_compute(planned, _captured(planned, done, results, spec=spec, again=again)) for spec in specs]
+    return topclasses.joined(parts) if len(parts) > 1 else parts[0]
+
+
+def _captured(
+    planned: PlannedStep, done: _Pass, results: Mapping[str, Result], *, spec: SingleSpec | None, again: _Again
+) -> Captured:
     if done.failure is not None:
         raise _again(done.failure)
-    attributed = done.attributed.get(planned.needs.target) if planned.needs.target is not None else None
+    attributed = done.attributed.get(spec) if spec is not None else None
     if isinstance(attributed, InterpretkitError):
         raise _again(attributed)
     for layer in planned.activations:
         if layer.address in done.refused:
             raise _again(done.refused[layer.address])
-    arranged = done.model.arranged
-    gradients = {}
-    for layer in planned.gradients:
-        if attributed is None or layer.address not in attributed.gradients:
-            raise StepError(
-                f"the score does not depend on layer {layer.name}", hint="choose a layer on the way to the output"
-            )
-        gradients[layer.name] = arranged(layer, attributed.gradients[layer.address], inputs=done.inputs)
+    found = {} if attributed is None else attributed.gradients
+    needs, arranged = planned.needs, partial(done.model.arranged, inputs=done.inputs)
     return Captured(
         images=done.images,
         inputs=done.inputs,
-        activations={
-            layer.name: arranged(layer, done.activations[layer.address], inputs=done.inputs)
-            for layer in planned.activations
-        },
-        gradients=gradients,
+        activations={layer.name: arranged(layer, done.activations[layer.address]) for layer in planned.activations},
+        gradients={layer.name: arranged(layer, _gradient(found, layer.address)) for layer in planned.gradients},
+        input_gradient=_gradient(found, INPUT) if needs.input_gradient else None,
         targets=attributed.targets if attributed is not None else (),
         results={each: _read_only(results[each]) for each in planned.step.of},
-        model=done.model if planned.needs.own_passes or planned.needs.parameters else None,
+        model=done.model if needs.own_passes or needs.parameters else None,
+        repeat=again if needs.own_passes else None,
     )
+
+
+def _gradient(gradients: Mapping[Address, torch.Tensor], address: Address) -> torch.Tensor:
+    if address in gradients:
+        return gradients[address]
+    if address == INPUT:
+        raise StepError("the score does not depend on the input")
+    raise StepError(f"the score does not depend on layer {address}", hint="choose a layer on the way to the output")
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """Computes a step that was computed before once more, for variants of one image and the target that it had."""
+
+    plan: Plan
+    done: _Pass
+    results: Mapping[str, Result]
+
+    def __call__(self, step: str, inputs: torch.Tensor, position: int) -> Result:
+        planned = next((each for each in self.plan.steps if each.step.id == step), None)
+        if planned is None or self.done.model is not self.plan.models[planned.step.model]:
+            raise StepError(f"step {step!r} cannot be computed once more: it is no step of this run and model")
+        image = self.done.images[position]
+        images = tuple(replace(image, id=f"{image.id}-{variant}") for variant in range(len(inputs)))
+        if planned.needs.target is not None:
+            (target, *others) = self.results[step].targets_of(image.id)
+            if others:
+                raise StepError(f"step {step!r} explains several classes of each image", hint="give it one target")
+            planned = replace(planned, needs=replace(planned.needs, target=target.spec))
+        variants = _pass([planned], self.done.model, images, inputs)
+        earlier = {each: self(each, inputs, position) for each in planned.step.of}
+        return _computed(planned, variants, earlier, _Again(self.plan, variants, earlier))
 
 
 def _read_only(result: Result) -> Result:
@@ -248,15 +298,20 @@ def _again(error: InterpretkitError) -> InterpretkitError:
     return another
 
 
-def _compute(step: ResolvedStep, captured: Captured) -> Result:
+def _compute(planned: PlannedStep, captured: Captured) -> Result:
+    step = planned.step
     tensors = {"the model's input": captured.inputs, **captured.activations}
     tensors |= {f"the gradient of {name}": gradient for name, gradient in captured.gradients.items()}
+    if captured.input_gradient is not None:
+        tensors["the gradient of the model's input"] = captured.input_gradient
     if captured.model is not None:
         module = captured.model.module
         tensors |= {f"the model's {name}": t for name, t in (*module.named_parameters(), *module.named_buffers())}
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
+    own = captured.model is not None and planned.needs.own_passes
     try:
-        result = step.visualizer.compute(captured)
+        with left_as_found(captured.model.module) if captured.model is not None and own else nullcontext():
+            result = step.visualizer.compute(captured)
         check_result(result, "compute()")
         if not step.per_set:
             _check_per_image(result, [image.id for image in captured.images])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -12,11 +13,12 @@ from pydantic import BaseModel, ConfigDict
 from interpretkit.errors import InputError, RecipeError, WeightsError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import torch
     from PIL.Image import Image
 
+    from interpretkit.citations import Citation
     from interpretkit.model import Model
     from interpretkit.targets import Target, TargetSpec
 
@@ -130,13 +132,20 @@ class Result:
         maps: By layer, or by whatever tells them apart.
         tables: By name.
         images: The images that it is about, in the order of the `image` dim.
-        targets: For each image what was differentiated; empty without a target.
+        targets: What was differentiated, image by image: one for each, or as many as the target asked for the top
+            classes; empty without a target.
     """
 
     maps: Mapping[str, Map] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
     images: tuple[InputImage, ...] = ()
     targets: tuple[Target, ...] = ()
+
+    def targets_of(self, image: str) -> tuple[Target, ...]:
+        """Return what was differentiated for the image of this id; empty without a target."""
+        each_has = len(self.targets) // max(len(self.images), 1)
+        position = next(place for place, each in enumerate(self.images) if each.id == image)
+        return self.targets[position * each_has : (position + 1) * each_has]
 
     def select(self, *ids: str) -> Result:
         """Return the part of a per-image result that is about the images of these ids, in their order.
@@ -157,7 +166,7 @@ class Result:
                 name: _per_image(name, table, table.columns).where("image", *ids) for name, table in self.tables.items()
             },
             images=tuple(self.images[position] for position in chosen),
-            targets=tuple(self.targets[position] for position in chosen) if self.targets else (),
+            targets=tuple(target for each in ids for target in self.targets_of(each)),
         )
 
 
@@ -191,13 +200,15 @@ class Needs:
     Attributes:
         activations: Patterns of layers whose outputs it reads.
         gradients: Patterns of layers for whose outputs it reads the gradient of the score, and their outputs.
-        target: What the score is; required with `gradients`.
-        own_passes: Whether it runs the model itself; it then gets `Captured.model`.
+        input_gradient: Whether it reads the gradient of the score for the model's input, `Captured.input_gradient`.
+        target: What the score is; required with `gradients` and `input_gradient`.
+        own_passes: Whether it runs the model itself; it then gets `Captured.model` and `Captured.repeat`.
         parameters: Whether it reads the model's parameters; it then gets `Captured.model` too, and makes no pass.
     """
 
     activations: Sequence[str] = ()
     gradients: Sequence[str] = ()
+    input_gradient: bool = False
     target: TargetSpec | None = None
     own_passes: bool = False
     parameters: bool = False
@@ -205,13 +216,20 @@ class Needs:
     def __post_init__(self) -> None:
         if isinstance(self.activations, str) or isinstance(self.gradients, str):
             raise TypeError("Needs: layers are a list of patterns, not one text")
-        if self.gradients and self.target is None:
+        if self.wants_gradients and self.target is None:
             raise ValueError("Needs: gradients are gradients of a target's score; give the target")
+
+    @property
+    def wants_gradients(self) -> bool:
+        """Whether a backward pass is needed."""
+        return bool(self.gradients) or self.input_gradient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
     """What one step gets for a batch: what it asked for, and no more.
+
+    A target that asks for the top classes comes one class at a time: `compute` is called for each.
 
     Attributes:
         images: The images of the batch.
@@ -219,18 +237,35 @@ class Captured:
         activations: Outputs by layer, in the order asked for; each `(image, channel, y, x)` where it is a map, tokens
             and channels that come last included.
         gradients: Gradients of the score by layer, of the same shapes.
+        input_gradient: Gradient of the score for `inputs`, of the same shape; None unless it was asked for.
         targets: For each image what was differentiated; empty without a target.
         results: Results of the earlier steps that this one reads, for the same batch, by step id; read-only.
-        model: The model, for visualizers that make passes of their own or read its parameters.
+        model: The model, for visualizers that make passes of their own or read its parameters. During own passes it
+            is in eval mode, and is put back as it was afterwards: mode, hooks, `.grad`, random state.
+        repeat: For visualizers that make passes of their own: `repeat(step, inputs, position)` computes an earlier step
+            that this one reads once more, for `inputs` `(variant, channel, y, x)`, variants of the image at `position`,
+            and for the target that it had; the variants are the images of the result.
     """
 
     images: tuple[InputImage, ...]
     inputs: torch.Tensor
     activations: Mapping[str, torch.Tensor]
     gradients: Mapping[str, torch.Tensor]
+    input_gradient: torch.Tensor | None = None
     targets: tuple[Target, ...] = ()
     results: Mapping[str, Result] = field(default_factory=dict)
     model: Model | None = None
+    repeat: Callable[[str, torch.Tensor, int], Result] | None = None
+
+    def seed(self, position: int, seed: int = 0) -> int:
+        """Return a seed for random numbers about the image at `position`: the same in any batch and at every run.
+
+        Args:
+            position: Which of `images`.
+            seed: The user's own, so that there are others to try.
+        """
+        digest = hashlib.sha256(f"{seed}:{self.images[position].sha256}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
 
     def map(self, layer: str, values: torch.Tensor, *, polarity: Polarity) -> Map:
         """Return `values` `(image, channel, y, x)` or `(image, y, x)` as a map of `layer`.
@@ -281,8 +316,17 @@ class Visualizer(ABC):
     name: ClassVar[str]
     """Its id in recipes: lower-case letters, digits, `_`."""
 
-    citation: ClassVar[str] = ""
-    """The paper that it implements, in one line."""
+    citations: ClassVar[tuple[Citation, ...]] = ()
+    """The papers that it implements."""
+
+    cost: ClassVar[str] = "nothing beyond the shared forward pass"
+    """What it costs in passes, in words; of own passes for each image, in terms of its options."""
+
+    polarity: ClassVar[Polarity | None] = None
+    """The polarity of its maps, if all have one."""
+
+    deterministic: ClassVar[bool] = True
+    """Whether its numbers are the same at every run; a method with random numbers of a fixed seed is."""
 
     reads: ClassVar[int] = 0
     """How many earlier steps it reads at least; 0 if it reads none."""
@@ -333,8 +377,8 @@ class ModelBuilder(ABC):
     name: ClassVar[str]
     """Its id in recipes: lower-case letters, digits, `_`."""
 
-    citation: ClassVar[str] = ""
-    """The paper that it implements, in one line."""
+    citations: ClassVar[tuple[Citation, ...]] = ()
+    """The papers that describe it."""
 
     class Options(_Options):
         """No options."""

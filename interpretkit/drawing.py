@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from interpretkit import figures
+from interpretkit import figures, topclasses
 from interpretkit.compute import place
 from interpretkit.contracts import Reduction
 from interpretkit.errors import InterpretkitError, StepError, cause
@@ -32,10 +32,12 @@ def draw(step: ResolvedStep, result: Result, model: Model) -> Iterator[tuple[str
             yield None, figure
         return
     for image in result.images:
-        part = result.select(image.id)
-        about = [f"image {image.id}", *(f"target {target}" for target in part.targets)]
-        for figure in _finished(step, part, model, about):
-            yield image.id, figure
+        parts = topclasses.split(result.select(image.id))
+        for rank, part in enumerate(parts, 1):
+            about = [f"image {image.id}", *(f"target {target}" for target in part.targets)]
+            for figure in _finished(step, part, model, about):
+                name = topclasses.name(figure.name, rank) if len(parts) > 1 else figure.name
+                yield image.id, replace(figure, name=name)
 
 
 def _finished(step: ResolvedStep, result: Result, model: Model, about: list[str]) -> Iterator[Figure]:

@@ -170,6 +170,8 @@ class StepEntry(Entry):
     """Ids of the steps whose results this one reads."""
     model: str | None = None
     """Which of the models it looks at, if there are several."""
+    figures: bool = True
+    """Whether to draw its figures; its results are there either way."""
 
 
 class Numerics(Entry):

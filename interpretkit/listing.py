@@ -13,6 +13,7 @@ from interpretkit.errors import RecipeError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from interpretkit.citations import Citation
     from interpretkit.contracts import ModelBuilder
     from interpretkit.plan import PlannedStep, Resolved
     from interpretkit.registry import Registry
@@ -37,9 +38,9 @@ def plan_text(resolved: Resolved) -> str:
     for key, model in models.items():
         forward, backward = planned.passes(key)
         passes = f"{_count(forward, 'forward pass')} and {_count(backward, 'backward pass')} per batch"
-        own = [each.step.id for each in planned.steps if each.needs.own_passes and each.step.model == key]
-        more = f", and passes of their own for {', '.join(own)}" if own else ""
-        lines.append(f"model {key}: {model.name}, {passes}{more}")
+        lines.append(f"model {key}: {model.name}, {passes}")
+        own = [each.step for each in planned.steps if each.needs.own_passes and each.step.model == key]
+        lines += [f"  passes of its own, step {step.id}: {step.visualizer.cost}" for step in own]
     shapes = {key: {row.name: row.shape for row in model.layers()} for key, model in models.items()}
     for each in planned.steps:
         lines += _step_lines(each, shapes[each.step.model])
@@ -100,6 +101,22 @@ def plugins_text(registry: Registry) -> str:
     return "\n".join(lines)
 
 
+def cite_text(resolved: Resolved, *, bibtex: bool) -> str:
+    """List what to cite for a recipe: for each paper what in the recipe it stands for; or all as BibTeX."""
+    users: dict[Citation, list[str]] = {}
+    for model in resolved.models.values():
+        for citation in model.builder.citations:
+            users.setdefault(citation, []).append(f"model {model.key}")
+    for step in resolved.steps:
+        for citation in step.visualizer.citations:
+            users.setdefault(citation, []).append(f"step {step.id}")
+    if bibtex:
+        # Papers cited for several of their parts have one entry.
+        entries = {citation.key: citation.bibtex() for citation in users}
+        return "\n\n".join(entries.values())
+    return "\n".join(f"{', '.join(names)}: {citation}" for citation, names in users.items())
+
+
 def offer_text(registry: Registry, name: str) -> str:
     """Say what a visualizer or model is, its options with defaults, what it reads, its citation.
 
@@ -117,7 +134,10 @@ def offer_text(registry: Registry, name: str) -> str:
     if issubclass(offer, Visualizer):
         lines += [f"result: {'for the whole set of images' if issubclass(offer, Reduction) else 'for each image'}"]
         lines += [f"reads: at least {_count(offer.reads, 'earlier step')}"] if offer.reads else []
-    lines += [f"citation: {offer.citation}"] if offer.citation else []
+        lines += [f"cost: {offer.cost}"]
+        lines += [f"polarity: {offer.polarity}"] if offer.polarity else []
+        lines += [f"deterministic: {'yes' if offer.deterministic else 'no'}"]
+    lines += [f"citation: {citation}" for citation in offer.citations]
     lines += ["options:"] + (_option_lines(offer) or ["  none"])
     return "\n".join(lines)
 
@@ -138,8 +158,9 @@ def _type_text(schema: Mapping[str, object]) -> str:
         return " or ".join(repr(value) for value in schema["enum"])  # type: ignore[attr-defined]
     if "const" in schema:
         return repr(schema["const"])
-    if "anyOf" in schema:
-        return " or ".join(_type_text(part) for part in schema["anyOf"])  # type: ignore[attr-defined]
+    for union in ("anyOf", "oneOf"):
+        if union in schema:
+            return " or ".join(_type_text(part) for part in schema[union])  # type: ignore[attr-defined]
     if "$ref" in schema:
         return str(schema["$ref"]).rsplit("/", 1)[-1]
     if schema.get("type") == "array":

@@ -10,7 +10,7 @@ from interpretkit.errors import RecipeError, StepError, did_you_mean
 from interpretkit.layertable import LayerInfo, LayerTable
 from interpretkit.layout import Layout, arrange
 from interpretkit.preprocessing import Preprocessing, stretched
-from interpretkit.targets import Target, TargetSpec, resolve_targets
+from interpretkit.targets import SingleSpec, Target, resolve_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -181,7 +181,7 @@ class Model:
         declared = (layout for pattern, layout in self.layouts.items() if _matches(path, pattern))
         return arrange(values, network=self.module, path=path, inputs=inputs, declared=next(declared, None))
 
-    def targets(self, spec: TargetSpec, output: Any, *, labels: Sequence[str | None]) -> tuple[Target, ...]:
+    def targets(self, spec: SingleSpec, output: Any, *, labels: Sequence[str | None]) -> tuple[Target, ...]:
         """Resolve a target for each image of a batch; `output` is what the network returned for it.
 
         Raises:
@@ -191,13 +191,80 @@ class Model:
         return resolve_targets(spec, self.logits(output), classes=self.classes, labels=labels)
 
     def score(self, output: Any, targets: Sequence[Target]) -> torch.Tensor:
-        """Turn the network's output into one number per image, `(image,)`: what attribution differentiates."""
+        """Turn the network's output into one number per image, `(image,)`: what attribution differentiates.
+
+        A single target holds for all images.
+        """
         logits = self.logits(output)
+        targets = tuple(targets) * len(logits) if len(targets) == 1 else targets
         rows = range(len(targets))
         score = logits[rows, [target.index for target in targets]]
         if targets[0].against is not None:
             score = score - logits[rows, [target.against for target in targets]]
         return score
+
+    def scores(self, inputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor:
+        """Return the score of each of `inputs` `(image, channel, y, x)`, `(image,)`, without gradients.
+
+        For visualizers with passes of their own. A single target holds for all images.
+
+        Example:
+            >>> import torch
+            >>> model = Model(module=torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()))
+            >>> model.scores(torch.ones(2, 3, 4, 4), [Target(index=1, label="1", score=1.0, probability=0.3)])
+            tensor([1., 1.])
+        """
+        import torch
+
+        from interpretkit.capture import left_as_found
+
+        with left_as_found(self.module), torch.no_grad():
+            return self.score(self.module(inputs.clone()), targets)
+
+    def scores_with(self, image: torch.Tensor, target: Target, *, layer: str, variants: torch.Tensor) -> torch.Tensor:
+        """Return the score of one image with what a layer returns replaced by each of `variants`, `(variant,)`.
+
+        The layers before it run once for all variants where the network allows that: where, with the unchanged output
+        among the variants, the score of that comes out as it was. Where it does not (a network that mixes images of
+        a batch, or asks early for their number), the image goes through as often as there are variants.
+
+        Args:
+            image: `(1, channel, y, x)`.
+            target: Whose score.
+            layer: Name of the layer, as in `find`.
+            variants: `(variant, channel, y, x)`, as visualizers get the layer's activations.
+
+        Raises:
+            StepError: If the layer returns no map of that shape.
+        """
+        import torch
+
+        from interpretkit.capture import Substitution
+
+        (found,) = self.find([layer])
+
+        def replaced(values: torch.Tensor, *, rows: int) -> torch.Tensor:
+            changed = values.expand(rows, *values.shape[1:]).clone()
+            view = self.arranged(found, changed, inputs=image[:1].expand(rows, -1, -1, -1))
+            if view.shape[1:] != variants.shape[1:]:
+                shapes = ["×".join(map(str, each.shape[1:])) for each in (view, variants)]
+                raise StepError(f"layer {layer} returns {shapes[0]}, which {shapes[1]} cannot replace")
+            view[: len(variants)] = variants
+            return changed
+
+        def run(inputs: torch.Tensor, rows: int) -> torch.Tensor:
+            substitution = Substitution(self.module, found.address, lambda values: replaced(values, rows=rows))
+            return self.score(substitution.forward(inputs), [target])
+
+        count = len(variants)
+        try:
+            scores = run(image, count + 1)
+        except (RuntimeError, ValueError):
+            scores = torch.empty(0)
+        expected = torch.full((1,), target.score, dtype=scores.dtype, device=scores.device)
+        if len(scores) == count + 1 and torch.allclose(scores[-1:], expected, rtol=1e-3, atol=1e-5):
+            return scores[:-1]
+        return run(image.expand(count, -1, -1, -1), count)
 
     def logits(self, output: Any) -> torch.Tensor:
         """Return what the network returned as logits `(image, class)`.

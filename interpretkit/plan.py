@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from interpretkit.contracts import Needs, Reduction
 from interpretkit.errors import InputError, InterpretkitError, PluginError, RecipeError, cause
 from interpretkit.refusal import explain
-from interpretkit.targets import Contrast, class_index, label_index
+from interpretkit.targets import Contrast, Ranked, class_index, label_index, single
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +44,7 @@ class ResolvedStep:
     plugin: Plugin
     model: str
     of: tuple[str, ...] = ()
+    figures: bool = True
 
     @property
     def per_set(self) -> bool:
@@ -77,6 +78,7 @@ class Resolved:
                 "model": step.model,
                 "of": list(step.of),
                 "with": step.visualizer.options.model_dump(by_alias=True),
+                "figures": step.figures,
             }
             for step in self.steps
         ]
@@ -116,7 +118,12 @@ class Plan:
 
     def passes(self, model: str) -> tuple[int, int]:
         """Return how many forward and backward passes the steps of a model cost per batch, own passes aside."""
-        targets = {planned.needs.target for planned in self.steps if planned.step.model == model and planned.gradients}
+        targets = {
+            target
+            for planned in self.steps
+            if planned.step.model == model and planned.needs.wants_gradients and planned.needs.target is not None
+            for target in single(planned.needs.target)
+        }
         return 1, len(targets)
 
 
@@ -144,6 +151,7 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
             plugin=visualizer.plugin,
             model=_model_of(entry, recipe, steps, recipe.place(("steps", position))),
             of=tuple(entry.of),
+            figures=entry.figures,
         )
         _check_readable(steps[entry.id], steps, recipe.place(("steps", position, "of")))
     return Resolved(recipe=recipe, models=models, steps=tuple(steps.values()))
@@ -184,6 +192,11 @@ def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
         )
     gradients = model.find(needs.gradients) if needs.gradients else ()
     activations = model.find(needs.activations) if needs.activations else ()
+    if step.per_set and needs.target is not None and len(single(needs.target)) > 1:
+        raise RecipeError(
+            f"step {step.id!r} is about the whole set of images, so it explains one class of each",
+            hint="give it a target other than {top: …}",
+        )
     if needs.target is not None and model.classes:
         _check_target(needs.target, model.classes)
     return PlannedStep(
@@ -278,7 +291,9 @@ def _check_readable(step: ResolvedStep, steps: Mapping[str, ResolvedStep], where
 
 
 def _check_target(target: TargetSpec, classes: Sequence[str]) -> None:
-    wanted = [target.for_, target.against] if isinstance(target, Contrast) else [target]
-    for each in wanted:
-        if each not in ("predicted", "label"):
-            class_index(each, classes, count=len(classes))
+    for spec in single(target):
+        if isinstance(spec, Ranked):
+            continue
+        for each in [spec.for_, spec.against] if isinstance(spec, Contrast) else [spec]:
+            if each != "label":
+                class_index(each, classes, count=len(classes))

@@ -70,7 +70,8 @@ class StepRecord:
         if self._merged is not None and self.failure is None:
             try:
                 self._draft.write_result(self.step.id, self._merged, reduction=True)
-                self._draw(self._merged)
+                if self.step.figures:
+                    self._draw(self._merged)
             except StorageError:
                 raise
             except InterpretkitError as error:
@@ -115,14 +116,15 @@ class StepRecord:
     def _keep(self, result: Result) -> None:
         self._nonfinite += sum(int((~np.isfinite(each.values)).sum()) for each in result.maps.values())
         if result.targets:
-            ids = [image.id for image in result.images]
-            self._targets |= {each: asdict(target) for each, target in zip(ids, result.targets, strict=True)}
+            for image in result.images:
+                self._targets[image.id] = [asdict(target) for target in result.targets_of(image.id)]
         if isinstance(self.step.visualizer, Reduction):
             self._merged = self._merge(self.step.visualizer, self._merged, result)
             return
         self._draft.write_result(self.step.id, result, reduction=False)
-        for image in result.images:
-            self._draw(result.select(image.id))
+        if self.step.figures:
+            for image in result.images:
+                self._draw(result.select(image.id))
 
     def _merge(self, reduction: Reduction, before: Result | None, result: Result) -> Result:
         try:

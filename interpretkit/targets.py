@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from interpretkit.errors import InputError, StepError, did_you_mean
 
@@ -29,8 +29,56 @@ class Contrast(BaseModel):
     against: int | str = Field(description="class index or name whose logit is subtracted")
 
 
-TargetSpec = int | str | Contrast
-"""What an attribution explains: `predicted`, `label`, a class index, a class name, or a `Contrast`."""
+class Top(BaseModel):
+    """A target that asks for one map for each of the most probable classes.
+
+    Example:
+        >>> Top.model_validate({"top": 2}).ranks
+        (Ranked(rank=1), Ranked(rank=2))
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    top: int = Field(ge=1, le=20, description="how many of the most probable classes to explain, each by itself")
+
+    @property
+    def ranks(self) -> tuple[Ranked, ...]:
+        """The targets that it stands for, the most probable class first."""
+        return tuple(Ranked(rank) for rank in range(1, self.top + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The class that the network finds most probable, second most probable and so on: rank 1, 2, …."""
+
+    rank: int
+
+
+def _kind(value: Any) -> str:
+    """Tell by its keys which target a mapping asks for, so that errors speak of that one alone."""
+    return "Top" if isinstance(value, Top) or (isinstance(value, dict) and "top" in value) else "Contrast"
+
+
+TargetSpec = (
+    int | str | Annotated[Annotated[Contrast, Tag("Contrast")] | Annotated[Top, Tag("Top")], Discriminator(_kind)]
+)
+"""What an attribution explains: `predicted`, `label`, a class index or name, a `Contrast`, or the `Top` classes."""
+
+SingleSpec = int | str | Contrast | Ranked
+"""A target that stands for one score of each image."""
+
+
+def single(spec: TargetSpec) -> tuple[SingleSpec, ...]:
+    """Return the targets that a target stands for, each one score: several only of `Top`.
+
+    Example:
+        >>> single("predicted") == single(Top(top=1)), single("tabby")
+        (True, ('tabby',))
+    """
+    if isinstance(spec, Top):
+        return spec.ranks
+    # The same target under one name, so that it costs one backward pass.
+    return (Ranked(1),) if spec == "predicted" else (spec,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +101,11 @@ class Target:
     against: int | None = None
     against_label: str = ""
 
+    @property
+    def spec(self) -> int | Contrast:
+        """The target that means this class, or this contrast, for any image."""
+        return self.index if self.against is None else Contrast(for_=self.index, against=self.against)
+
     def __str__(self) -> str:
         contrast = f" against {self.against_label!r}" if self.against is not None else ""
         what = "logit" if self.against is None else "logit difference"
@@ -60,7 +113,7 @@ class Target:
 
 
 def resolve_targets(
-    spec: TargetSpec, logits: torch.Tensor, *, classes: Sequence[str], labels: Sequence[str | None]
+    spec: SingleSpec, logits: torch.Tensor, *, classes: Sequence[str], labels: Sequence[str | None]
 ) -> tuple[Target, ...]:
     """Resolve a target for each image of a batch.
 
@@ -73,6 +126,11 @@ def resolve_targets(
     Raises:
         InputError: If the model has no such class, or an image has no label.
         StepError: If the logits are not finite.
+
+    Example:
+        >>> import torch
+        >>> [target.index for target in resolve_targets(Ranked(2), torch.eye(3), classes=(), labels=[None] * 3)]
+        [1, 0, 0]
     """
     logits = logits.detach().double()
     if not bool(logits.isfinite().all()):
@@ -147,11 +205,16 @@ def class_label(index: int, classes: Sequence[str]) -> str:
 
 
 def _indices(
-    spec: TargetSpec, logits: torch.Tensor, classes: Sequence[str], label: str | None
+    spec: SingleSpec, logits: torch.Tensor, classes: Sequence[str], label: str | None
 ) -> tuple[int, int | None]:
     count = len(logits)
     if spec == "predicted":
-        return int(logits.argmax()), None
+        spec = Ranked(1)
+    if isinstance(spec, Ranked):
+        if spec.rank > count:
+            raise InputError(f"the model has {count} classes, so there is no top {spec.rank}")
+        # Stable, so that the first of equal logits is the prediction, as in argmax.
+        return int(logits.argsort(descending=True, stable=True)[spec.rank - 1]), None
     if spec == "label":
         return label_index(label, classes, count=count), None
     if isinstance(spec, Contrast):

@@ -9,6 +9,7 @@ Unsigned values are drawn in viridis, overlays in inferno, signed values in cool
 
 from __future__ import annotations
 
+from interpretkit.figures.attributions import attribution
 from interpretkit.figures.channels import Survey, survey
 from interpretkit.figures.charts import chart, picture
 from interpretkit.figures.finish import panels, png, stamp
@@ -20,6 +21,7 @@ from interpretkit.figures.words import alt, number, polarity_of
 __all__ = [
     "Survey",
     "alt",
+    "attribution",
     "chart",
     "grid",
     "heatmap",

@@ -19,26 +19,36 @@ if TYPE_CHECKING:
 _COMPRESSION = 4
 
 
-def panels(pictures: Sequence[Image.Image], *, title: str = "") -> Image.Image:
+def panels(pictures: Sequence[Image.Image], *, title: str = "", columns: int | None = None) -> Image.Image:
     """Put pictures side by side on white, aligned at the top.
+
+    Args:
+        pictures: The pictures.
+        title: Stands above them; wraps.
+        columns: Pictures in a row; by default all are in one row.
 
     Raises:
         ValueError: If there is no picture.
 
     Example:
-        >>> panels([Image.new("RGB", (30, 20)), Image.new("RGB", (40, 10))]).mode
-        'RGB'
+        >>> panels([Image.new("RGB", (30, 20)), Image.new("RGB", (40, 10))], columns=1).size
+        (40, 30)
     """
     if not pictures:
         raise ValueError("there is no picture to put side by side")
-    width = sum(picture.width for picture in pictures)
+    columns = columns or len(pictures)
+    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    across = [max(each.width for each in pictures[column::columns]) for column in range(len(rows[0]))]
+    width = sum(across)
     head = _strip([title], width=width, points=TITLE) if title else np.empty((0, width), np.uint8)
-    sheet = Image.new("RGB", (max(width, head.shape[1]), len(head) + max(each.height for each in pictures)), "white")
+    height = len(head) + sum(max(each.height for each in row) for row in rows)
+    sheet = Image.new("RGB", (max(width, head.shape[1]), height), "white")
     sheet.paste(paletted(head, "viridis").convert("RGB"), (0, 0))
-    left = 0
-    for picture in pictures:
-        sheet.paste(_opaque(picture).convert("RGB"), (left, len(head)))
-        left += picture.width
+    top = len(head)
+    for row in rows:
+        for column, picture in enumerate(row):
+            sheet.paste(_opaque(picture).convert("RGB"), (sum(across[:column]), top))
+        top += max(each.height for each in row)
     return sheet
 
 

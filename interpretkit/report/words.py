@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -69,13 +69,17 @@ def facts(data: Mapping[str, Any] | str) -> list[tuple[str, str]]:
     return found
 
 
-def target_words(target: Mapping[str, Any]) -> str:
-    """Say what was differentiated.
+def target_words(targets: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
+    """Say what was differentiated for an image; the first runs hold one target, not a list.
 
     Example:
-        >>> target_words({"index": 1, "label": "cat", "score": 9.5, "probability": 0.8, "against": None})
+        >>> target_words([{"index": 1, "label": "cat", "score": 9.5, "probability": 0.8, "against": None}])
         'logit of “cat” (class 1) = 9.500, probability 0.8'
     """
+    return "; ".join(map(_target_words, [targets] if isinstance(targets, Mapping) else targets))
+
+
+def _target_words(target: Mapping[str, Any]) -> str:
     score = f"logit of {_class(target['index'], target['label'])}"
     if target["against"] is not None:
         score += f" minus logit of {_class(target['against'], target['against_label'])}"

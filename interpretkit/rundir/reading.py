@@ -117,7 +117,7 @@ class Run:
             maps=Lazy({key: partial(self._map, step, images, each) for key, each in records.items()}),
             tables=Lazy({each["name"]: partial(self._table, each, image) for each in step["tables"]}),
             images=tuple(images),
-            targets=tuple(_target(step["targets"][each.id]) for each in images if each.id in step["targets"]),
+            targets=tuple(target for each in images for target in _targets(step["targets"].get(each.id, []))),
         )
 
     def _images(self, step: Record) -> list[InputImage]:
@@ -175,6 +175,12 @@ def open_run(path: str | Path) -> Run:
     if missing:
         raise StorageError(f"{MANIFEST} does not say its {', '.join(sorted(missing))}", where=str(path))
     return Run(path, manifest)
+
+
+def _targets(records: Sequence[Record] | Record) -> Iterator[Target]:
+    """Yield the targets of an image; the first runs hold one, not a list."""
+    for record in [records] if isinstance(records, Mapping) else records:
+        yield _target(record)
 
 
 def _target(record: Record) -> Target:

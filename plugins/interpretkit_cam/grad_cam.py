@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Result, StepError, TargetSpec, Visualizer, figures
+from interpretkit import Citation, Figure, Needs, Result, StepError, TargetSpec, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,10 +30,19 @@ class GradCAM(Visualizer):
     """
 
     name = "grad_cam"
-    citation = (
-        "Selvaraju et al., Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization, "
-        "ICCV 2017, arXiv:1610.02391"
+    citations = (
+        Citation(
+            key="selvaraju2017gradcam",
+            authors="Selvaraju, Ramprasaath R. and Cogswell, Michael and Das, Abhishek and Vedantam, Ramakrishna and "
+            "Parikh, Devi and Batra, Dhruv",
+            title="Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
+            venue="ICCV",
+            year=2017,
+            arxiv="1610.02391",
+        ),
     )
+    cost = "one backward pass for each target, shared with the other steps"
+    polarity = "signed"
 
     class Options(Visualizer.Options):
         """Options of Grad-CAM."""
@@ -41,7 +50,7 @@ class GradCAM(Visualizer):
         layers: list[str] = Field(min_length=1, description="layers to explain at; the last with a grid is usual")
         target: TargetSpec = Field(
             default="predicted",
-            description="what to explain: predicted, label, a class index or name, or {for: …, against: …}",
+            description="what to explain: predicted, label, a class index or name, {for: …, against: …}, or {top: 3}",
         )
 
     options: Options
@@ -84,14 +93,8 @@ def weighted_sum(layer: str, activation: torch.Tensor, gradient: torch.Tensor) -
 def _figure(layer: str, each: Map, pixels: np.ndarray, target: str) -> Figure:
     values = each.values[0]
     height, width = values.shape
-    picture = figures.panels(
-        [
-            figures.photo(pixels, title="input"),
-            figures.overlay(values, pixels, title="positive part"),
-            figures.heatmap(values, title=f"signed, native {height}×{width}", polarity="signed"),
-        ],
-        title=f"Grad-CAM at {layer}: {target}",
-    )
+    title = f"Grad-CAM at {layer}: {target}"
+    picture = figures.attribution(values, pixels, title=title, polarity="signed")
     caption = (
         f"Grad-CAM at {layer}. Middle: its positive part over the grey photo, bilinear from {height}×{width}; "
         f"right: the signed map on its native grid, limits symmetric about 0."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Reduction, Result, StepError, Table, Visualizer, figures
+from interpretkit import Citation, Figure, Needs, Reduction, Result, StepError, Table, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,9 +32,16 @@ class ChannelStats(Reduction):
     """
 
     name = "channel_stats"
-    citation = (
-        "Chan, Golub, LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, "
-        "COMPSTAT 1982 (the merging of moments)"
+    citations = (
+        Citation(
+            key="chan1982updating",
+            authors="Chan, Tony F. and Golub, Gene H. and LeVeque, Randall J.",
+            title="Updating Formulae and a Pairwise Algorithm for Computing Sample Variances",
+            venue="COMPSTAT",
+            year=1982,
+            doi="10.1007/978-3-642-51461-6_3",
+            remark="the merging of moments",
+        ),
     )
 
     class Options(Visualizer.Options):

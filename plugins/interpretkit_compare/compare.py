@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Result, StepError, Table, Visualizer, figures
+from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.agreement import rank_correlation
 
 if TYPE_CHECKING:
@@ -46,7 +46,18 @@ class Compare(Visualizer):
     """
 
     name = "compare"
-    citation = "Spearman, The Proof and Measurement of Association between Two Things, Am. J. Psychol. 15, 1904"
+    citations = (
+        Citation(
+            key="spearman1904proof",
+            authors="Spearman, Charles",
+            title="The Proof and Measurement of Association between Two Things",
+            venue="The American Journal of Psychology",
+            year=1904,
+            kind="article",
+            doi="10.2307/1412159",
+        ),
+    )
+    cost = "no pass: it reads results of earlier steps"
     reads = 1
 
     class Options(Visualizer.Options):

@@ -34,6 +34,7 @@ class FeatureGrid(Visualizer):
     """
 
     name = "feature_grid"
+    polarity = "signed"
 
     class Options(Visualizer.Options):
         """Options of the grid."""

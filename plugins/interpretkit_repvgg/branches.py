@@ -11,6 +11,7 @@ from pydantic import Field
 from interpretkit import Figure, Needs, Result, Table, TargetSpec, Visualizer, figures
 from interpretkit_repvgg.blocks import BRANCHES, SUM, blocks_of, find_blocks
 from interpretkit_repvgg.charts import COLOURS, depth_axis, depth_chart
+from interpretkit_repvgg.citations import CAM, REPVGG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,10 +48,9 @@ class Branches(Visualizer):
     """
 
     name = "repvgg_branches"
-    citation = (
-        "Ding et al., RepVGG: Making VGG-style ConvNets Great Again, CVPR 2021, arXiv:2101.03697 (the branches); "
-        "Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016, arXiv:1512.04150 (the maps)"
-    )
+    citations = (REPVGG, CAM)
+    cost = "one backward pass for each target, shared with the other steps"
+    polarity = "signed"
 
     class Options(Visualizer.Options):
         """Options of the split."""
@@ -62,7 +62,7 @@ class Branches(Visualizer):
         )
         target: TargetSpec = Field(
             default="predicted",
-            description="whose logit to split: predicted, label, a class index or name, or {for: …, against: …}",
+            description="whose logit: predicted, label, a class index or name, {for: …, against: …}, or {top: 3}",
         )
 
     options: Options

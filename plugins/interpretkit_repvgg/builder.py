@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from interpretkit import Model, ModelBuilder, Preprocessing, WeightsError
+from interpretkit_repvgg.citations import REPVGG
 from interpretkit_repvgg.variants import VARIANTS, Form, Variant, VariantName, custom
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class RepVGGBuilder(ModelBuilder):
     """
 
     name = "repvgg"
-    citation = "Ding et al., RepVGG: Making VGG-style ConvNets Great Again, CVPR 2021, arXiv:2101.03697"
+    citations = (REPVGG,)
 
     class Options(ModelBuilder.Options):
         """Which RepVGG."""

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Figure, Result, StepError, Table, Visualizer, figures
+from interpretkit_repvgg.citations import REPVGG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,7 +62,8 @@ class Equivalence(Visualizer):
     """
 
     name = "repvgg_equivalence"
-    citation = "Ding et al., RepVGG: Making VGG-style ConvNets Great Again, CVPR 2021, arXiv:2101.03697 (section 3.3)"
+    citations = (REPVGG,)
+    cost = "no pass: it reads results of earlier steps"
     reads = 2
 
     class Options(Visualizer.Options):

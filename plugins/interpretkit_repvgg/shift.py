@@ -10,6 +10,7 @@ from pydantic import Field
 from interpretkit import Figure, Needs, Reduction, Result, StepError, Table, figures
 from interpretkit_repvgg.blocks import find_blocks
 from interpretkit_repvgg.charts import COLOURS, depth_axis, depth_chart
+from interpretkit_repvgg.citations import BATCH_NORM, MOMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,10 +44,7 @@ class Shift(Reduction):
     """
 
     name = "repvgg_shift"
-    citation = (
-        "Ioffe, Szegedy, Batch Normalization, ICML 2015, arXiv:1502.03167; "
-        "Chan, Golub, LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, COMPSTAT 1982"
-    )
+    citations = (BATCH_NORM, MOMENTS)
 
     class Options(Reduction.Options):
         """Options of the shift."""

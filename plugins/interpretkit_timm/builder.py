@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from interpretkit import Model, ModelBuilder, PluginError, Preprocessing, RecipeError, did_you_mean, load_state
+from interpretkit import (
+    Citation,
+    Model,
+    ModelBuilder,
+    PluginError,
+    Preprocessing,
+    RecipeError,
+    did_you_mean,
+    load_state,
+)
 from interpretkit_timm.features import aliases_of, layouts_of
 
 if TYPE_CHECKING:
@@ -30,7 +39,17 @@ class TimmBuilder(ModelBuilder):
     """
 
     name = "timm"
-    citation = "Wightman, PyTorch Image Models, 2019, doi:10.5281/zenodo.4414861"
+    citations = (
+        Citation(
+            key="wightman2019timm",
+            authors="Wightman, Ross",
+            title="PyTorch Image Models",
+            venue="",
+            year=2019,
+            kind="misc",
+            doi="10.5281/zenodo.4414861",
+        ),
+    )
 
     class Options(ModelBuilder.Options):
         """Which classifier."""

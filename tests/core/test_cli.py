@@ -460,3 +460,35 @@ def test_events_are_lines_of_json(run):
     directory = Path(run("run", "recipe.yaml", "--plugin", "plugin.py")[1].strip())
     events = [json.loads(line) for line in (directory / "events.jsonl").read_text().splitlines()]
     assert [event["kind"] for event in events] == ["model", "batch", "step", "step", "step", "step"]
+
+
+def test_show_says_what_a_method_costs_its_polarity_and_what_to_cite(run):
+    _, out, _ = run("show", "grad_cam")
+    assert "cost: one backward pass for each target, shared with the other steps\n" in out
+    assert "polarity: signed\n" in out
+    assert "deterministic: yes\n" in out
+    assert "citation: Selvaraju et al., Grad-CAM" in out
+
+
+def test_cite_lists_each_paper_once_with_what_it_stands_for(run):
+    code, out, _ = run("cite", RECIPES / "repvgg_b0.yaml")
+    lines = out.splitlines()
+    assert code == 0
+    assert len(lines) == 4
+    assert lines[0].startswith("model model: Ding et al., RepVGG")
+    assert lines[1].startswith("step gradcam: Selvaraju et al.")
+
+
+def test_cite_prints_entries_that_bibtex_can_read(run):
+    _, out, _ = run("cite", RECIPES / "repvgg_branches.yaml", "--bibtex")
+    entries = out.split("\n\n")
+    keys = [entry.split("{", 1)[1].split(",", 1)[0] for entry in entries]
+    assert len(keys) == len(set(keys)) == 4
+    for entry in entries:
+        assert entry.count("{") == entry.count("}")
+        assert {"author", "title", "year"} <= {line.split("=")[0].strip() for line in entry.splitlines()[1:-1]}
+
+
+def test_cite_of_a_recipe_without_papers_prints_nothing(run, folder):
+    (folder / "recipe.yaml").write_text(RECIPE.split("  - id: gradcam", maxsplit=1)[0])
+    assert run("cite", "recipe.yaml", "--plugin", "plugin.py") == (0, "", "")

@@ -434,3 +434,17 @@ figures.picture(figure)
 assert "matplotlib.pyplot" not in sys.modules and "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+
+
+def test_panels_in_rows_have_columns_as_wide_as_their_widest():
+    colours = ["red", "lime", "blue"]
+    sizes = [(30, 20), (40, 10), (50, 5)]
+    pictures = [Image.new("RGB", size, colour) for size, colour in zip(sizes, colours, strict=True)]
+    sheet = figures.panels(pictures, columns=2)
+    assert sheet.size == (50 + 40, 20 + 5)
+    assert [sheet.getpixel(place) for place in ((0, 0), (50, 0), (0, 20))] == [
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+    ]
+    assert sheet.getpixel((50, 20)) == (255, 255, 255)
