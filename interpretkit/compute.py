@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interpretkit import topclasses
-from interpretkit.capture import INPUT, Capture, left_as_found
+from interpretkit.capture import INPUT, Address, Capture, left_as_found
 from interpretkit.contracts import Captured, Map, Result, Table
 from interpretkit.errors import InterpretkitError, StepError, cause
-from interpretkit.targets import class_label, single
+from interpretkit.targets import CLASS_TOKEN, class_label, single
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from interpretkit.capture import Address
     from interpretkit.contracts import InputImage
     from interpretkit.inputs import Batch
     from interpretkit.model import Model
@@ -130,9 +129,11 @@ def _run(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> 
 def _pass(steps: Sequence[PlannedStep], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> _Pass:
     """Make one forward pass of a model, and one backward pass for each distinct target that needs one."""
     done = _Pass(model=model, images=images, inputs=inputs)
+    targets = _targets(steps)
+    tokens = [Address(model.class_token)] if CLASS_TOKEN in targets and model.class_token else []
     capture = Capture(
         model.module,
-        activations=[layer.address for planned in steps for layer in planned.activations],
+        activations=[*(layer.address for planned in steps for layer in planned.activations), *tokens],
         gradients=[layer.address for planned in steps for layer in planned.gradients],
         input_gradient=any(planned.needs.input_gradient for planned in steps),
     )
@@ -149,7 +150,7 @@ def _pass(steps: Sequence[PlannedStep], model: Model, images: tuple[InputImage, 
             return done
         done.activations, done.refused = capture.activations, capture.refused
         done.predictions = _predictions(model, output)
-        for target, backward in _targets(steps).items():
+        for target, backward in targets.items():
             done.attributed[target] = _attribute(target, done, output, capture if backward else None)
     done.activations = {address: value.detach() for address, value in capture.activations.items()}
     return done
@@ -166,8 +167,12 @@ def _targets(steps: Sequence[PlannedStep]) -> dict[SingleSpec, bool]:
 
 def _attribute(spec: SingleSpec, done: _Pass, output: Any, capture: Capture | None) -> _Attributed | InterpretkitError:
     try:
-        targets = done.model.targets(spec, output, labels=[image.label for image in done.images])
-        return _Attributed(targets, capture.backward(done.model.score(output, targets)) if capture else {})
+        if spec == CLASS_TOKEN:
+            score, targets = done.model.class_token_norms(_class_token(done))
+        else:
+            targets = done.model.targets(spec, output, labels=[image.label for image in done.images])
+            score = done.model.score(output, targets)
+        return _Attributed(targets, capture.backward(score) if capture else {})
     except StepError as error:
         broken = [str(a) for a, value in done.activations.items() if not bool(value.isfinite().all())]
         if broken:
@@ -175,6 +180,13 @@ def _attribute(spec: SingleSpec, done: _Pass, output: Any, capture: Capture | No
         return error
     except InterpretkitError as error:
         return error
+
+
+def _class_token(done: _Pass) -> torch.Tensor:
+    address = Address(done.model.class_token)
+    if address in done.refused:
+        raise done.refused[address]
+    return done.activations[address]
 
 
 def _predictions(model: Model, output: Any) -> tuple[tuple[Prediction, ...], ...]:

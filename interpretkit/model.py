@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -72,6 +73,8 @@ class Model:
         aliases: Short names of layers, each for a module path.
         layouts: How layers lay out what they return where it is not `(image, channel, y, x)`, by pattern as in `find`;
             the first that matches holds. What the shapes leave no doubt about need not be said.
+        class_token: The layer `(image, token, channel)` through whose first token the network is read, as a path; empty
+            if it is read in another way.
         notes: What every reader must know: `untrained`, `reparameterized`.
         weights: Where its weights come from.
 
@@ -89,6 +92,7 @@ class Model:
     classes: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     layouts: Mapping[str, Layout] = field(default_factory=dict)
+    class_token: str = ""
     notes: tuple[str, ...] = ()
     weights: WeightsInfo = field(default_factory=WeightsInfo)
 
@@ -98,6 +102,9 @@ class Model:
             if path not in positions:
                 hint = did_you_mean(path, positions, otherwise="an alias stands for a path of named_modules()")
                 raise RecipeError(f"alias {alias!r} of model {self.name!r}: there is no layer {path!r}", hint=hint)
+        if self.class_token and self.class_token not in positions:
+            hint = did_you_mean(self.class_token, positions, otherwise="it is a path of named_modules()")
+            raise RecipeError(f"class token of model {self.name!r}: there is no layer {self.class_token!r}", hint=hint)
 
     @property
     def alert(self) -> str:
@@ -190,11 +197,35 @@ class Model:
         """
         return resolve_targets(spec, self.logits(output), classes=self.classes, labels=labels)
 
+    def class_token_norms(self, tokens: torch.Tensor) -> tuple[torch.Tensor, tuple[Target, ...]]:
+        """Return the length of the class token `(image,)` and what it is as targets.
+
+        Args:
+            tokens: What the layer `class_token` returned, `(image, token, channel)`.
+
+        Raises:
+            StepError: If it returned something else.
+        """
+        if tokens.ndim != 3:  # noqa: PLR2004 - image, token, channel
+            shape = "×".join(map(str, tokens.shape))
+            raise StepError(f"layer {self.class_token} returns {shape}, not tokens (image, token, channel)")
+        norms = tokens[:, 0].norm(dim=1)
+        found = norms.detach().double().tolist()
+        return norms, tuple(Target(index=-1, label="class token", score=norm, probability=math.nan) for norm in found)
+
     def score(self, output: Any, targets: Sequence[Target]) -> torch.Tensor:
         """Turn the network's output into one number per image, `(image,)`: what attribution differentiates.
 
         A single target holds for all images.
+
+        Raises:
+            StepError: If the output is no logits, or the target is the class token, which is not in the output.
         """
+        if any(target.index < 0 for target in targets):
+            raise StepError(
+                "the class token is not in the output of the network",
+                hint="a method that runs the network itself explains classes: predicted, an index, a name",
+            )
         logits = self.logits(output)
         targets = tuple(targets) * len(logits) if len(targets) == 1 else targets
         rows = range(len(targets))

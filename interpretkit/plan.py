@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from interpretkit.contracts import Needs, Reduction
 from interpretkit.errors import InputError, InterpretkitError, PluginError, RecipeError, cause
 from interpretkit.refusal import explain
-from interpretkit.targets import Contrast, Ranked, class_index, label_index, single
+from interpretkit.targets import CLASS_TOKEN, Contrast, Ranked, class_index, label_index, single
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -197,7 +197,9 @@ def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
             f"step {step.id!r} is about the whole set of images, so it explains one class of each",
             hint="give it a target other than {top: …}",
         )
-    if needs.target is not None and model.classes:
+    if needs.target == CLASS_TOKEN:
+        _check_class_token(step, needs, model)
+    elif needs.target is not None and model.classes:
         _check_target(needs.target, model.classes)
     return PlannedStep(
         step=step, needs=needs, activations=tuple(dict.fromkeys([*activations, *gradients])), gradients=gradients
@@ -288,6 +290,16 @@ def _check_readable(step: ResolvedStep, steps: Mapping[str, ResolvedStep], where
                 where=where,
                 hint="steps read the results that others have for the same image",
             )
+
+
+def _check_class_token(step: ResolvedStep, needs: Needs, model: Model) -> None:
+    if not model.class_token:
+        raise InputError(f"model {model.name!r} is not read through a class token", hint="give a class, or predicted")
+    if needs.own_passes:
+        raise InputError(
+            f"{step.visualizer.name} runs the network itself, so it explains classes, not the class token",
+            hint="give a class, or predicted",
+        )
 
 
 def _check_target(target: TargetSpec, classes: Sequence[str]) -> None:

@@ -59,10 +59,13 @@ def _kind(value: Any) -> str:
     return "Top" if isinstance(value, Top) or (isinstance(value, dict) and "top" in value) else "Contrast"
 
 
+CLASS_TOKEN = "class_token"
+"""The target of a network that is read through a class token: the length of that token, of no class."""
+
 TargetSpec = (
     int | str | Annotated[Annotated[Contrast, Tag("Contrast")] | Annotated[Top, Tag("Top")], Discriminator(_kind)]
 )
-"""What an attribution explains: `predicted`, `label`, a class index or name, a `Contrast`, or the `Top` classes."""
+"""What an attribution explains: `predicted`, `label`, `class_token`, a class index or name, a `Contrast`, the `Top`."""
 
 SingleSpec = int | str | Contrast | Ranked
 """A target that stands for one score of each image."""
@@ -86,10 +89,10 @@ class Target:
     """What was differentiated for one image.
 
     Attributes:
-        index: The class.
+        index: The class; -1 for the class token.
         label: Its name, or its index as text where the model has no class names.
-        score: The value that was differentiated: a logit, or a difference of two.
-        probability: The softmax probability of `index`.
+        score: The value that was differentiated: a logit, a difference of two, or the norm of the class token.
+        probability: The softmax probability of `index`; NaN for the class token.
         against: The class whose logit was subtracted; None without a contrast.
         against_label: Its name.
     """
@@ -102,11 +105,15 @@ class Target:
     against_label: str = ""
 
     @property
-    def spec(self) -> int | Contrast:
-        """The target that means this class, or this contrast, for any image."""
+    def spec(self) -> int | str | Contrast:
+        """The target that means this class, this contrast or the class token, for any image."""
+        if self.index < 0:
+            return CLASS_TOKEN
         return self.index if self.against is None else Contrast(for_=self.index, against=self.against)
 
     def __str__(self) -> str:
+        if self.index < 0:
+            return f"{self.label} (norm {self.score:.4g})"
         contrast = f" against {self.against_label!r}" if self.against is not None else ""
         what = "logit" if self.against is None else "logit difference"
         return f"{self.label!r}{contrast} ({what} {self.score:.4g}, probability {self.probability:.3g})"

@@ -80,6 +80,8 @@ def target_words(targets: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> st
 
 
 def _target_words(target: Mapping[str, Any]) -> str:
+    if target["index"] < 0:
+        return f"norm of the {target['label']} = {number(target['score'])}"
     score = f"logit of {_class(target['index'], target['label'])}"
     if target["against"] is not None:
         score += f" minus logit of {_class(target['against'], target['against_label'])}"

@@ -18,7 +18,7 @@ from interpretkit import (
     did_you_mean,
     load_state,
 )
-from interpretkit_timm.features import aliases_of, layouts_of
+from interpretkit_timm.features import aliases_of, class_token_of, layouts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,6 +87,7 @@ class TimmBuilder(ModelBuilder):
             classes=_imagenet_classes() if network.num_classes == _IMAGENET_CLASSES else (),
             aliases=aliases_of(network),
             layouts=layouts_of(network),
+            class_token=class_token_of(network),
         )
 
 

@@ -44,6 +44,14 @@ def layouts_of(network: nn.Module) -> dict[str, Layout]:
     return layouts
 
 
+def class_token_of(network: nn.Module) -> str:
+    """Return the last block whose first token the head reads; empty if it reads another or all."""
+    if getattr(network, "global_pool", None) != "token" or getattr(network, "cls_token", None) is None:
+        return ""
+    features = _features(network)
+    return features[-1][0] if features else ""
+
+
 def _features(network: nn.Module) -> list[tuple[str, int]]:
     """Return path and reduction of the layers of `feature_info` that are modules, in its order."""
     paths = {path for path, _ in network.named_modules() if path}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from interpretkit import Model, ModelBuilder, Preprocessing, Published, RecipeError, did_you_mean, load_state
-from interpretkit_torchvision.stages import aliases_of, layouts_of
+from interpretkit_torchvision.stages import aliases_of, class_token_of, layouts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +85,7 @@ class TorchvisionBuilder(ModelBuilder):
             classes=categories if classes in (None, len(categories)) else (),
             aliases=aliases_of(network),
             layouts=layouts_of(network),
+            class_token=class_token_of(network),
         )
 
     def published(self, name: str) -> Published:

@@ -53,6 +53,11 @@ def layouts_of(network: nn.Module) -> dict[str, Layout]:
     return {}
 
 
+def class_token_of(network: nn.Module) -> str:
+    """Return the last block of a Vision Transformer, whose first token its head reads; else nothing."""
+    return list(_stages(network))[-1] if type(network).__name__ == "VisionTransformer" else ""
+
+
 def _stages(network: nn.Module) -> Iterator[str]:
     family = type(network).__name__
     if family == "SwinTransformer":

@@ -225,3 +225,17 @@ def test_random_weights_are_an_alert(model):
     untrained = replace(model, notes=("untrained",), weights=fallback)
     assert untrained.alert.startswith("RANDOM WEIGHTS")
     assert str(untrained.weights) == "random weights in place of owner/net"
+
+
+def test_a_class_token_of_a_layer_that_there_is_not_is_refused():
+    with pytest.raises(RecipeError, match="class token of model 'model': there is no layer 'nowhere'"):
+        Model(module=nn.Sequential(nn.Linear(2, 2)), class_token="nowhere")
+
+
+def test_the_class_token_is_no_class():
+    model = Model(module=nn.Sequential(nn.Linear(2, 2)))
+    _, targets = model.class_token_norms(torch.ones(1, 3, 4))
+    assert targets[0].score == 2.0
+    assert targets[0].spec == "class_token"
+    with pytest.raises(StepError, match="the class token is not in the output"):
+        model.score(torch.zeros(1, 2), targets)

@@ -13,7 +13,7 @@ from interpretkit.listing import plugins_text
 from interpretkit.registry import discover
 from interpretkit.weights import blank
 from interpretkit_timm.builder import TimmBuilder
-from interpretkit_timm.features import aliases_of, layouts_of
+from interpretkit_timm.features import aliases_of, class_token_of, layouts_of
 
 
 def builder(name, **options):
@@ -184,3 +184,36 @@ def test_without_timm_the_plugin_is_listed_and_says_what_to_install(monkeypatch)
 def test_classes_have_names_unless_their_number_is_another():
     assert blank(builder("resnet18")).classes[:2] == ("tench", "goldfish")
     assert blank(builder("resnet18", num_classes=2)).classes == ()
+
+
+def test_the_class_token_is_a_target_of_its_own():
+    model = vit(num_classes=0)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    found = ik.visualize(model, images, "grad_cam", layers=["stage1"], target="class_token")
+    net = model.module
+    tokens = net.blocks[0](net.norm_pre(net._pos_embed(net.patch_embed(images)))).detach().requires_grad_()
+    after = tokens
+    for block in net.blocks[1:]:
+        after = block(after)
+    norms = after[:, 0].norm(dim=1)
+    (gradient,) = torch.autograd.grad(norms.sum(), tokens)
+    grid = (tokens * gradient[:, 1:].mean(1, keepdim=True))[:, 1:].sum(2).reshape(2, 2, 2)
+    torch.testing.assert_close(torch.from_numpy(found.maps["stage1"].values), grid.detach())
+    assert [target.score for target in found.targets] == pytest.approx(norms.tolist())
+    assert [str(target) for target in found.targets] == [f"class token (norm {norm:.4g})" for norm in norms.tolist()]
+    (first, _) = ik.draw(model, found, "grad_cam", layers=["stage1"], target="class_token")
+    assert "class token (norm" in first.alt
+
+
+def test_a_network_that_is_not_read_through_a_class_token_says_so():
+    images = torch.zeros(1, 3, 32, 32)
+    with pytest.raises(ik.InputError, match="is not read through a class token"):
+        ik.visualize(vit(global_pool="avg"), images, "grad_cam", layers=["stage1"], target="class_token")
+
+
+def vit(**settings):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    net = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=3, **settings).eval()
+    more = {"aliases": aliases_of(net), "layouts": layouts_of(net), "class_token": class_token_of(net)}
+    return ik.Model(module=net, name="vit", **more)

@@ -228,3 +228,9 @@ def test_an_unknown_name_gets_the_nearest():
 def test_classes_have_names_unless_their_number_is_another():
     assert blank(builder("resnet18")).classes[:2] == ("tench", "goldfish")
     assert blank(builder("resnet18", num_classes=2)).classes == ()
+
+
+def test_a_vision_transformer_is_read_through_its_class_token():
+    vit, resnet = (blank(TorchvisionBuilder(TorchvisionBuilder.Options(name=n))) for n in ("vit_b_32", "resnet18"))
+    assert vit.class_token == "encoder.layers.encoder_layer_11"
+    assert resnet.class_token == ""
