@@ -319,6 +319,9 @@ class Visualizer(ABC):
     citations: ClassVar[tuple[Citation, ...]] = ()
     """The papers that it implements."""
 
+    requires: ClassVar[str] = ""
+    """What it asks of the network or of the recipe beyond its options, in words."""
+
     cost: ClassVar[str] = "nothing beyond the shared forward pass"
     """What it costs in passes, in words; of own passes for each image, in terms of its options."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 """Which files are taken of a folder, or of those that a glob matches; in small or capital letters."""
 
-SAMPLES = {"grace_hopper": "grace_hopper.jpg"}
+SAMPLES = {"grace_hopper": "grace_hopper.jpg", "present": "Minduka_Present_Blue_Pack.png"}
 """Images that come with matplotlib, for `sample:NAME`."""
 
 _RELATIVE = "paths in a manifest are relative to its folder, others to the working directory"
@@ -55,8 +55,8 @@ def find_images(entries: Sequence[str]) -> tuple[ImageFile, ...]:
 
     An entry is a file; a folder, for the images directly inside; a glob with `*`, `?`, `[` or `**`; a CSV manifest
     with a column `path` (relative to the manifest's folder) and, if there are labels, `label`; or
-    `sample:grace_hopper`. Of folders and globs, files with the extension of an image are taken, sorted, without
-    hidden ones.
+    `sample:grace_hopper`, `sample:present`. Of folders and globs, files with the extension of an image are taken,
+    sorted, without hidden ones.
 
     Raises:
         InputError: If an entry names no image, or a file that is missing, empty, or no regular file.

@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 
 from interpretkit.errors import InputError
 from interpretkit.inputs import batches, find_images, given_images, read_image, tensor_batches
+from interpretkit.inputs.find import SAMPLES
 from interpretkit.model import Model
 from interpretkit.preprocessing import as_picture
 
@@ -102,6 +103,7 @@ def test_files_folders_and_patterns_give_visible_images_in_order(folder, entries
 def test_the_sample_is_matplotlibs_and_keeps_its_name():
     [file] = find_images(["sample:grace_hopper"])
     assert (file.id, file.source, file.path.name) == ("grace_hopper", "sample:grace_hopper", "grace_hopper.jpg")
+    assert all(read_image(each)[1].mode == "RGB" for each in find_images([f"sample:{name}" for name in SAMPLES]))
     error = refusal(find_images, ["sample:grace_hoper"])
     assert error.hint == "did you mean 'grace_hopper'?"
     assert error.where == "sample:grace_hoper"
