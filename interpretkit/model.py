@@ -266,6 +266,36 @@ class Model:
             return scores[:-1]
         return run(image.expand(count, -1, -1, -1), count)
 
+    def gradients(
+        self, inputs: torch.Tensor, targets: Sequence[Target], *, layers: Sequence[str]
+    ) -> dict[str, torch.Tensor]:
+        """Return the gradient of each input's score at what layers return, by layer, `(image, channel, y, x)`.
+
+        For visualizers with passes of their own: one forward and one backward pass of `inputs`
+        `(image, channel, y, x)`, however many layers. A single target holds for all images.
+
+        Raises:
+            StepError: If a layer cannot be recorded, or the score does not depend on it.
+
+        Example:
+            >>> import torch
+            >>> net = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+            >>> target = Target(index=1, label="1", score=1.0, probability=0.5)
+            >>> Model(module=net).gradients(torch.ones(1, 2, 1, 2), [target], layers=["0"])["0"].tolist()
+            [[[[0.0, 0.0]], [[0.5, 0.5]]]]
+        """
+        from interpretkit.capture import Capture
+
+        found = self.find(layers)
+        with Capture(self.module, gradients=[layer.address for layer in found]) as capture:
+            gradients = capture.backward(self.score(capture.forward(inputs), targets))
+        for layer in found:
+            if layer.address in capture.refused:
+                raise capture.refused[layer.address]
+            if layer.address not in gradients:
+                raise StepError(f"the score does not depend on layer {layer.name}")
+        return {layer.name: self.arranged(layer, gradients[layer.address], inputs=inputs) for layer in found}
+
     def logits(self, output: Any) -> torch.Tensor:
         """Return what the network returned as logits `(image, class)`.
 
