@@ -23,7 +23,8 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     from interpretkit_cam.hirescam import HiResCAM
     from interpretkit_cam.layer_cam import LayerCAM
     from interpretkit_cam.score_cam import ScoreCAM
+    from interpretkit_cam.smooth_grad_cam_plusplus import SmoothGradCAMPlusPlus
     from interpretkit_cam.xgrad_cam import XGradCAM
 
     yield from (CAM, GradCAM, GradCAMPlusPlus, HiResCAM, XGradCAM, LayerCAM, EigenCAM, EigenGradCAM)
-    yield from (ScoreCAM, AblationCAM)
+    yield from (ScoreCAM, AblationCAM, SmoothGradCAMPlusPlus)

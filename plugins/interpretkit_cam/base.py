@@ -35,8 +35,8 @@ class LayerMaps(Visualizer):
     options: Options
 
     @abstractmethod
-    def layer_map(self, captured: Captured, layer: str) -> torch.Tensor:
-        """Return the map of one layer, `(image, y, x)`."""
+    def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
+        """Return the maps of each layer, `(image, y, x)`; all layers return `(image, channel, y, x)`."""
 
     def compute(self, captured: Captured) -> Result:
         """Return one map per layer, `(image, y, x)`.
@@ -44,11 +44,10 @@ class LayerMaps(Visualizer):
         Raises:
             StepError: If a layer returns anything but `(image, channel, y, x)`.
         """
-        maps = {}
         for layer, activation in captured.activations.items():
             self._check_grid(layer, activation)
-            maps[layer] = captured.map(layer, self.layer_map(captured, layer), polarity="signed")
-        return Result(maps=maps)
+        maps = self.layer_maps(captured)
+        return Result(maps={layer: captured.map(layer, each, polarity="signed") for layer, each in maps.items()})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw, for each layer, the photo, the positive part over it, and the signed map on its own grid."""
@@ -104,9 +103,9 @@ class GradientMaps(TargetMaps):
     def maps(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return the maps `(image, y, x)` of a layer, both arguments `(image, channel, y, x)`."""
 
-    def layer_map(self, captured: Captured, layer: str) -> torch.Tensor:
-        """Return the map of one layer, `(image, y, x)`."""
-        return self.maps(captured.activations[layer], captured.gradients[layer])
+    def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
+        """Return the maps of each layer, `(image, y, x)`."""
+        return {layer: self.maps(captured.activations[layer], each) for layer, each in captured.gradients.items()}
 
 
 class ScoredMaps(TargetMaps):
@@ -127,11 +126,13 @@ class ScoredMaps(TargetMaps):
     def weights(self, captured: Captured, layer: str, position: int) -> torch.Tensor:
         """Return the weight of each channel of a layer for the image at `position`, `(channel,)`."""
 
-    def layer_map(self, captured: Captured, layer: str) -> torch.Tensor:
-        """Return the map of one layer, `(image, y, x)`."""
-        activation = captured.activations[layer]
-        weights = [self.weights(captured, layer, position) for position in range(len(activation))]
-        return weighted_sum(torch.stack(weights), activation)
+    def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
+        """Return the maps of each layer, `(image, y, x)`."""
+        maps = {}
+        for layer, activation in captured.activations.items():
+            weights = [self.weights(captured, layer, position) for position in range(len(activation))]
+            maps[layer] = weighted_sum(torch.stack(weights), activation)
+        return maps
 
 
 def weighted_sum(weights: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:

@@ -41,12 +41,15 @@ class CAM(TargetMaps):
         """Ask for the layers' outputs, the target, and the weights of the linear layer."""
         return Needs(activations=self.options.layers, target=self.options.target, parameters=True)
 
-    def layer_map(self, captured: Captured, layer: str) -> torch.Tensor:
-        """Return the map of one layer, `(image, y, x)`.
+    def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
+        """Return the maps of each layer, `(image, y, x)`.
 
         Raises:
-            StepError: If what follows the layer is not global average pooling and one linear layer.
+            StepError: If what follows a layer is not global average pooling and one linear layer.
         """
+        return {layer: self._map(captured, layer) for layer in captured.activations}
+
+    def _map(self, captured: Captured, layer: str) -> torch.Tensor:
         activation = captured.activations[layer]
         weights, bias = self._last_linear(captured, layer)
         maps = weighted_sum(weights, activation)

@@ -53,9 +53,11 @@ class EigenCAM(LayerMaps):
         """Ask for the layers' outputs."""
         return Needs(activations=self.options.layers)
 
-    def layer_map(self, captured: Captured, layer: str) -> torch.Tensor:
-        """Return the map of one layer, `(image, y, x)`."""
-        return first_component(captured.activations[layer], centre=self.options.centre)
+    def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
+        """Return the maps of each layer, `(image, y, x)`."""
+        return {
+            layer: first_component(each, centre=self.options.centre) for layer, each in captured.activations.items()
+        }
 
 
 class EigenGradCAM(GradientMaps):

@@ -170,6 +170,90 @@ def test_ablation_cam_of_a_vit_leaves_the_class_token_alone():
     torch.testing.assert_close(found, expected.view(2, 2), rtol=1e-6, atol=1e-9)
 
 
+def noisy(image: torch.Tensor, *, samples: int, noise: float, seed: int = 0) -> list[torch.Tensor]:
+    """The copies of one image `(1, channel, y, x)` that Smooth Grad-CAM++ makes."""
+    images = ik.visualize(ik.wrap(nn.Sequential(nn.ReLU())), image, "feature_grid", layers=["0"]).images
+    captured = ik.Captured(images=images, inputs=image, activations={}, gradients={})
+    generator = torch.Generator().manual_seed(captured.seed(0, seed))
+    scale = noise * float(image.max() - image.min())
+    return [image + scale * torch.randn(image.shape[1:], generator=generator) for _ in range(samples)]
+
+
+def slow_smooth(net: nn.Sequential, image: torch.Tensor, copies: list[torch.Tensor], *, layer: int, target: int):
+    """The paper's formula in loops over channels and cells, for one image."""
+    gradients = []
+    for copy in copies:
+        activation = net[: layer + 1](copy).detach().requires_grad_()
+        gradients.append(torch.autograd.grad(net[layer + 1 :](activation.clone())[0, target], activation)[0][0])
+    activation = net[: layer + 1](image)[0].detach()
+    found = torch.zeros_like(activation[0])
+    for k in range(len(activation)):
+        total, weight = float(activation[k].sum()), 0.0
+        for y, x in np.ndindex(*activation.shape[1:]):
+            d1, d2, d3 = (np.mean([float(g[k, y, x]) ** power for g in gradients]) for power in (1, 2, 3))
+            if d2 > 0:
+                weight += d2 / (2 * d2 + total * d3) * max(d1, 0)
+        found += weight * activation[k]
+    return found
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+@pytest.mark.parametrize("layer", [0, 4])
+def test_smooth_grad_cam_plusplus_equals_the_papers_formula_in_loops(net, images, layer, batch_size):
+    options = {"samples": 3, "noise": 0.2, "seed": 5}
+    found = ours(net, images, "smooth_grad_cam_plusplus", str(layer), target=2, batch_size=batch_size, **options)
+    for position in range(len(images)):
+        image = images[position : position + 1]
+        expected = slow_smooth(net, image, noisy(image, **options), layer=layer, target=2)
+        torch.testing.assert_close(found[position], expected, rtol=1e-9, atol=1e-11)
+
+
+def test_smooth_grad_cam_plusplus_without_noise_is_grad_cam_plusplus(net, images):
+    found = ours(net, images, "smooth_grad_cam_plusplus", "4", target=1, noise=0.0, samples=2)
+    torch.testing.assert_close(found, ours(net, images, "grad_cam_plusplus", "4", target=1), rtol=1e-9, atol=1e-12)
+
+
+def test_smooth_grad_cam_plusplus_depends_on_its_seed_and_its_noise(net, images):
+    def found(**options) -> torch.Tensor:
+        return ours(net, images, "smooth_grad_cam_plusplus", "0", target=1, samples=2, **options)
+
+    assert torch.equal(found(), found(seed=0))
+    assert not torch.allclose(found(), found(seed=1))
+    assert not torch.allclose(found(), found(noise=0.5))
+
+
+def test_smooth_grad_cam_plusplus_has_torchcams_weights_where_a_channel_has_one_gradient(images):
+    # Elsewhere torchcam takes each cube into the sum over activations, and rectifies the last copy's gradient only;
+    # and it weights the activations of the last copy. The noise is of no effect before a linear rest.
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+    net = net.to(DOUBLE).eval()
+    with torch.no_grad():
+        net[4].weight.mul_(1e3)
+    with torchcam.methods.SmoothGradCAMpp(net, "1", input_shape=(3, 8, 10), num_samples=2) as extractor:
+        net(images)
+        (weights,) = extractor._get_weights(1)
+    expected = torch.einsum("nk,nkyx->nyx", weights, net[:2](images)).detach()
+    found = ours(net, images, "smooth_grad_cam_plusplus", "1", target=1, samples=2)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_all_layers_of_smooth_grad_cam_plusplus_share_the_passes(net, images):
+    seen = []
+    net.register_forward_hook(lambda _m, _a, output: seen.append(len(output)))
+    layers = ["0", "1", "3", "4"]
+    result = ik.visualize(
+        ik.wrap(net), images, "smooth_grad_cam_plusplus", layers=layers, samples=5, batch_size=3, target=0
+    )
+    assert list(result.maps) == layers
+    assert seen == [2, 3, 2, 3, 2]
+
+
+def test_smooth_grad_cam_plusplus_keeps_the_contract():
+    offer = discover().visualizers["smooth_grad_cam_plusplus"].offer
+    check_visualizer(offer, layers=["features"], target="class 1", samples=3, batch_size=2)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_the_contract(method):
     check_visualizer(discover().visualizers[method].offer, layers=["features"], target="class 1", batch_size=3)
