@@ -42,8 +42,10 @@ class LayerMaps(Visualizer):
         """Return one map per layer, `(image, y, x)`.
 
         Raises:
-            StepError: If a layer returns anything but `(image, channel, y, x)`.
+            StepError: If a layer returns anything but `(image, channel, y, x)`, or `#*` stands for no call at all.
         """
+        if not captured.activations:
+            raise StepError(f"none of the layers {', '.join(self.options.layers)} is called on the way to the score")
         for layer, activation in captured.activations.items():
             self._check_grid(layer, activation)
         maps = self.layer_maps(captured)
