@@ -23,20 +23,25 @@ if TYPE_CHECKING:
     from interpretkit.receptive import Extent
 
 
+EVERY = 0
+"""In place of the number of a call: every call of a module."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """One call of one module: what a hook can catch.
 
     Attributes:
         path: The module's name in `named_modules()`.
-        call: Which of its calls in a forward pass, counted from 1; None where it is called once.
+        call: Which of its calls in a forward pass, counted from 1; None where it is called once; `EVERY` for all of
+            them, be there none.
     """
 
     path: str
     call: int | None = None
 
     def __str__(self) -> str:
-        return self.path if self.call is None else f"{self.path}#{self.call}"
+        return self.path if self.call is None else f"{self.path}#{'*' if self.call == EVERY else self.call}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class Capture:
         input_gradient: Whether the gradient for the input is wanted; `backward` then has it under `INPUT`.
 
     Attributes:
-        activations: What was recorded, by address.
+        activations: What was recorded, by address; each call by its number where every call is wanted.
         refused: Why an address could not be recorded: it was not called, was called more often than it says, or
             returned something that is not a tensor. One unfit layer does not spoil the pass for the others.
 
@@ -108,7 +113,7 @@ class Capture:
         self._module = module
         self._input: torch.Tensor | None = None
         self._wants_input = input_gradient
-        self._with_gradient = frozenset(gradients)
+        self._with_gradient = set(gradients)
         self._addresses = tuple(dict.fromkeys([*activations, *self._with_gradient]))
         self._calls: Counter[str] = Counter()
         self._stack = ExitStack()
@@ -162,8 +167,9 @@ class Capture:
 
         def record(_module: torch.nn.Module, _arguments: Any, output: Any) -> Any:
             self._calls[path] += 1
+            number = self._calls[path]
             # A layer that is called once may be asked for with and without the number of its call.
-            addresses = [address for address in wanted if address.call in (None, self._calls[path])]
+            addresses = [address for address in wanted if address.call in (None, EVERY, number)]
             if not addresses:
                 return None
             wants_gradient = not self._with_gradient.isdisjoint(addresses)
@@ -177,7 +183,11 @@ class Capture:
                 if not output.requires_grad:
                     # Detached first: what a module returns may be a buffer of its own.
                     output = output.detach().requires_grad_()
-            self.activations.update(dict.fromkeys(addresses, output))
+            for address in addresses:
+                this = Address(path, number) if address.call == EVERY else address
+                self.activations[this] = output
+                if address in self._with_gradient:
+                    self._with_gradient.add(this)
             return output.clone()
 
         return record
@@ -226,6 +236,8 @@ _OTHER_LAYER = "`interpretkit layers` lists what each layer returns"
 
 
 def _call_problem(address: Address, calls: int) -> StepError | None:
+    if address.call == EVERY:
+        return None
     if calls == 0:
         return StepError(f"layer {address} was not called in this forward pass", hint=_OTHER_LAYER)
     if address.call is None and calls > 1:

@@ -240,11 +240,19 @@ def _captured(
             raise _again(done.refused[layer.address])
     found = {} if attributed is None else attributed.gradients
     needs, arranged = planned.needs, partial(done.model.arranged, inputs=done.inputs)
+    activations = [each for layer in planned.activations for each in layer.calls(done.activations)]
+    gradients = [
+        each
+        for layer in planned.gradients
+        for each in layer.calls(done.activations)
+        # Of every call there is, those count that lead to the score.
+        if each is layer or each.address in found
+    ]
     return Captured(
         images=done.images,
         inputs=done.inputs,
-        activations={layer.name: arranged(layer, done.activations[layer.address]) for layer in planned.activations},
-        gradients={layer.name: arranged(layer, _gradient(found, layer.address)) for layer in planned.gradients},
+        activations={layer.name: arranged(layer, done.activations[layer.address]) for layer in activations},
+        gradients={layer.name: arranged(layer, _gradient(found, layer.address)) for layer in gradients},
         input_gradient=_gradient(found, INPUT) if needs.input_gradient else None,
         targets=attributed.targets if attributed is not None else (),
         results={each: _read_only(results[each]) for each in planned.step.of},

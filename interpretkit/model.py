@@ -14,7 +14,7 @@ from interpretkit.preprocessing import Preprocessing, stretched
 from interpretkit.targets import SingleSpec, Target, resolve_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -31,12 +31,23 @@ class Layer:
     """A layer as somebody asked for it, and the module call that it stands for.
 
     Attributes:
-        name: The name asked for: an alias, or a path, with `#k` for the k-th call.
+        name: The name asked for: an alias, or a path, with `#k` for the k-th call or `#*` for every call.
         address: What the hook catches.
     """
 
     name: str
     address: Address
+
+    def calls(self, recorded: Collection[Address]) -> tuple[Layer, ...]:
+        """Return the layers that it stands for: itself, or those among `recorded` that are calls of it."""
+        from interpretkit.capture import EVERY, Address
+
+        if self.address.call != EVERY:
+            return (self,)
+        base, path = self.name.removesuffix("#*"), self.address.path
+        found = sorted(each.call for each in recorded if each.path == path and each.call)
+        # Called once, it has its plain name.
+        return tuple(Layer(base if found == [1] else f"{base}#{call}", Address(path, call)) for call in found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +127,8 @@ class Model:
 
         A pattern is an alias, a path of `named_modules()`, or a glob over either: `*` stays within one part of a
         path, `**` spans any number of parts; of a layer that has an alias, a glob gives the alias. `!pattern` takes
-        layers away again, under whatever name. `name#k` is the k-th call, from 1.
+        layers away again, under whatever name. `name#k` is the k-th call, from 1; `name#*` is every call on the way to
+        the score, however many: none is no error.
 
         Raises:
             RecipeError: If a pattern matches nothing; it lists the nearest names.
@@ -297,6 +309,42 @@ class Model:
             return scores[:-1]
         return run(image.expand(count, -1, -1, -1), count)
 
+    def gradients(
+        self, inputs: torch.Tensor, targets: Sequence[Target], *, layers: Sequence[str]
+    ) -> dict[str, torch.Tensor]:
+        """Return the gradient of each input's score at what layers return, by layer, `(image, channel, y, x)`.
+
+        For visualizers with passes of their own: one forward and one backward pass of `inputs`
+        `(image, channel, y, x)`, however many layers. A single target holds for all images.
+
+        Raises:
+            StepError: If a layer cannot be recorded, or the score does not depend on it.
+
+        Example:
+            >>> import torch
+            >>> net = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+            >>> target = Target(index=1, label="1", score=1.0, probability=0.5)
+            >>> Model(module=net).gradients(torch.ones(1, 2, 1, 2), [target], layers=["0"])["0"].tolist()
+            [[[[0.0, 0.0]], [[0.5, 0.5]]]]
+        """
+        from interpretkit.capture import Capture
+
+        named = self.find(layers)
+        with Capture(self.module, gradients=[layer.address for layer in named]) as capture:
+            gradients = capture.backward(self.score(capture.forward(inputs), targets))
+        found = [
+            each
+            for layer in named
+            for each in layer.calls(capture.activations)
+            if each is layer or each.address in gradients
+        ]
+        for layer in found:
+            if layer.address in capture.refused:
+                raise capture.refused[layer.address]
+            if layer.address not in gradients:
+                raise StepError(f"the score does not depend on layer {layer.name}")
+        return {layer.name: self.arranged(layer, gradients[layer.address], inputs=inputs) for layer in found}
+
     def logits(self, output: Any) -> torch.Tensor:
         """Return what the network returned as logits `(image, class)`.
 
@@ -333,7 +381,7 @@ class Model:
         return next(str(first) for first, module in self.module.named_modules() if module is wanted)
 
     def _rows(self, call: Call, named: Mapping[Address, str] | None, aliased: Mapping[str, str]) -> Iterator[LayerInfo]:
-        from interpretkit.capture import Address
+        from interpretkit.capture import EVERY, Address
 
         path, number = call.address.path, f"#{call.address.call}" if call.address.call else ""
         if named is None:
@@ -342,8 +390,8 @@ class Model:
         elif call.address in named:
             names = [named[call.address]]
         else:
-            whole = named.get(Address(path))
-            names = [] if whole is None else [whole + number]
+            whole = named.get(Address(path)) or named.get(Address(path, EVERY))
+            names = [] if whole is None else [whole.removesuffix("#*") + number]
         for name in names:
             yield LayerInfo(
                 name=name,
@@ -357,10 +405,10 @@ class Model:
             )
 
     def _layer(self, name: str, call: int | None) -> Layer:
-        from interpretkit.capture import Address
+        from interpretkit.capture import EVERY, Address
 
         address = Address(self.aliases.get(name, name), call)
-        return Layer(name if call is None else f"{name}#{call}", address)
+        return Layer(name if call is None else f"{name}#{'*' if call == EVERY else call}", address)
 
     def _input_size(self) -> tuple[int, int]:
         known = self.preprocessing
@@ -385,10 +433,14 @@ def _positions(module: torch.nn.Module) -> dict[str, int]:
 
 def _split_call(pattern: str) -> tuple[str, int | None]:
     base, mark, call = pattern.partition("#")
+    from interpretkit.capture import EVERY
+
     if not mark:
         return base, None
+    if call == "*":
+        return base, EVERY
     if not call.isdecimal() or int(call) == 0:
-        raise RecipeError(f"layer {pattern!r}: after '#' comes the number of a call, from 1")
+        raise RecipeError(f"layer {pattern!r}: after '#' comes the number of a call, from 1, or '*'")
     return base, int(call)
 
 

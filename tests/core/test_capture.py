@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from interpretkit.capture import Address, Capture, probe
+from interpretkit.capture import EVERY, Address, Capture, probe
 from interpretkit.provenance import state_digest
 
 
@@ -77,6 +77,29 @@ def test_activations_and_gradients_equal_a_derivation_by_hand_despite_in_place_o
     for (name, value), gradient in zip(values.items(), expected, strict=True):
         assert torch.equal(capture.activations[address(name)], value), name
         torch.testing.assert_close(gradients[address(name)], gradient, rtol=1e-12, atol=1e-15, msg=name)
+
+
+def test_every_call_is_recorded_under_its_number_be_there_none(net, images):
+    values, output = by_hand(net, images)
+    wanted = [Address(path, EVERY) for path in ("relu", "second", "unused", "aside")]
+    with Capture(net, gradients=wanted) as capture:
+        gradients = capture.backward(capture.forward(images)[:, 1])
+    calls = {Address("relu", 1): "relu#1", Address("relu", 2): "relu#2", Address("second", 1): "second"}
+    assert capture.refused == {}
+    assert set(capture.activations) == {*calls, Address("aside", 1)}
+    # `aside` leads nowhere.
+    assert set(gradients) == set(calls)
+    expected = torch.autograd.grad(output[:, 1].sum(), [values[name] for name in calls.values()])
+    for (address, name), gradient in zip(calls.items(), expected, strict=True):
+        torch.testing.assert_close(capture.activations[address], values[name])
+        torch.testing.assert_close(gradients[address], gradient)
+
+
+def test_every_call_of_what_returns_no_tensor_is_refused(net, images):
+    with Capture(net, activations=[Address("pair", EVERY)]) as capture:
+        capture.forward(images)
+    assert "returns a tuple of 2" in str(capture.refused[Address("pair", EVERY)])
+    assert capture.activations == {}
 
 
 def test_without_gradients_no_graph_is_built(net, images):

@@ -6,7 +6,7 @@ from torch import nn
 
 from interpretkit.capture import Address
 from interpretkit.errors import RecipeError, StepError
-from interpretkit.model import Model
+from interpretkit.model import Layer, Model
 from interpretkit.preprocessing import Preprocessing
 from interpretkit.targets import Target
 
@@ -71,6 +71,18 @@ def test_an_alias_of_a_layer_that_is_not_there_is_refused(model):
 def test_a_call_is_chosen_by_number(model):
     (layer,) = model.find(["first#2"])
     assert (layer.name, layer.address) == ("first#2", Address("stage1.0.act", 2))
+
+
+def test_every_call_is_a_layer_that_stands_for_those_recorded(model):
+    (layer,) = model.find(["first#*"])
+    assert (layer.name, str(layer.address)) == ("first#*", "stage1.0.act#*")
+    recorded = [Address("stage1.0.act", 2), Address("stage1.0", 1), Address("stage1.0.act", 1), Address("stage1.0.act")]
+    assert [(each.name, each.address) for each in layer.calls(recorded)] == [
+        ("first#1", Address("stage1.0.act", 1)),
+        ("first#2", Address("stage1.0.act", 2)),
+    ]
+    assert layer.calls([Address("stage1.0.act", 1)]) == (Layer("first", Address("stage1.0.act", 1)),)
+    assert layer.calls([]) == ()
 
 
 @pytest.mark.parametrize(
@@ -145,6 +157,7 @@ def test_rows_of_calls_shared_modules_and_tuples():
         ("blocks.0", "blocks.0", (1, 1), ("all", "all"), ""),
     ]
     assert [row.name for row in model.layers("act", size=(8, 9))] == ["act#1", "act#2"]
+    assert [row.name for row in model.layers("act#*", size=(8, 9))] == ["act#1", "act#2"]
     assert [row.name for row in model.layers("act#2", "shared", size=(8, 9))] == ["shared", "act#2"]
     assert str(rows).splitlines()[5].split() == ["pair", "Pair", "no", "tensor", "–", "–", "0"]
     assert model.module.training

@@ -152,6 +152,68 @@ def test_a_variant_of_another_shape_is_refused():
         )
 
 
+def test_gradients_for_given_inputs_equal_autograds_and_take_one_pass(monkeypatch):
+    model, variants = tiny_model(), tiny_images(5, seed=3)
+    activation = model.module.features(variants).detach().requires_grad_()
+    score = model.module.head(model.module.pool(activation))[:, 2].sum()
+    expected = torch.autograd.grad(score, activation)[0]
+    before = model.module.features[0](variants).detach()
+    target = model.targets(2, model.module(variants[:1]), labels=[None])
+    seen = []
+    grad = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *args, **more: seen.append("backward") or grad(*args, **more))
+    model.module.register_forward_hook(lambda *_: seen.append("forward"))
+
+    def work(captured):
+        del seen[:]
+        found = captured.model.gradients(variants, target, layers=["features", "features.0"])
+        assert seen == ["forward", "backward"]
+        return found
+
+    found = own(model, tiny_images(1), work)
+    assert list(found) == ["features", "features.0"]
+    torch.testing.assert_close(found["features"], expected)
+    torch.testing.assert_close(found["features.0"], expected * (before > 0))
+    assert all(parameter.grad is None for parameter in model.module.parameters())
+
+
+def test_gradients_of_tokens_are_on_their_grid():
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    net = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, num_classes=3).eval()
+    images = torch.randn(2, 3, 32, 32)
+    found = own(ik.wrap(net), images, lambda c: c.model.gradients(c.inputs, c.targets, layers=["blocks.0"])["blocks.0"])
+    tokens = net.blocks[0](net._pos_embed(net.patch_embed(images))).detach().requires_grad_()
+    logits = net.head(net.fc_norm(net.norm(net.blocks[1](tokens))[:, 0]))
+    (expected,) = torch.autograd.grad(logits.max(1).values.sum(), tokens)
+    torch.testing.assert_close(found, expected[:, 1:].unflatten(1, (2, 2)).permute(0, 3, 1, 2))
+
+
+class Aside(nn.Module):
+    """Has a layer that leads nowhere, and one that is not called."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.aside, self.unused = nn.Conv2d(3, 2, 3), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+
+    def forward(self, images):
+        stem = self.stem(images)
+        self.aside(stem)
+        return stem.mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"), [("aside", "does not depend on layer aside"), ("unused", "unused was not called")]
+)
+def test_gradients_of_a_layer_off_the_way_are_refused(layer, why):
+    with pytest.raises(ik.StepError, match=why):
+        own(
+            ik.wrap(Aside().eval()),
+            tiny_images(1),
+            lambda c: c.model.gradients(c.inputs, c.targets, layers=["stem", layer]),
+        )
+
+
 def test_scores_are_those_of_the_targets_and_need_no_gradients():
     model, images = tiny_model(), tiny_images(3)
     scores = own(model, images, lambda captured: captured.model.scores(captured.inputs, captured.targets))

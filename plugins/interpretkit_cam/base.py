@@ -1,0 +1,158 @@
+"""What all methods share: one map for each layer, drawn beside the photo; a method adds its formula."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from pydantic import Field
+
+from interpretkit import Figure, Needs, Result, StepError, TargetSpec, Visualizer, figures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interpretkit import Captured, Map, Model
+
+
+class LayerMaps(Visualizer):
+    r"""A method that returns one map `(image, y, x)` for each layer, at the layer's own resolution, with its sign.
+
+    The papers end with $\max(L, 0)$; the sign is kept here, and only the overlay shows the positive part.
+    """
+
+    title: ClassVar[str]
+    """What figures call the method."""
+
+    polarity = "signed"
+
+    class Options(Visualizer.Options):
+        """Options of every method that looks at layers."""
+
+        layers: list[str] = Field(min_length=1, description="layers to explain at; the last with a grid is usual")
+
+    options: Options
+
+    @abstractmethod
+    def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
+        """Return the maps of each layer, `(image, y, x)`; all layers return `(image, channel, y, x)`."""
+
+    def compute(self, captured: Captured) -> Result:
+        """Return one map per layer, `(image, y, x)`.
+
+        Raises:
+            StepError: If a layer returns anything but `(image, channel, y, x)`, or `#*` stands for no call at all.
+        """
+        if not captured.activations:
+            raise StepError(f"none of the layers {', '.join(self.options.layers)} is called on the way to the score")
+        for layer, activation in captured.activations.items():
+            self._check_grid(layer, activation)
+        maps = self.layer_maps(captured)
+        return Result(maps={layer: captured.map(layer, each, polarity="signed") for layer, each in maps.items()})
+
+    def draw(self, result: Result) -> Iterator[Figure]:
+        """Draw, for each layer, the photo, the positive part over it, and the signed map on its own grid."""
+        for layer, each in result.maps.items():
+            yield self._figure(layer, each, result)
+
+    def _check_grid(self, layer: str, activation: torch.Tensor) -> None:
+        if activation.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
+            shape = "×".join(map(str, activation.shape))
+            raise StepError(
+                f"{self.title} needs a layer with a grid (image, channel, y, x); {layer} returns {shape}",
+                hint="choose a convolutional layer before the pooling",
+            )
+
+    def _figure(self, layer: str, each: Map, result: Result) -> Figure:
+        values = each.values[0]
+        target = str(result.targets[0]) if result.targets else "no class, whatever is predicted"
+        picture = figures.attribution(
+            values, result.images[0].pixels, title=f"{self.title} at {layer}: {target}", polarity="signed"
+        )
+        caption = (
+            f"{self.title} at {layer}. Middle: its positive part over the grey photo, bilinear from "
+            f"{'×'.join(map(str, values.shape))}; right: the signed map on its native grid, limits symmetric about 0."
+        )
+        alt = figures.alt(values, what=f"{self.title} at {layer} for {target}")
+        return Figure(name=layer, picture=picture, caption=caption, alt=alt)
+
+
+class TargetMaps(LayerMaps):
+    """A method that explains the score of a target."""
+
+    class Options(LayerMaps.Options):
+        """Options of every method that explains a target."""
+
+        target: TargetSpec = Field(
+            default="predicted",
+            description="what to explain: predicted, label, a class index or name, {for: …, against: …}, or {top: 3}",
+        )
+
+    options: Options
+
+
+class GradientMaps(TargetMaps):
+    """A method that is a formula over a layer's activation and the score's gradient there."""
+
+    cost = "one backward pass for each target, shared with the other steps"
+
+    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+        """Ask for the layers' outputs and the gradients of the target's score there."""
+        return Needs(gradients=self.options.layers, target=self.options.target)
+
+    @abstractmethod
+    def maps(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """Return the maps `(image, y, x)` of a layer, both arguments `(image, channel, y, x)`."""
+
+    def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
+        """Return the maps of each layer, `(image, y, x)`."""
+        return {layer: self.maps(captured.activations[layer], each) for layer, each in captured.gradients.items()}
+
+
+class ScoredMaps(TargetMaps):
+    """A method that weights each channel by scores from forward passes of its own, image by image."""
+
+    class Options(TargetMaps.Options):
+        """Options of every method with forward passes of its own."""
+
+        batch_size: int = Field(default=32, ge=1, description="how many variants of an image to run at once")
+
+    options: Options
+
+    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+        """Ask for the layers' outputs, the target, and the model."""
+        return Needs(activations=self.options.layers, target=self.options.target, own_passes=True)
+
+    @abstractmethod
+    def weights(self, captured: Captured, layer: str, position: int) -> torch.Tensor:
+        """Return the weight of each channel of a layer for the image at `position`, `(channel,)`."""
+
+    def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
+        """Return the maps of each layer, `(image, y, x)`."""
+        maps = {}
+        for layer, activation in captured.activations.items():
+            weights = [self.weights(captured, layer, position) for position in range(len(activation))]
+            maps[layer] = weighted_sum(torch.stack(weights), activation)
+        return maps
+
+
+def weighted_sum(weights: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:
+    """Return the sum over the channels of `activation` `(image, channel, y, x)` with `weights` `(image, channel)`.
+
+    Example:
+        >>> weighted_sum(torch.tensor([[2.0, -1.0]]), torch.ones(1, 2, 1, 3))
+        tensor([[[1., 1., 1.]]])
+    """
+    return torch.einsum("nk,nkyx->nyx", weights, activation)
+
+
+def model_of(captured: Captured) -> Model:
+    """Return the model that a method asked for.
+
+    Raises:
+        StepError: If there is none.
+    """
+    if captured.model is None:
+        raise StepError("there is no model, although the method asked for one")
+    return captured.model

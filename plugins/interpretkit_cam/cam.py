@@ -1,0 +1,92 @@
+"""CAM, the first of the class activation maps: the weights of the linear layer, laid over the activations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from interpretkit import Citation, Needs, StepError
+from interpretkit_cam.base import TargetMaps, model_of, weighted_sum
+
+if TYPE_CHECKING:
+    from interpretkit import Captured, Model
+
+
+class CAM(TargetMaps):
+    r"""CAM: what each cell of the last layer contributes to a class, read off the linear layer's weights.
+
+    $$L(y, x) = \sum_k w_k^c A_k(y, x), \qquad \frac{1}{HW} \sum_{y, x} L(y, x) = S^c - b^c$$
+
+    It exists only where nothing but global average pooling and one linear layer follows. So the network's last `Linear`
+    with as many inputs as the layer has channels is taken, and for each image it is checked that the mean over the
+    map's cells, plus the bias, comes out as the score. It is $HW$ times Grad-CAM. One map per layer, `(image, y, x)`,
+    in units of the score.
+    """
+
+    name = "cam"
+    title = "CAM"
+    citations = (
+        Citation(
+            key="zhou2016cam",
+            authors="Zhou, Bolei and Khosla, Aditya and Lapedriza, Agata and Oliva, Aude and Torralba, Antonio",
+            title="Learning Deep Features for Discriminative Localization",
+            venue="CVPR",
+            year=2016,
+            arxiv="1512.04150",
+        ),
+    )
+
+    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+        """Ask for the layers' outputs, the target, and the weights of the linear layer."""
+        return Needs(activations=self.options.layers, target=self.options.target, parameters=True)
+
+    def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
+        """Return the maps of each layer, `(image, y, x)`.
+
+        Raises:
+            StepError: If what follows a layer is not global average pooling and one linear layer.
+        """
+        return {layer: self._map(captured, layer) for layer in captured.activations}
+
+    def _map(self, captured: Captured, layer: str) -> torch.Tensor:
+        activation = captured.activations[layer]
+        weights, bias = self._last_linear(captured, layer)
+        maps = weighted_sum(weights, activation)
+        reached = maps.double().mean((1, 2)) + bias
+        scores = reached.new_tensor([target.score for target in captured.targets])
+        # How far rounding may lead, beside the size of the terms that are summed.
+        scale = weighted_sum(weights.abs(), activation.abs()).double().mean((1, 2)) + bias.abs()
+        off = (reached - scores).abs() > torch.finfo(maps.dtype).eps ** 0.5 * scale
+        if bool(off.any()):
+            first = int(off.nonzero()[0])
+            found = f"{float(reached[first]):.4g} instead of {float(scores[first]):.4g}"
+            raise _unfit(layer, f"pooled and weighted it gives {captured.images[first].id!r} the score {found}")
+        return maps
+
+    def _last_linear(self, captured: Captured, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return for each image the weights of its target `(image, channel)`, and the bias `(image,)` in float64."""
+        channels = captured.activations[layer].shape[1]
+        linears = [each for each in model_of(captured).module.modules() if isinstance(each, torch.nn.Linear)]
+        fitting = [each for each in linears if each.in_features == channels]
+        if not fitting:
+            raise _unfit(layer, f"no linear layer takes its {channels} channels")
+        weight = fitting[-1].weight.detach()
+        bias = weight.new_zeros(len(weight)) if fitting[-1].bias is None else fitting[-1].bias.detach()
+        rows = [(target.index, target.against) for target in captured.targets]
+        if max(index for row in rows for index in row if index is not None) >= len(weight):
+            raise _unfit(layer, f"the last linear layer that takes its {channels} channels returns no logits")
+        # The classes as rows of a matrix that picks them, less those they are set against.
+        picked = weight.new_zeros(len(rows), len(weight))
+        for row, (index, against) in zip(picked, rows, strict=True):
+            row[index] += 1
+            if against is not None:
+                row[against] -= 1
+        return picked @ weight, picked.double() @ bias.double()
+
+
+def _unfit(layer: str, why: str) -> StepError:
+    return StepError(
+        f"CAM needs global average pooling and one linear layer after layer {layer}: {why}",
+        hint="choose the last layer before the pooling, or use hirescam, which equals CAM there but for a factor",
+    )

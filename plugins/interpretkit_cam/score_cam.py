@@ -1,0 +1,82 @@
+"""Score-CAM: what the network makes of the image seen through each channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+
+from interpretkit import Citation
+from interpretkit_cam.base import ScoredMaps, model_of
+
+if TYPE_CHECKING:
+    from interpretkit import Captured
+
+
+class ScoreCAM(ScoredMaps):
+    r"""Score-CAM: each channel as a mask over the image, weighted by the score that is left; without gradients.
+
+    $$L(y, x) = \sum_k \alpha_k A_k(y, x), \qquad
+      \alpha = \operatorname{softmax}_k f(X \circ s(\operatorname{Up}(A_k))),
+      \qquad s(M) = \frac{M - \min M}{\max M - \min M}$$
+
+    $f$ is the score, a logit, and $\operatorname{Up}$ bilinear interpolation to the size of the input. The paper's
+    baseline $f(X_b)$ is the same for all channels, so the softmax takes it away. A channel that is the same
+    everywhere is no mask, and has the weight 0. One map per layer, `(image, y, x)`, in units of the activation.
+    """
+
+    name = "score_cam"
+    title = "Score-CAM"
+    citations = (
+        Citation(
+            key="wang2020scorecam",
+            authors="Wang, Haofan and Wang, Zifan and Du, Mengnan and Yang, Fan and Zhang, Zijian and Ding, Sirui and "
+            "Mardziel, Piotr and Hu, Xia",
+            title="Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
+            venue="CVPR Workshops",
+            year=2020,
+            arxiv="1910.01279",
+        ),
+    )
+    cost = "as many forward passes as the layer has channels, or `channels`, for each image and layer"
+
+    class Options(ScoredMaps.Options):
+        """Options of Score-CAM."""
+
+        channels: int | None = Field(
+            default=None,
+            ge=1,
+            description="use only so many channels, those of greatest variance over the cells; all, as in the paper, "
+            "unless given",
+        )
+
+    options: Options
+
+    def weights(self, captured: Captured, layer: str, position: int) -> torch.Tensor:
+        """Return the softmax of the masked images' scores over the channels used, `(channel,)`; 0 for the others."""
+        model, targets = model_of(captured), captured.targets[position : position + 1]
+        activation, image = captured.activations[layer][position], captured.inputs[position]
+        weights = activation.new_zeros(len(activation))
+        used = self._used(activation)
+        scores = [
+            model.scores(image * _masks(activation[chosen], image.shape[1:]), targets)
+            for chosen in torch.split(used, self.options.batch_size)
+        ]
+        if scores:
+            weights[used] = torch.cat(scores).softmax(0)
+        return weights
+
+    def _used(self, activation: torch.Tensor) -> torch.Tensor:
+        """Return which channels of `activation` `(channel, y, x)` are used: none that is the same everywhere."""
+        cells = activation.flatten(1)
+        order = cells.double().var(1, correction=0).argsort(descending=True, stable=True)
+        varied = cells.amax(1) > cells.amin(1)
+        return order[varied[order]][: self.options.channels]
+
+
+def _masks(channels: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """Return `channels` `(channel, y, x)`, interpolated and each stretched from 0 to 1, `(channel, 1, y, x)`."""
+    masks = torch.nn.functional.interpolate(channels[:, None], size, mode="bilinear", align_corners=False)
+    low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
+    return (masks - low) / (high - low).clamp(min=torch.finfo(masks.dtype).tiny)
