@@ -126,9 +126,10 @@ class Model:
         """Return the layers that `patterns` name, in the order of the patterns, each once.
 
         A pattern is an alias, a path of `named_modules()`, or a glob over either: `*` stays within one part of a
-        path, `**` spans any number of parts; of a layer that has an alias, a glob gives the alias. `!pattern` takes
-        layers away again, under whatever name. `name#k` is the k-th call, from 1; `name#*` is every call on the way to
-        the score, however many: none is no error.
+        path, `**` spans any number of parts; of a layer that has an alias, a glob gives the alias. An alias of several
+        parts (`stage1.pre`) is found by globs that spell its last part out, so that `stage1.*` are the modules in
+        `stage1` alone. `!pattern` takes layers away again, under whatever name. `name#k` is the k-th call, from 1;
+        `name#*` is every call on the way to the score, however many: none is no error.
 
         Raises:
             RecipeError: If a pattern matches nothing; it lists the nearest names.
@@ -140,7 +141,7 @@ class Model:
         chosen: list[Layer] = []
         for pattern in patterns:
             base, call = _split_call(pattern.removeprefix("!"))
-            matches = [base] if base in names else [name for name in names if _matches(name, base)]
+            matches = [base] if base in names else [name for name in names if self._globbed(name, base)]
             if not matches:
                 hint = did_you_mean(base, names, otherwise="`interpretkit layers` lists what it has")
                 if "reparameterized" in self.notes:
@@ -366,6 +367,10 @@ class Model:
         if isinstance(known, Preprocessing) and len(known.std) == len(tensor):
             return known.picture(tensor)
         return stretched(tensor)
+
+    def _globbed(self, name: str, pattern: str) -> bool:
+        parent, _, last = name.rpartition(".")
+        return _matches(name, pattern) and not (parent and name in self.aliases and pattern.rpartition(".")[2] != last)
 
     def _named(self, patterns: Sequence[str]) -> Mapping[Address, str] | None:
         """Return the names asked for, by what the probe calls the module: a shared one has several paths."""

@@ -84,3 +84,17 @@ def levels(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float
         indices: np.ndarray = np.clip(position, 0, LEVELS - 1).astype(np.uint8)
     indices[~np.isfinite(values)] = NOT_FINITE
     return indices
+
+
+def dot(tiles: np.ndarray, where: np.ndarray, *, colours: str) -> None:
+    """Dot the tiles `(…, y, x)` of one level each, in place, where `where` `(…)` says that the value lies beyond it."""
+    for level in (0, LEVELS - 1):
+        ground = INK if is_light(palette(colours)[level]) else PAPER
+        _middle(tiles)[where & (tiles[..., 0, 0] == level)] = ground
+
+
+def _middle(tiles: np.ndarray) -> np.ndarray:
+    """Return a view of the middle of square tiles."""
+    side = max(tiles.shape[-1] // 4, 1)
+    start = (tiles.shape[-1] - side) // 2
+    return tiles[..., start : start + side, start : start + side]

@@ -5,17 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from interpretkit.figures.channels import Survey, survey
-from interpretkit.figures.colour import CROSS, DEAD, FLAT, NOT_FINITE, PAPER, colours_of, levels, symmetric
-from interpretkit.figures.sheet import BAR, NARROWEST, bar, entry, flow, heading, sheet
+from interpretkit.figures.colour import (
+    CROSS,
+    DEAD,
+    FLAT,
+    NOT_FINITE,
+    PAPER,
+    colours_of,
+    dot,
+    levels,
+    paletted,
+)
+from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, flow, heading, sheet
 from interpretkit.figures.text import STRONG, labels_of, paragraph
 from interpretkit.figures.words import constant, count, number, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from PIL.Image import Image
 
     from interpretkit.contracts import Polarity
 
@@ -24,7 +33,25 @@ _WIDEST = 960  # pixels that the tiles of a row take together, where they are no
 _LARGEST, _SMALLEST = 224, 24  # sides of a tile in pixels
 
 
-Scope = Literal["channel", "layer"]
+Scope = Literal["channel", "layer", "fixed"]
+
+
+class _Scale(NamedTuple):
+    scope: Scope
+    polarity: Polarity
+    low: np.ndarray | float
+    high: np.ndarray | float
+
+    @property
+    def colours(self) -> str:
+        return colours_of(self.polarity)
+
+    def beyond(self, values: np.ndarray) -> np.ndarray:
+        """Return which of `values` the scale does not hold."""
+        if self.scope != "fixed":
+            return np.zeros(values.shape, np.bool_)
+        outside: np.ndarray = np.isfinite(values) & ((values < self.low) | (values > self.high))
+        return outside
 
 
 class _Layout(NamedTuple):
@@ -41,22 +68,26 @@ def grid(
     scope: Scope,
     polarity: Polarity,
     limits: tuple[float, float] | None = None,
-) -> Image:
+    pixels: np.ndarray | None = None,
+) -> Image.Image:
     """Draw channels as labelled tiles: nearest neighbour, one whole number of pixels to a cell, one colour bar.
 
     Args:
         values: The channels `(channel, y, x)`, in the order in which they are drawn.
         title: What it is: the layer, the image; wraps.
         labels: One for each channel: its number.
-        scope: Whether each channel has its own limits, or all have those of the layer.
+        scope: Whether each channel has its own limits, all have those of the layer, or all have fixed `limits`.
         polarity: `unsigned` is drawn in viridis, `signed` in coolwarm with limits symmetric about 0.
-        limits: Least and greatest value of the layer, where `values` are some of its channels.
+        limits: Least and greatest value of the layer, where `values` are some of its channels; with a `fixed` scope
+            those of the scale: cells beyond them are dotted and counted.
+        pixels: The photo `(y, x, 3)` uint8 that the channels are about; drawn first, as large as a tile.
 
     Returns:
-        A paletted picture. Dead channels are crossed out; nearly constant ones are drawn flat and say their value.
+        A paletted picture, in RGB with a photo. Dead channels are crossed out; nearly constant ones are drawn flat and
+        say their value.
 
     Raises:
-        ValueError: If there is no cell to draw, or labels and channels differ in number.
+        ValueError: If there is no cell to draw, labels and channels differ in number, or fixed limits do not ascend.
 
     Example:
         >>> maps = np.arange(2 * 7 * 7, dtype=np.float32).reshape(2, 7, 7)
@@ -67,13 +98,37 @@ def grid(
         raise ValueError(f"a grid is drawn of channels (channel, y, x), not of shape {size(values.shape)}")
     if len(labels) != len(values):
         raise ValueError(f"{len(labels)} labels do not fit {len(values)} channels")
-    found = survey(values, limits=limits)
-    layout = _layout(*values.shape)
-    body = _body(_tiles(values, found, scope=scope, polarity=polarity, zoom=layout.zoom), labels_of(labels), layout)
-    width = max(body.shape[1], NARROWEST)
+    found = survey(values, limits=None if scope == "fixed" else limits)
+    scale = _scale_of(found, scope, polarity, limits)
+    layout = _layout(len(values) + (pixels is not None), *values.shape[1:])
+    tiles = _tiles(values, found, scale, zoom=layout.zoom)
+    if pixels is None:
+        body: np.ndarray | Image.Image = _body(tiles, labels_of(labels), layout)
+    else:
+        body = _after_photo(pixels, tiles, labels, layout, colours=scale.colours)
+    width = max(body.shape[1] if isinstance(body, np.ndarray) else body.width, NARROWEST)
     view = f"{count(len(values), 'channel')} of {size(values.shape[1:])} cells, nearest ×{layout.zoom}"
-    key = flow([*_scale(found, scope, polarity, width), *_legend(values, found, width)], width=width)
-    return sheet(body, colours=colours_of(polarity), above=[heading(title, view, width=width), key])
+    if pixels is not None:
+        view += f"; input {size(pixels.shape[:2])} → {size(tiles.shape[1:])}"
+    key = flow([*_bar(found, scale, width), *_legend(values, found, scale, width)], width=width)
+    return sheet(body, colours=scale.colours, above=[heading(title, view, width=width), key])
+
+
+def _scale_of(found: Survey, scope: Scope, polarity: Polarity, limits: tuple[float, float] | None) -> _Scale:
+    low: np.ndarray | float
+    high: np.ndarray | float
+    if scope == "channel":
+        low, high = found.low[:, None, None], found.high[:, None, None]
+    elif scope == "layer":
+        low, high = found.limits
+    elif limits is not None and -np.inf < limits[0] < limits[1] < np.inf:
+        low, high = limits
+    else:
+        raise ValueError(f"fixed limits {limits} are not finite and ascending")
+    if polarity == "signed":
+        high = np.maximum(np.abs(low), np.abs(high))
+        low = -high
+    return _Scale(scope, polarity, low, high)
 
 
 def _layout(channels: int, height: int, width: int) -> _Layout:
@@ -88,16 +143,16 @@ def _layout(channels: int, height: int, width: int) -> _Layout:
     return _Layout(int(columns[best]), int(rows[best]), max(zoom, least, 1))
 
 
-def _tiles(values: np.ndarray, found: Survey, *, scope: Scope, polarity: Polarity, zoom: int) -> np.ndarray:
+def _tiles(values: np.ndarray, found: Survey, scale: _Scale, *, zoom: int) -> np.ndarray:
     """Return the palette entries of the tiles `(channel, y, x)` in pixels of the picture."""
-    low, high = found.limits if scope == "layer" else (found.low[:, None, None], found.high[:, None, None])
-    if polarity == "signed":
-        high = np.maximum(np.abs(low), np.abs(high))
-        low = -high
-    cells = levels(values, low, high)
-    if scope == "channel" or found.constant:
+    cells = levels(values, scale.low, scale.high)
+    if scale.scope == "channel" or (found.constant and scale.scope == "layer"):
         cells[found.flat] = np.where(cells[found.flat] == NOT_FINITE, NOT_FINITE, FLAT)
     tiles = cells.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    beyond = scale.beyond(values)
+    if beyond.any():
+        blocks = tiles.reshape(len(tiles), values.shape[1], zoom, values.shape[2], zoom).swapaxes(2, 3)
+        dot(blocks, beyond, colours=scale.colours)
     tiles[found.dead] = _crossed(*tiles.shape[1:])
     for channel in np.flatnonzero(found.flat):
         if not _write(tiles[channel], constant(found.low[channel], found.high[channel], reach=found.reach)):
@@ -142,26 +197,37 @@ def _body(tiles: np.ndarray, names: np.ndarray, layout: _Layout) -> np.ndarray:
     return canvas.reshape(layout.rows * blocks.shape[1], -1)[:-_GAP_DOWN, :-_GAP_ACROSS]
 
 
-def _scale(found: Survey, scope: Scope, polarity: Polarity, width: int) -> list[np.ndarray]:
+def _after_photo(
+    pixels: np.ndarray, tiles: np.ndarray, labels: Sequence[str], layout: _Layout, *, colours: str
+) -> Image.Image:
+    """Put the photo before the tiles, as large as one of them."""
+    blank = np.full((1, *tiles.shape[1:]), PAPER, np.uint8)
+    names = labels_of(["input", *labels])
+    body = paletted(_body(np.concatenate([blank, tiles]), names, layout), colours).convert("RGB")
+    photo = Image.fromarray(pixels).resize((tiles.shape[2], tiles.shape[1]), Image.Resampling.BICUBIC)
+    body.paste(photo, (0, names.shape[1] + _GAP_OF_LABEL))
+    return body
+
+
+def _bar(found: Survey, scale: _Scale, width: int) -> list[np.ndarray]:
     """Return the colour bar, and in words whose limits it shows."""
     least, greatest = found.limits
     over = f"the layer's values range from {number(least)} to {number(greatest)}"
-    if found.constant:
+    if scale.scope == "channel" and not found.constant:
+        signed = scale.polarity == "signed"
+        ticks = ["−m", "0", "m"] if signed else ["channel's min", "channel's max"]
+        own = "m: each channel's own greatest magnitude" if signed else "each channel from its own min to its own max"
+        return [bar(ticks, width=BAR), paragraph(f"{own}; {over}", width=width)]
+    if found.constant and scale.scope != "fixed":
         return [paragraph(f"one value in the whole layer: {number(greatest)}", width=width)]
-    if scope == "layer":
-        low, high = symmetric(least, greatest) if polarity == "signed" else (least, greatest)
-        ticks = [number(low), number((low + high) / 2), number(high)]
-        words = f"one scale for all channels: {over}"
-    elif polarity == "signed":
-        ticks = ["−m", "0", "m"]
-        words = f"m: each channel's own greatest magnitude; {over}"
-    else:
-        ticks = ["channel's min", "channel's max"]
-        words = f"each channel from its own min to its own max; {over}"
+    low, high = float(scale.low), float(scale.high)
+    ticks = [number(low), number((low + high) / 2), number(high)]
+    extent = f"the values shown range from {number(least)} to {number(greatest)}"
+    words = f"fixed limits; {extent}" if scale.scope == "fixed" else f"one scale for all channels: {over}"
     return [bar(ticks, width=BAR), paragraph(words, width=width)]
 
 
-def _legend(values: np.ndarray, found: Survey, width: int) -> list[np.ndarray]:
+def _legend(values: np.ndarray, found: Survey, scale: _Scale, width: int) -> list[np.ndarray]:
     """Return a legend of the marks that occur."""
     dead, flat, broken = (int(which.sum()) for which in (found.dead, found.flat, found.broken))
     lines: list[tuple[np.ndarray | int, str]] = []
@@ -175,4 +241,7 @@ def _legend(values: np.ndarray, found: Survey, width: int) -> list[np.ndarray]:
         cells = int((~np.isfinite(values[found.broken])).sum())
         words = f"not finite: {count(cells, 'cell')} in {count(broken, 'channel')}"
         lines.append((NOT_FINITE, words))
-    return [entry(swatch, text, width=width) for swatch, text in lines]
+    marks = [entry(swatch, text, width=width) for swatch, text in lines]
+    if beyond := int(scale.beyond(values).sum()):
+        marks.append(beyond_limits(beyond, colours=scale.colours, width=width))
+    return marks

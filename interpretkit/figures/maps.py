@@ -9,17 +9,14 @@ from PIL import Image
 
 from interpretkit.figures.colour import (
     FLAT,
-    INK,
-    LEVELS,
     NOT_FINITE,
-    PAPER,
     colours_of,
-    is_light,
+    dot,
     levels,
     palette,
     symmetric,
 )
-from interpretkit.figures.sheet import BAR, NARROWEST, SWATCH, bar, entry, flow, heading, sheet
+from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, flow, heading, sheet
 from interpretkit.figures.text import paragraph
 from interpretkit.figures.words import NEARLY_CONSTANT, constant, count, number, size
 
@@ -61,8 +58,7 @@ def heatmap(
     colours, zoom = colours_of(polarity), _zoom(*values.shape)
     body = cells.repeat(zoom, axis=0).repeat(zoom, axis=1)
     tiles = body.reshape(len(values), zoom, -1, zoom).swapaxes(1, 2)
-    for level in (0, LEVELS - 1):
-        _middle(tiles)[beyond & (cells == level)] = _contrast(colours, level)
+    dot(tiles, beyond, colours=colours)
     width = max(body.shape[1], NARROWEST)
     view = f"{size(values.shape)} cells, nearest ×{zoom}"
     scale = _scale(low, high, width=body.shape[1]) if varied else []
@@ -165,17 +161,6 @@ def _if_constant(finite: np.ndarray, *, reach: float) -> str:
     return f"nearly constant: {constant(low, high, reach=reach)}" if high - low <= NEARLY_CONSTANT * reach else ""
 
 
-def _middle(tiles: np.ndarray) -> np.ndarray:
-    """Return a view of the middle of square tiles `(…, y, x)`: where a dot marks them."""
-    side = max(tiles.shape[-1] // 4, 1)
-    start = (tiles.shape[-1] - side) // 2
-    return tiles[..., start : start + side, start : start + side]
-
-
-def _contrast(colours: str, level: int) -> int:
-    return INK if is_light(palette(colours)[level]) else PAPER
-
-
 def _scale(low: float, high: float, *, width: int) -> list[np.ndarray]:
     return [bar([number(low), number((low + high) / 2), number(high)], width=max(width, BAR))]
 
@@ -186,9 +171,7 @@ def _legend(words: str, broken: int, beyond: int, *, colours: str, width: int) -
     if broken:
         marks.append(entry(NOT_FINITE, f"not finite: {count(broken, 'cell')}", width=width))
     if beyond:
-        swatch = np.full((SWATCH, SWATCH), LEVELS - 1, np.uint8)
-        _middle(swatch)[:] = _contrast(colours, LEVELS - 1)
-        marks.append(entry(swatch, f"beyond the limits: {count(beyond, 'cell')}", width=width))
+        marks.append(beyond_limits(beyond, colours=colours, width=width))
     return [flow(marks, width=width)] if marks else []
 
 

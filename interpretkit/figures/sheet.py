@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from interpretkit.figures.colour import INK, LEVELS, PAPER, paletted
+from interpretkit.figures.colour import INK, LEVELS, PAPER, dot, paletted
 from interpretkit.figures.text import LABEL, SOFT, TEXT, TITLE, paragraph
+from interpretkit.figures.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,13 @@ def entry(swatch: np.ndarray | int, text: str, *, width: int) -> np.ndarray:
     square = np.full((SWATCH, SWATCH), swatch, np.uint8) if isinstance(swatch, int) else swatch
     words = paragraph(text, width=width - square.shape[1] - 6, points=TEXT, shade=SOFT)
     return _beside([square, words], gap=6)
+
+
+def beyond_limits(cells: int, *, colours: str, width: int) -> np.ndarray:
+    """Return the line of a legend for cells beyond the limits of the scale."""
+    swatch = np.full((SWATCH, SWATCH), LEVELS - 1, np.uint8)
+    dot(swatch, np.array(True), colours=colours)  # noqa: FBT003 - a mask of one
+    return entry(swatch, f"beyond the limits: {count(cells, 'cell')}", width=width)
 
 
 def sheet(

@@ -1,24 +1,27 @@
-"""Mean, spread, range and sparsity of every channel: exact, in float64, mergeable."""
+"""Mean, spread, range, sparsity, distribution of every channel over a whole set of images: mergeable."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Needs, Reduction, Result, StepError, Table, Visualizer, figures
+from interpretkit import Citation, Needs, Reduction, Result, StepError, Table, Visualizer
+from interpretkit_channel_stats import bins, charts, moments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
     import torch
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured, Figure, Model
+
+_ORDER = ("layer", "channel", "mean", "std", "min", "max", "sparsity", "dead", "saturated", "between", "within")
 
 
 class ChannelStats(Reduction):
-    r"""Mean, std, min, max, sparsity and a dead flag of every channel, over all images and positions.
+    r"""Statistics of every channel over all images and positions, of every layer, and of every class.
 
     The moments are merged exactly, in float64, after Chan, Golub and LeVeque: for parts $a$, $b$ with counts $n$, means
     $m$ and sums of squared deviations $M$,
@@ -26,9 +29,19 @@ class ChannelStats(Reduction):
     $$M = M_a + M_b + (m_b - m_a)^2 \frac{n_a n_b}{n_a + n_b}$$
 
     so that the grouping into batches does not matter (but for rounding). `std` is that of the population
-    ($\sqrt{M / n}$), `sparsity` the share of exact zeros. `dead` is a channel that is zero everywhere. Values that are
-    NaN or infinite are counted in `nonfinite` and enter nothing else. The table `channels` has one row for each layer
-    and channel.
+    ($\sqrt{M / n}$), `sparsity` the share of exact zeros. `dead` is a channel that is zero everywhere. `saturated` is
+    the share of values that equal the channel's greatest, one of them left out (some value is always the greatest);
+    0 where it is dead. With $n_i$ values of mean $m_i$ in image $i$,
+
+    $$\mathrm{between} = \frac{1}{n} \sum_i n_i (m_i - m)^2, \qquad
+      \mathrm{within} = \frac{1}{n} \sum_i \sum_p (x_{ip} - m_i)^2, \qquad
+      \mathrm{between} + \mathrm{within} = \mathrm{std}^2$$
+
+    tell images apart from positions. Values that are NaN or infinite are counted in `nonfinite` and enter nothing else.
+
+    The table `channels` has one row for each layer and channel, `layers` one for each layer with its quantiles,
+    `histogram` the counts in fixed bins. A quantile is off by at most 1/128 of its own magnitude. `classes`, where
+    images have labels, holds the mean of each channel over the images of each label.
     """
 
     name = "channel_stats"
@@ -42,12 +55,27 @@ class ChannelStats(Reduction):
             doi="10.1007/978-3-642-51461-6_3",
             remark="the merging of moments",
         ),
+        Citation(
+            key="masson2019ddsketch",
+            authors="Masson, Charles and Rim, Jee E. and Lee, Homin K.",
+            title="DDSketch: A Fast and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees",
+            venue="Proceedings of the VLDB Endowment",
+            year=2019,
+            kind="article",
+            doi="10.14778/3352063.3352135",
+            remark="quantiles of bounded relative error from bins; here the bins are linear within each octave",
+        ),
     )
 
     class Options(Visualizer.Options):
         """Options of the channel statistics."""
 
         layers: list[str] = Field(min_length=1, description="layers to describe")
+        histograms: Literal["layer", "channel"] = Field(
+            default="layer",
+            description="what values are counted for: each layer as a whole, or each channel, which then has quantiles "
+            "of its own, and takes as many rows of the table as its values fill bins",
+        )
 
     options: Options
 
@@ -56,99 +84,99 @@ class ChannelStats(Reduction):
         return Needs(activations=self.options.layers)
 
     def compute(self, captured: Captured) -> Result:
-        """Return the table `channels` of a batch."""
-        parts = [_moments(layer, values) for layer, values in captured.activations.items()]
-        return _result({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        """Return the tables of a batch.
+
+        Raises:
+            StepError: If a layer returns anything but `(image, channel, …)`.
+        """
+        labels = [image.label for image in captured.images]
+        layers = list(captured.activations)
+        channels, histograms = [], []
+        means: moments.Means = {}
+        for layer, values in captured.activations.items():
+            images = [values_of(image) for image in _checked(layer, values)]
+            each = [moments.of_image(image) for image in images]
+            channels.append(_named(layer, moments.of_images(each)))
+            by_channel = self.options.histograms == "channel"
+            histograms += [bins.histogram(layer, image, by_channel=by_channel) for image in images]
+            means |= moments.class_means(layer, each, labels)
+        columns = {name: np.concatenate([part[name] for part in channels]) for name in channels[0]}
+        return _result(columns, bins.joined(histograms, layers), means, layers)
 
     def merge(self, first: Result, second: Result) -> Result:
-        """Return the table of two parts of the set together."""
-        return _result(_merged(first.tables["channels"].columns, second.tables["channels"].columns))
+        """Return the tables of two parts of the set together."""
+        one, other = first.tables["channels"], second.tables["channels"]
+        layers = list(dict.fromkeys(one["layer"].tolist()))
+        columns = {"layer": one["layer"], "channel": one["channel"], **moments.merged(one.columns, other.columns)}
+        histogram = bins.joined([first.tables["histogram"], second.tables["histogram"]], layers)
+        means = moments.merged_means(*(_means(part) for part in (first, second)))
+        return _result(columns, histogram, means, layers)
 
     def draw(self, result: Result) -> Iterator[Figure]:
-        """Draw one chart per layer: mean and spread by channel, range, sparsity, dead channels marked."""
-        table = result.tables["channels"]
-        for layer in dict.fromkeys(table["layer"].tolist()):
-            yield _chart(layer, table.where("layer", layer))
+        """Draw a chart of the channels of each layer, if they are few, and how the layers differ over depth."""
+        yield from charts.draw(result.tables)
 
 
-def _moments(layer: str, values: torch.Tensor) -> dict[str, Any]:
-    """Return the sufficient statistics of `values` `(image, channel, …)` by channel."""
+def values_of(image: torch.Tensor) -> np.ndarray:
+    """Return an image's values `(channel, …)` as `(channel, position)` in float64."""
+    flat: np.ndarray = image.double().reshape(len(image), -1).numpy()
+    return flat
+
+
+def _checked(layer: str, values: torch.Tensor) -> torch.Tensor:
     if values.ndim < 2:  # noqa: PLR2004 - image and channel
         raise StepError(f"channel statistics need (image, channel, …); {layer} returns {values.ndim} dim(s)")
-    channels = values.shape[1]
-    flat = values.detach().double().cpu().transpose(0, 1).reshape(channels, -1).numpy()
-    finite = np.isfinite(flat)
-    count = finite.sum(1)
-    kept = np.where(finite, flat, 0.0)
-    some = np.maximum(count, 1)
-    mean = kept.sum(1) / some
-    deviations = np.where(finite, flat - mean[:, None], 0.0) if not finite.all() else flat - mean[:, None]
-    return {
-        "layer": np.full(channels, layer),
-        "channel": np.arange(channels),
-        "count": count,
-        "mean": mean,
-        "squares": np.einsum("cp,cp->c", deviations, deviations),
-        "min": np.where(finite, flat, np.inf).min(1),
-        "max": np.where(finite, flat, -np.inf).max(1),
-        "zeros": (flat == 0).sum(1),
-        "nonfinite": flat.shape[1] - count,
-    }
+    return values.detach().cpu()
 
 
-def _merged(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    count = first["count"] + second["count"]
-    some = np.maximum(count, 1)
-    step = second["mean"] - first["mean"]
-    return {
-        "layer": first["layer"],
-        "channel": first["channel"],
-        "count": count,
-        "mean": first["mean"] + step * second["count"] / some,
-        "squares": first["squares"] + second["squares"] + step**2 * (first["count"] * second["count"] / some),
-        "min": np.minimum(first["min"], second["min"]),
-        "max": np.maximum(first["max"], second["max"]),
-        "zeros": first["zeros"] + second["zeros"],
-        "nonfinite": first["nonfinite"] + second["nonfinite"],
-    }
+def _named(layer: str, columns: moments.Columns) -> moments.Columns:
+    channels = len(columns["count"])
+    return {"layer": np.full(channels, layer), "channel": np.arange(channels), **columns}
 
 
-def _result(moments: Mapping[str, Any]) -> Result:
-    """Return the table with what follows from the sufficient statistics."""
-    count = np.maximum(moments["count"], 1)
-    derived = {
-        "std": np.sqrt(moments["squares"] / count),
-        "sparsity": moments["zeros"] / count,
-        "dead": (moments["min"] == 0) & (moments["max"] == 0),
-    }
-    order = ("layer", "channel", "mean", "std", "min", "max", "sparsity", "dead")
-    columns = {**moments, **derived}
-    return Result(tables={"channels": Table({name: columns[name] for name in dict.fromkeys((*order, *columns))})})
+def _means(result: Result) -> moments.Means:
+    return moments.classes_of(result.tables["classes"]) if "classes" in result.tables else {}
 
 
-def _chart(layer: str, table: Table) -> Figure:
-    channels, mean, std = table["channel"], table["mean"], table["std"]
-    dead = table["dead"]
-    figure = figures.chart(9.0, 4.6, title=f"{layer}: {len(table)} channels, {int(dead.sum())} dead")
-    values, shares = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    values.fill_between(channels, table["min"], table["max"], step="mid", color="#d9dee5", lw=0, label="min to max")
-    values.fill_between(channels, mean - std, mean + std, step="mid", color="#8fb3d9", lw=0, label="mean ± std")
-    values.step(channels, mean, where="mid", color="#1f4e79", lw=0.9, label="mean")
-    values.plot(channels[dead], mean[dead], "x", color="#b3541e", ms=4, label="dead" if dead.any() else None)
-    values.set_ylabel("activation")
-    values.legend(loc="upper right", ncols=4, frameon=False, fontsize=8)
-    shares.fill_between(channels, table["sparsity"], step="mid", color="#b9a7c9", lw=0)
-    shares.set(ylabel="sparsity", xlabel="channel", ylim=(0, 1), xlim=(-0.5, len(table) - 0.5))
-    low, high = table["min"].min(), table["max"].max()
-    extent = f"means from {mean.min():.4g} to {mean.max():.4g}, values from {low:.4g} to {high:.4g}"
-    caption = (
-        f"Channel statistics of {layer} over all images and positions ({int(table['count'].max())} values each): "
-        f"{extent}; mean sparsity {table['sparsity'].mean():.1%}, {int(dead.sum())} of {len(table)} channels dead."
-    )
-    busiest = int(channels[mean.argmax()])
-    return Figure(
-        name=layer,
-        picture=figures.picture(figure),
-        caption=caption,
-        alt=f"Chart of {layer} by channel: {extent}; channel {busiest} has the greatest mean.",
-    )
+def _result(columns: moments.Columns, histogram: Table, means: moments.Means, layers: Sequence[str]) -> Result:
+    """Return all tables, with what follows from the sufficient statistics."""
+    columns = {**columns, **moments.derived(columns)}
+    if "channel" in histogram.columns:
+        columns |= _quantiles_of_channels(columns, histogram)
+    ordered = dict.fromkeys((*_ORDER, *columns))
+    channels = Table({name: columns[name] for name in ordered})
+    tables = {"channels": channels, "layers": _layers(channels, histogram, layers), "histogram": histogram}
+    if means:
+        tables["classes"] = Table(moments.rows_of_classes(means, layers))
+    return Result(tables=tables)
+
+
+def _layers(channels: Table, histogram: Table, layers: Sequence[str]) -> Table:
+    whole = histogram
+    if "channel" in histogram.columns:
+        about = {name: values for name, values in histogram.columns.items() if name != "channel"}
+        whole = bins.joined([Table(about)], layers)
+    rows: list[dict[str, Any]] = []
+    for layer in layers:
+        row = moments.of_layer(channels.where("layer", layer))
+        counted = whole.where("layer", layer)
+        rows.append({"layer": layer, **row, **bins.quantiles(counted, least=row["min"], greatest=row["max"])})
+    return Table({name: [row[name] for row in rows] for name in rows[0]})
+
+
+def _quantiles_of_channels(columns: moments.Columns, histogram: Table) -> moments.Columns:
+    found = []
+    keys = zip(columns["layer"].tolist(), columns["channel"].tolist(), strict=True)
+    counted = _by_channel(histogram)
+    for key, least, greatest in zip(keys, columns["min"], columns["max"], strict=True):
+        rows = Table({name: values[counted.get(key, slice(0))] for name, values in histogram.columns.items()})
+        found.append(bins.quantiles(rows, least=least, greatest=greatest))
+    return {name: np.array([each[name] for each in found]) for name in bins.NAMES}
+
+
+def _by_channel(histogram: Table) -> dict[tuple[str, int], slice]:
+    """Return where in a histogram the rows of each layer and channel lie."""
+    layers, channels = histogram["layer"], histogram["channel"]
+    starts = np.flatnonzero(np.r_[True, (layers[1:] != layers[:-1]) | (channels[1:] != channels[:-1])])
+    ends = [*starts[1:], len(histogram)]
+    return {(str(layers[a]), int(channels[a])): slice(a, b) for a, b in zip(starts, ends, strict=True) if a < b}

@@ -1,13 +1,13 @@
-"""Feature maps as they are: stored for every channel, drawn as labelled grids."""
+"""Feature maps as they are: stored for every channel, drawn as labelled grids, described in a table."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from interpretkit import Figure, Needs, Result, StepError, Visualizer, figures
+from interpretkit import Contrast, Figure, Needs, Result, StepError, Table, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,14 +16,33 @@ if TYPE_CHECKING:
 
     from interpretkit import Captured, Map, Model
 
-_IN_WORDS = {"index": "in order of index", "mean": "greatest mean first", "max": "greatest maximum first"}
+_IN_WORDS = {
+    "index": "in order of index",
+    "mean": "greatest mean first",
+    "max": "greatest maximum first",
+    "sparsity": "sparsest first",
+    "contribution": "greatest contribution first, for or against",
+}
+
+_READABLE = 64
+"""Up to so many tiles are large enough to be compared with the input, and to have room for a share."""
 
 
 class FeatureGrid(Visualizer):
-    """The outputs of layers, channel by channel.
+    r"""The outputs of layers, channel by channel.
 
-    The result holds every channel of a layer by index, as the layer returned it. Order, number and scale of what is
-    drawn are views of it.
+    The result holds every channel of a layer by index, as the layer returned it, and the table `channels`: mean,
+    maximum, sparsity (share of exact zeros) and whether it is dead (zero everywhere), for each image and channel.
+    Order, number and scale of what is drawn are views of it.
+
+    With `order: contribution`, and only then, there is a backward pass, and the table says what each channel adds to
+    the Grad-CAM map of the target's score $s$, summed over its cells, in units of the score:
+
+    $$c_k = \sum_{y, x} \alpha_k A_k(y, x), \qquad
+      \alpha_k = \frac{1}{HW} \sum_{y, x} \frac{\partial s}{\partial A_k(y, x)}$$
+
+    and its `share`, $c_k / \sum_j |c_j|$, between -1 and 1. Over the channels the contributions add up to the sum of
+    the Grad-CAM map; before global average pooling and a linear layer that is the logit without its bias.
 
     Example:
         >>> import torch
@@ -34,78 +53,120 @@ class FeatureGrid(Visualizer):
     """
 
     name = "feature_grid"
+    cost = "nothing beyond the shared forward pass; with order: contribution one backward pass, shared too"
     polarity = "signed"
 
     class Options(Visualizer.Options):
         """Options of the grid."""
 
         layers: list[str] = Field(min_length=1, description="layers to look at")
-        order: Literal["index", "mean", "max"] = Field(
-            default="index", description="order of the tiles: by index, or by greatest mean or maximum first"
+        order: Literal["index", "mean", "max", "sparsity", "contribution"] = Field(
+            default="index",
+            description="order of the tiles: by index; by greatest mean, maximum or share of zeros first; or by "
+            "greatest contribution to the target first, whatever its sign",
         )
-        normalize: Literal["channel", "layer"] = Field(
-            default="channel", description="scale of the colours: each channel's own, or one for the whole layer"
+        target: int | str | Contrast = Field(
+            default="predicted",
+            description="what contributions are to, with order: contribution: predicted, label, a class index or name, "
+            "or {for: …, against: …}",
+        )
+        normalize: Literal["channel", "layer"] | Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
+            default="channel",
+            description="scale of the colours: each channel's own, one for the whole layer, or fixed limits "
+            "[low, high]; where values are below zero it is symmetric about 0",
         )
         max_channels: int | None = Field(
-            default=None, ge=1, description="draw only the first so many channels in that order; the result keeps all"
+            default=None,
+            ge=1,
+            description="draw only the first so many channels in that order; the result keeps all. Up to 64 are drawn "
+            "beside the input",
         )
+
+        @model_validator(mode="after")
+        def _fits(self) -> Self:
+            if self.order != "contribution" and self.target != "predicted":
+                raise ValueError("a target is for order: contribution; no other order needs gradients")
+            if isinstance(self.normalize, list) and not self.normalize[0] < self.normalize[1]:
+                raise ValueError(f"the limits {self.normalize} of normalize do not ascend")
+            return self
 
     options: Options
 
     def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
-        """Ask for the layers' outputs."""
-        return Needs(activations=self.options.layers)
+        """Ask for the layers' outputs, and for gradients where contributions are wanted."""
+        layers = self.options.layers
+        if self.options.order == "contribution":
+            return Needs(gradients=layers, target=self.options.target)
+        return Needs(activations=layers)
 
     def compute(self, captured: Captured) -> Result:
-        """Return one map `(image, channel, y, x)` for each layer.
+        """Return one map `(image, channel, y, x)` for each layer, and the table `channels`.
 
         Raises:
             StepError: If a layer returns anything else.
         """
-        return Result(maps={layer: _map(captured, layer, values) for layer, values in captured.activations.items()})
+        images = [image.id for image in captured.images]
+        maps, tables = {}, []
+        for layer, values in captured.activations.items():
+            maps[layer] = _map(captured, layer, values)
+            tables.append(_table(images, layer, values, captured.gradients.get(layer)))
+        columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0].columns}
+        return Result(maps=maps, tables={"channels": Table(columns)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
-        """Draw one grid for each layer."""
+        """Draw one grid for each layer; few channels beside the input."""
         for layer, each in result.maps.items():
-            yield self._figure(layer, each, result.images[0].id)
+            yield self._figure(layer, each, result)
 
-    def _figure(self, layer: str, each: Map, image: str) -> Figure:
+    def _figure(self, layer: str, each: Map, result: Result) -> Figure:
+        (image,) = result.images
         values = each.values[0]
+        table = result.tables["channels"].where("layer", layer)
         found = figures.survey(values)
         polarity = figures.polarity_of(values)
-        chosen = self._chosen(values)
+        chosen = self._chosen(table)
         total, cells = len(values), "×".join(map(str, values.shape[1:]))
         which = f"{len(chosen)} of {total} channels" if len(chosen) < total else f"all {total} channels"
-        subject = f"{layer} of {image}" if len(chosen) == total else f"{layer} of {image}: {which}"
+        subject = f"{layer} of {image.id}" if len(chosen) == total else f"{layer} of {image.id}: {which}"
         order = _IN_WORDS[self.options.order]
+        for_target = f"; target {result.targets[0]}" if result.targets else ""
+        fixed = self.options.normalize if isinstance(self.options.normalize, list) else None
+        beside = len(chosen) <= _READABLE
         picture = figures.grid(
             values[chosen],
-            title=f"{subject}, {order}",
-            labels=[str(channel) for channel in chosen],
-            scope=self.options.normalize,
+            title=f"{subject}, {order}{for_target}",
+            labels=_labels(table, chosen),
+            scope="fixed" if isinstance(self.options.normalize, list) else self.options.normalize,
             polarity=polarity,
-            limits=found.limits,
+            limits=found.limits if fixed is None else (fixed[0], fixed[1]),
+            pixels=image.pixels if beside else None,
         )
         extent = f"values from {figures.number(found.limits[0])} to {figures.number(found.limits[1])}"
-        own = "each channel on a scale of its own" if self.options.normalize == "channel" else "all on one scale"
-        about_zero = ", symmetric about 0" if polarity == "signed" else ""
         caption = (
-            f"Feature maps of {layer}: {which} of {cells} cells, {order}, {own}{about_zero}. "
-            f"Of all {total} channels: {extent}; {_counts(found)}."
+            f"Feature maps of {layer}: {which} of {cells} cells, {order}, {self._scale(polarity)}."
+            f"{' The input stands before them, stretched to the size of a tile.' if beside else ''} "
+            f"Of all {total} channels: {extent}; {_counts(found)}.{_contributed(table, result)}"
         )
         strongest = int(chosen[found.high[chosen].argmax()])
-        what = f"Grid of feature maps of {layer} for {image}, {which}, {extent}; the strongest, channel {strongest}"
+        what = f"Grid of feature maps of {layer} for {image.id}, {which}, {extent}; the strongest, channel {strongest}"
         return Figure(name=layer, picture=picture, caption=caption, alt=figures.alt(values[strongest], what=what))
 
-    def _chosen(self, values: np.ndarray) -> np.ndarray:
-        """Return the channels to draw, in their order; those without a finite mean or maximum come last."""
-        channels = np.arange(len(values))
-        if self.options.order != "index":
-            cells = values.reshape(len(values), -1).astype(np.float64)
-            with np.errstate(invalid="ignore"):
-                keys = cells.mean(axis=1) if self.options.order == "mean" else cells.max(axis=1)
-            channels = np.argsort(np.where(np.isfinite(keys), -keys, np.inf), kind="stable")
-        return channels[: self.options.max_channels]
+    def _scale(self, polarity: str) -> str:
+        normalize = self.options.normalize
+        if isinstance(normalize, list):
+            words = f"fixed limits {figures.number(normalize[0])} to {figures.number(normalize[1])}"
+        else:
+            words = "each channel on a scale of its own" if normalize == "channel" else "all on one scale"
+        return f"{words}, symmetric about 0" if polarity == "signed" else words
+
+    def _chosen(self, table: Table) -> np.ndarray:
+        """Return the channels to draw, in their order; those whose key is not finite come last."""
+        if self.options.order == "index":
+            return np.arange(len(table))[: self.options.max_channels]
+        keys = table[self.options.order]
+        keys = np.abs(keys) if self.options.order == "contribution" else keys
+        order = np.argsort(np.where(np.isfinite(keys), -keys, np.inf), kind="stable")
+        return order[: self.options.max_channels]
 
 
 def _map(captured: Captured, layer: str, values: torch.Tensor) -> Map:
@@ -115,6 +176,47 @@ def _map(captured: Captured, layer: str, values: torch.Tensor) -> Map:
             hint="choose a convolutional layer before the pooling; `interpretkit layers` lists what each layer returns",
         )
     return captured.map(layer, values, polarity="signed")
+
+
+def _table(images: list[str], layer: str, values: torch.Tensor, gradient: torch.Tensor | None) -> Table:
+    """Return what the table says of a layer, image by image and channel by channel; sums are taken in float64."""
+    cells = values.detach().cpu().double().flatten(2)
+    zeros = (cells == 0).double().mean(2)
+    columns = {"mean": cells.mean(2), "max": cells.amax(2), "sparsity": zeros, "dead": zeros == 1}
+    if gradient is not None:
+        contribution = gradient.detach().cpu().double().flatten(2).mean(2) * cells.sum(2)
+        whole = contribution.abs().sum(1, keepdim=True)
+        columns |= {"contribution": contribution, "share": contribution / whole.where(whole != 0, 1)}
+    count, channels = cells.shape[:2]
+    return Table(
+        image=np.repeat(images, channels),
+        layer=np.full(count * channels, layer),
+        channel=np.tile(np.arange(channels), count),
+        **{name: column.flatten().numpy() for name, column in columns.items()},
+    )
+
+
+def _labels(table: Table, chosen: np.ndarray) -> list[str]:
+    """Return the number of each channel, and its share where that is known and there is room."""
+    if "share" not in table.columns or len(chosen) > _READABLE:
+        return [str(channel) for channel in chosen]
+    return [f"{channel} {_percent(table['share'][channel])}" for channel in chosen]
+
+
+def _percent(share: float) -> str:
+    return f"{share:+.1%}".replace("-", "−").replace("%", " %")
+
+
+def _contributed(table: Table, result: Result) -> str:
+    """Say what the contributions add up to, and how many channels are for and against the target."""
+    if "contribution" not in table.columns:
+        return ""
+    given = table["contribution"]
+    total = figures.number(given.sum())
+    return (
+        f" Contributions to {result.targets[0]} add up to {total}: {int((given > 0).sum())} channels for it, "
+        f"{int((given < 0).sum())} against it; shares are of the sum of their magnitudes."
+    )
 
 
 def _counts(found: figures.Survey) -> str:

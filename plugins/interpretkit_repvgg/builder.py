@@ -28,10 +28,10 @@ _FourSizes = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=4, ma
 class RepVGGBuilder(ModelBuilder):
     """RepVGG in training form, with all branches, or in deploy form, with one convolution per block.
 
-    `stage1` … `stage4` are short names for the output of the last block of each stage. In training form the branches
-    of a block are `rbr_dense`, `rbr_1x1` and `rbr_identity`, and their sum before the ReLU is `rbr_sum`; in deploy
-    form that sum is `rbr_reparam`. D2se has squeeze-and-excitation `se` between that sum and the ReLU, L2pse
-    (RepVGGplus) has it as `post_se` after the ReLU.
+    `stage1` … `stage4` are short names for the output of the last block of each stage, `stage0.pre` … `stage4.pre` for
+    the sum before its ReLU, with its sign, in either form. In training form the branches of a block are `rbr_dense`,
+    `rbr_1x1` and `rbr_identity`, and their sum is `rbr_sum`; in deploy form that sum is `rbr_reparam`. D2se has
+    squeeze-and-excitation `se` between that sum and the ReLU, L2pse (RepVGGplus) has it as `post_se` after the ReLU.
 
     Example:
         >>> model = RepVGGBuilder(RepVGGBuilder.Options(form="deploy", num_classes=10)).build(None)
@@ -93,7 +93,7 @@ class RepVGGBuilder(ModelBuilder):
             name=self._title,
             preprocessing=_preprocessing(network.variant, self.options.in_channels),
             classes=_imagenet_classes() if self.options.num_classes == _IMAGENET_CLASSES else (),
-            aliases=network.last_blocks,
+            aliases=aliases_of(network.last_blocks, self.options.form),
             notes=("reparameterized",) if self.options.form == "deploy" else (),
         )
 
@@ -182,6 +182,13 @@ def _loaded(
     if checkpoint is not None:
         load_checkpoint(network, checkpoint, name=name)
     return network
+
+
+def aliases_of(last_blocks: Mapping[str, str], form: Form) -> dict[str, str]:
+    """Return the short names of the stages' outputs, and of the sums before them, for paths of modules."""
+    part = "rbr_sum" if form == "train" else "rbr_reparam"
+    blocks = {"stage0": "stage0", **last_blocks}
+    return {**last_blocks, **{f"{stage}.pre": f"{block}.{part}" for stage, block in blocks.items()}}
 
 
 def _preprocessing(variant: Variant, in_channels: int) -> Preprocessing:

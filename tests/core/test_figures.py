@@ -206,6 +206,43 @@ def test_cells_beyond_given_limits_are_dotted_and_counted():
     assert found[rows.stop :].tolist() != inside[rows.stop :].tolist()
 
 
+def test_fixed_limits_of_a_grid_are_its_scale_and_cells_beyond_them_are_dotted_and_counted(random):
+    values = random.uniform(-1, 2, (3, 4, 4))
+    found = entries(draw_grid(values, scope="fixed", limits=(0.0, 1.5)))
+    inside = [slow_level(value, 0.0, 1.5) for value in values.ravel() if 0 <= value <= 1.5]
+    assert set(inside) <= set(found.ravel().tolist())
+    zoom = 224 // 4
+    beyond = np.argwhere((values[0] < 0) | (values[0] > 1.5))
+    assert len(beyond)
+    level = slow_level(float(values[0][tuple(beyond[0])]), 0.0, 1.5)
+    cell = np.full((zoom, zoom), level)
+    start = (zoom - zoom // 4) // 2
+    cell[start : start + zoom // 4, start : start + zoom // 4] = PAPER if level == 0 else INK
+    assert places(found, cell)
+    assert not places(found, np.full((zoom, zoom), level))
+    signed = entries(draw_grid(values, scope="fixed", limits=(0.0, 1.5), polarity="signed"))
+    assert slow_level(0.7, -1.5, 1.5) != slow_level(0.7, 0.0, 1.5)
+    assert {slow_level(value, -1.5, 1.5) for value in values.ravel() if abs(value) <= 1.5} <= set(
+        signed.ravel().tolist()
+    )
+
+
+def test_a_photo_stands_before_the_tiles_as_large_as_one(random):
+    pixels = random.integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    values = random.random((2, 4, 8))
+    picture = draw_grid(values, pixels=pixels)
+    assert picture.mode == "RGB"
+    found = np.asarray(picture)
+    height, width = 4 * 28, 8 * 28
+    photo = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+    tile = palette("viridis")[slow_tile(values[0], values.min(), values.max(), 28)]
+    (top,), (left,) = ({place[axis] for place in places(found[..., 0], photo[..., 0])} for axis in (0, 1))
+    assert np.array_equal(found[top : top + height, left : left + width], photo)
+    ((row, column), *_) = places(found[..., 0], tile[..., 0])
+    assert (row, column) > (top, left)
+    assert np.array_equal(found[row : row + height, column : column + width], tile)
+
+
 def slow_bilinear(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """Interpolate between the middles of cells that tile the picture; beyond the outermost they hold."""
     out = np.empty((height, width))
@@ -367,6 +404,8 @@ def test_degenerate_input_is_drawn_within_its_margins(picture):
     [
         (lambda: draw_grid(np.zeros((0, 7, 7))), r"not of shape 0×7×7"),
         (lambda: draw_grid(np.zeros((7, 7)), labels=["0"]), r"not of shape 7×7"),
+        (lambda: draw_grid(np.zeros((1, 7, 7)), scope="fixed"), "fixed limits None are not finite and ascending"),
+        (lambda: draw_grid(np.zeros((1, 7, 7)), scope="fixed", limits=(1.0, 1.0)), "not finite and ascending"),
         (lambda: draw_grid(np.zeros((2, 7, 7)), labels=["0"]), "1 labels do not fit 2 channels"),
         (lambda: figures.heatmap(np.zeros((2, 2, 2)), title="t", polarity="signed"), "not shape 2×2×2"),
         (lambda: figures.heatmap(np.eye(2), title="t", polarity="signed", limits=(1, 0)), "not finite and ascending"),

@@ -63,6 +63,21 @@ def test_an_alias_stands_for_a_path_and_keeps_its_name(model):
     assert (layer.name, layer.address) == ("first", Address("stage1.0.act"))
 
 
+def test_an_alias_of_several_parts_is_found_by_globs_that_spell_its_last_part_out(model):
+    named = Model(module=model.module, aliases={"first": "stage1.0.act", "stage1.pre": "stage1.0.conv"})
+    for pattern in ("stage1.*", "stage1.**", "**", "*.*", "stage1.p*", "**.conv"):
+        try:
+            expected = [layer.name for layer in model.find([pattern])]
+        except RecipeError:
+            expected = []
+        if expected:
+            assert [layer.name for layer in named.find([pattern])] == expected
+    for pattern in ("stage1.pre", "*.pre", "stage?.pre", "**.pre"):
+        assert [(each.name, each.address.path) for each in named.find([pattern])] == [("stage1.pre", "stage1.0.conv")]
+    with pytest.raises(RecipeError, match=r"no layer 'stage1.p\*'"):
+        named.find(["stage1.p*"])
+
+
 def test_an_alias_of_a_layer_that_is_not_there_is_refused(model):
     with pytest.raises(RecipeError, match=r"no layer 'stage1\.0\.atc' \(did you mean 'stage1\.0\.act'"):
         Model(module=model.module, aliases={"first": "stage1.0.atc"})

@@ -5,16 +5,19 @@ import subprocess
 import sys
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
 from torch.nn import functional
 
+import interpretkit as ik
 from interpretkit import Model, Preprocessing, WeightsError
 from interpretkit_repvgg import interpretkit_models
-from interpretkit_repvgg.builder import RepVGGBuilder
+from interpretkit_repvgg.builder import RepVGGBuilder, aliases_of
 from interpretkit_repvgg.network import BranchSum, DeployBlock, RepVGG, TrainingBlock
+from interpretkit_repvgg.plus import RepVGGPlus
 from interpretkit_repvgg.reparameterize import reparameterize
 from interpretkit_repvgg.variants import VARIANTS, Variant, VariantName
 
@@ -375,13 +378,61 @@ def test_the_model_knows_its_name_classes_preprocessing_aliases_and_form(form, k
     assert model.notes == (("reparameterized",) if form == "deploy" else ())
     assert model.preprocessing == Preprocessing(resize=256, crop=224)
     assert (len(model.classes), model.classes[281]) == (1000, "tabby")
-    assert dict(model.aliases) == {
-        "stage1": "stage1.3", "stage2": "stage2.5", "stage3": "stage3.15", "stage4": "stage4.0"
-    }  # fmt: skip
+    part = "rbr_sum" if form == "train" else "rbr_reparam"
+    blocks = {"stage1": "stage1.3", "stage2": "stage2.5", "stage3": "stage3.15", "stage4": "stage4.0"}
+    sums = {f"{stage}.pre": f"{block}.{part}" for stage, block in {"stage0": "stage0", **blocks}.items()}
+    assert dict(model.aliases) == {**blocks, **sums}
     parts = list(model.module.modules())
     assert [type(part) for part in parts if isinstance(part, TrainingBlock | DeployBlock)] == [kind] * 28
     assert any(isinstance(part, BranchSum) for part in parts) == (form == "train")
     assert not model.module.training
+
+
+@pytest.mark.parametrize("variant", ["A0", "L2pse"])
+def test_the_names_of_the_sums_disturb_no_glob_over_stages_and_blocks(variant):
+    with torch.device("meta"):
+        model = build(variant=variant, num_classes=10)
+        plain = Model(module=model.module, aliases={k: of for k, of in model.aliases.items() if "." not in k})
+
+    def names(of, *patterns):
+        return [layer.name for layer in of.find(patterns)]
+
+    assert names(model, "stage?.pre") == [f"stage{number}.pre" for number in range(5)]
+    for pattern in ("stage*", "stage?", "stage1.*", "stage1.**", "**", "stage?.*", "stage?.*.rbr_sum", "**.rbr_sum"):
+        try:
+            expected = names(plain, pattern)
+        except ik.RecipeError:
+            expected = None
+        assert expected is None or names(model, pattern) == expected, pattern
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(RepVGG, {}), (RepVGG, {"se": 4}), (RepVGGPlus, {"post_se": 4})])
+def test_the_signed_sums_of_both_forms_are_equal_and_lie_before_gate_and_relu(kind, gates):
+    variant = Variant(blocks=(2, 2, 2, 1), multipliers=(0.125, 0.125, 0.125, 0.125), **gates)
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        trained = randomise_norms(kind(variant, num_classes=5), seed=5).double().eval()
+    inputs = images(32, 32, dtype=torch.float64)
+    sums = [f"stage{number}.pre" for number in range(5)]
+    outputs = [f"stage{number}" for number in range(5)]
+    found = [
+        ik.visualize(
+            Model(module=module, aliases=aliases_of(module.last_blocks, form)),
+            inputs,
+            "feature_grid",
+            layers=[*sums, *outputs],
+        ).maps
+        for form, module in (("train", trained), ("deploy", reparameterize(trained)))
+    ]
+    for before, after in zip(sums, outputs, strict=True):
+        first, second = (maps[before].values for maps in found)
+        np.testing.assert_allclose(first, second, rtol=1e-10, atol=1e-12)
+        assert (first < 0).any()
+        # A gate is positive: it changes no sign, before the ReLU or after.
+        positive = found[0][after].values > 0
+        assert np.array_equal(positive, first > 0)
+        if not gates:
+            assert np.array_equal(found[0][after].values, first.clip(0))
 
 
 def test_a_model_of_other_classes_has_no_class_names():
