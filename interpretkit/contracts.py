@@ -334,6 +334,9 @@ class Visualizer(ABC):
     reads: ClassVar[int] = 0
     """How many earlier steps it reads at least; 0 if it reads none."""
 
+    may_read: ClassVar[bool] = False
+    """Whether it can read earlier steps although it needs none."""
+
     class Options(_Options):
         """No options."""
 

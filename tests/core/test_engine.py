@@ -386,3 +386,33 @@ def test_steps_see_masks_and_a_run_says_which_model_has_none(folder):
     assert "(own)" in alert
     bare = ik.run("masks.yaml", images=["images/a.png"], plugins=["plugin.py"])
     assert not any("no masks" in alert for alert in bare.manifest["alerts"])
+
+
+READER = """
+from interpretkit import Result, Table, Visualizer
+
+
+class Either(Visualizer):
+    name = "either"
+    may_read = True
+
+    def compute(self, captured):
+        ids = [image.id for image in captured.images]
+        return Result(tables={"read": Table(image=ids, steps=[",".join(captured.results)] * len(ids))})
+
+
+@hookimpl
+def interpretkit_visualizers():
+    yield Either
+"""
+
+
+def test_a_step_that_may_read_runs_with_and_without_an_earlier_one(folder):
+    Path("plugin.py").write_text(PLUGIN + READER)
+    steps = "{id: stats, uses: either}, {id: alone, uses: either}, {id: reader, uses: either, of: [stats]}"
+    Path("reads.yaml").write_text(
+        f"{{schema: interpretkit/1, name: reads, model: {{uses: free}}, inputs: [images/a.png], steps: [{steps}]}}"
+    )
+    opened = ik.run("reads.yaml", plugins=["plugin.py"])
+    found = {name: result.tables["read"]["steps"].tolist() for name, result in opened.results.items()}
+    assert found == {"stats": [""], "alone": [""], "reader": ["stats"]}
