@@ -48,6 +48,7 @@ class Outcome:
     Attributes:
         images: The images of the batch.
         pixels: What each model was fed, by model and image, `(y, x, 3)` uint8.
+        masks: The masks over that, by model and image, `(y, x)` bool or None.
         results: Results by step.
         failures: Why a step has no result, by step.
         predictions: The most probable classes by model and image; empty where the output is no logits.
@@ -56,6 +57,7 @@ class Outcome:
 
     images: tuple[InputImage, ...]
     pixels: Mapping[str, tuple[Any, ...]]
+    masks: Mapping[str, tuple[Any, ...]]
     results: Mapping[str, Result]
     failures: Mapping[str, InterpretkitError]
     predictions: Mapping[str, tuple[tuple[Prediction, ...], ...]]
@@ -111,6 +113,7 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
     return Outcome(
         images=batch.images,
         pixels=batch.pixels,
+        masks=batch.masks,
         results={planned.step.id: results[planned.step.id] for planned in plan.steps if planned.step.id in results},
         failures=failures,
         predictions={key: each.predictions for key, each in passes.items()},
@@ -122,7 +125,8 @@ def _run(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> 
     """Run a model once over the batch for all steps that look at it."""
     like = next(model.module.parameters(), batch.inputs[key])
     inputs = batch.inputs[key].to(like.device, like.dtype)
-    images = tuple(replace(i, pixels=p) for i, p in zip(batch.images, batch.pixels[key], strict=True))
+    seen = zip(batch.images, batch.pixels[key], batch.masks[key], strict=True)
+    images = tuple(replace(image, pixels=pixels, mask=mask) for image, pixels, mask in seen)
     return _pass([planned for planned in steps if planned.step.model == key], model, images, inputs)
 
 

@@ -49,6 +49,8 @@ class InputImage:
         conversions: What was done to make an 8-bit RGB image of it, in order.
         label: Its label from the input manifest: a class index or name.
         pixels: `(y, x, 3)` uint8: what the step's model was fed, before normalisation.
+        mask: `(y, x)` bool over the same pixels: where the object is, by the mask that the input manifest names. None
+            without one, and where the model's preprocessing is not a `Preprocessing`, so that its geometry is unknown.
     """
 
     id: str
@@ -58,6 +60,7 @@ class InputImage:
     conversions: tuple[str, ...] = ()
     label: str | None = None
     pixels: np.ndarray = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8), repr=False, compare=False)
+    mask: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,6 +336,9 @@ class Visualizer(ABC):
 
     reads: ClassVar[int] = 0
     """How many earlier steps it reads at least; 0 if it reads none."""
+
+    may_read: ClassVar[bool] = False
+    """Whether it can read earlier steps although it needs none."""
 
     class Options(_Options):
         """No options."""

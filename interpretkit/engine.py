@@ -14,7 +14,7 @@ from interpretkit.compute import compute
 from interpretkit.errors import InputError, InterpretkitError
 from interpretkit.inputs import batches, read_image
 from interpretkit.preprocessing import Preprocessing
-from interpretkit.provenance import environment, sha256_bytes, state_digest
+from interpretkit.provenance import array_digest, environment, sha256_bytes, state_digest
 from interpretkit.recipe import dump
 from interpretkit.record import StepRecord
 
@@ -73,6 +73,7 @@ class Engine:
         self._unread: list[InputError] = []
         self._digests: dict[str, str] = {}
         self._started = time.time()
+        self._masked = False
 
     @property
     def failures(self) -> list[InterpretkitError]:
@@ -90,6 +91,7 @@ class Engine:
             StorageError: If the run directory cannot be written.
         """
         recipe = self._resolved.recipe
+        self._masked = any(file.mask is not None for file in files)
         self._draft.write_text("recipe.yaml", recipe.text)
         self._draft.write_text("resolved.yaml", dump(self._resolved.as_data()))
         try:
@@ -144,7 +146,12 @@ class Engine:
                 for key, found in outcome.predictions.items()
             }
             facts = {name: getattr(image, name) for name in ("id", "source", "sha256", "size", "conversions", "label")}
-            self._inputs.append({**facts, "pictures": pictures, "predictions": predictions})
+            masks = {
+                key: {"sha256": array_digest(found[position]), "inside": float(found[position].mean())}
+                for key, found in outcome.masks.items()
+                if found[position] is not None
+            }
+            self._inputs.append({**facts, "pictures": pictures, "masks": masks, "predictions": predictions})
 
     def _tell(self, kind: str, text: str, **more: Any) -> None:
         self._draft.event(kind, text=text, **more)
@@ -173,6 +180,7 @@ class Engine:
             "recipe": {"source": recipe.path, "sha256": sha256_bytes(recipe.text.encode())},
             "alerts": [
                 *filter(None, map(self._alert, models)),
+                *filter(None, map(self._mask_alert, models)),
                 *(f"Not in this run: {error}" for error in self._unread),
             ],
             "models": {key: self._about_model(key) for key in models},
@@ -206,3 +214,10 @@ class Engine:
         name = f"{model.name} ({key})" if len(self._plan.models) > 1 else model.name
         cause = f" {model.weights.source}: {model.weights.fallback}." if model.weights.fallback else ""
         return f"{name}: {model.alert}{cause}" if model.alert else ""
+
+    def _mask_alert(self, key: str) -> str:
+        """Say that masks which the inputs have are not used, where nobody knows how they lie on what a model is fed."""
+        model = self._plan.models[key]
+        if not self._masked or isinstance(model.preprocessing, Preprocessing):
+            return ""
+        return f"{model.name} ({key}): no masks, since where its own kind of preprocessing puts pixels is not known."

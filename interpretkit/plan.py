@@ -256,7 +256,7 @@ def _with_options(
 
 
 def _check_reads(entry: StepEntry, visualizer: type[Visualizer], where: str) -> None:
-    if entry.of and not visualizer.reads:
+    if entry.of and not (visualizer.reads or visualizer.may_read):
         raise RecipeError(
             f"step {entry.id!r}: {visualizer.name} reads no earlier step", where=where, hint="remove 'of:'"
         )

@@ -69,6 +69,25 @@ class Preprocessing:
         normalized: torch.Tensor = functional.normalize(tensor, list(self.mean), list(self.std))
         return normalized
 
+    def mask(self, mask: np.ndarray) -> np.ndarray:
+        """Return an image's mask `(y, x)` bool as it lies on what the model is fed: nearest neighbour, nothing blended.
+
+        What an image lacks to the crop is outside.
+
+        Example:
+            >>> Preprocessing(resize=4, crop=2).mask(np.eye(8, dtype=bool)).tolist()
+            [[True, False], [False, True]]
+        """
+        from PIL import Image
+        from torchvision.transforms.v2 import InterpolationMode, functional
+
+        image = Image.fromarray(mask.astype(np.uint8))
+        if self.resize is not None:
+            image = functional.resize(image, [self.resize], InterpolationMode.NEAREST)
+        if self.crop is not None:
+            image = functional.center_crop(image, [self.crop])
+        return np.asarray(image) > 0
+
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return a preprocessed `tensor` `(channel, y, x)` as the picture `(y, x, 3)` uint8 that it was made from."""
         values = tensor.detach().cpu().double().numpy()

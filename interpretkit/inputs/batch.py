@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from interpretkit.contracts import InputImage
 from interpretkit.errors import InputError
+from interpretkit.preprocessing import Preprocessing
 from interpretkit.provenance import sha256_bytes
 
 if TYPE_CHECKING:
@@ -31,11 +32,13 @@ class Batch:
         images: The images.
         inputs: What each model is fed: `(image, channel, y, x)`, on the CPU; by the model's key.
         pixels: The same as pictures, one `(y, x, 3)` uint8 for each image; by the model's key.
+        masks: The masks over these pictures, `(y, x)` bool, None for an image without one; by the model's key.
     """
 
     images: tuple[InputImage, ...]
     inputs: Mapping[str, torch.Tensor]
     pixels: Mapping[str, tuple[np.ndarray, ...]]
+    masks: Mapping[str, tuple[np.ndarray | None, ...]]
 
 
 def batches(
@@ -59,7 +62,7 @@ def batches(
     Raises:
         InputError: If a preprocessing fails, or returns no finite float tensor `(channel, y, x)`.
     """
-    waiting: dict[tuple[torch.Size, ...], list[tuple[InputImage, dict[str, torch.Tensor]]]] = {}
+    waiting: dict[tuple[torch.Size, ...], list[_Waiting]] = {}
     for image, picture in images:
         try:
             inputs = {key: _preprocessed(picture, model, key=key, where=image.source) for key, model in models.items()}
@@ -68,9 +71,10 @@ def batches(
                 raise
             unfit(error)
             continue
+        masks = {key: _mask(image.mask, model) for key, model in models.items()}
         shapes = tuple(tensor.shape for tensor in inputs.values())
         alike = waiting.setdefault(shapes, [])
-        alike.append((image, inputs))
+        alike.append(_Waiting(replace(image, mask=None), inputs, masks))
         if len(alike) >= batch_size:
             yield _batch(waiting.pop(shapes), models)
         elif sum(map(len, waiting.values())) >= _WAITING_BATCHES * batch_size:
@@ -112,17 +116,34 @@ def tensor_batches(tensor: torch.Tensor, models: Mapping[str, Model], *, batch_s
             images=images,
             inputs=dict.fromkeys(models, rows),
             pixels={key: tuple(map(model.picture, rows)) for key, model in models.items()},
+            masks=dict.fromkeys(models, (None,) * len(rows)),
         )
 
 
-def _batch(alike: Sequence[tuple[InputImage, Mapping[str, torch.Tensor]]], models: Mapping[str, Model]) -> Batch:
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An image that waits for its batch, with what each model is fed of it and the mask over that."""
+
+    image: InputImage
+    inputs: Mapping[str, torch.Tensor]
+    masks: Mapping[str, np.ndarray | None]
+
+
+def _batch(alike: Sequence[_Waiting], models: Mapping[str, Model]) -> Batch:
     import torch
 
     return Batch(
-        images=tuple(image for image, _ in alike),
-        inputs={key: torch.stack([inputs[key] for _, inputs in alike]) for key in models},
-        pixels={key: tuple(model.picture(inputs[key]) for _, inputs in alike) for key, model in models.items()},
+        images=tuple(each.image for each in alike),
+        inputs={key: torch.stack([each.inputs[key] for each in alike]) for key in models},
+        pixels={key: tuple(model.picture(each.inputs[key]) for each in alike) for key, model in models.items()},
+        masks={key: tuple(each.masks[key] for each in alike) for key in models},
     )
+
+
+def _mask(mask: np.ndarray | None, model: Model) -> np.ndarray | None:
+    """Return an image's mask as it lies on what the model is fed; None where nobody knows where its pixels went."""
+    known = model.preprocessing
+    return known.mask(mask) if mask is not None and isinstance(known, Preprocessing) else None
 
 
 def _preprocessed(picture: Image, model: Model, *, key: str, where: str) -> torch.Tensor:

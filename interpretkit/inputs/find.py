@@ -42,21 +42,23 @@ class ImageFile:
         source: Where it came from, as given or as found; what cannot be printed is escaped.
         path: The file.
         label: Its label from the manifest: a class index or name.
+        mask: The file of its mask from the manifest.
     """
 
     id: str
     source: str
     path: Path
     label: str | None = None
+    mask: Path | None = None
 
 
 def find_images(entries: Sequence[str]) -> tuple[ImageFile, ...]:
     """Find the images that `entries` name, in their order, and check each file without decoding it.
 
     An entry is a file; a folder, for the images directly inside; a glob with `*`, `?`, `[` or `**`; a CSV manifest
-    with a column `path` (relative to the manifest's folder) and, if there are labels, `label`; or
-    `sample:grace_hopper`, `sample:present`. Of folders and globs, files with the extension of an image are taken,
-    sorted, without hidden ones.
+    with a column `path` (relative to the manifest's folder) and, if there are any, `label` and `mask` (the path of an
+    image that is non-zero where the object is); or `sample:grace_hopper`, `sample:present`. Of folders and globs, files
+    with the extension of an image are taken, sorted, without hidden ones.
 
     Raises:
         InputError: If an entry names no image, or a file that is missing, empty, or no regular file.
@@ -120,9 +122,10 @@ def _manifest(path: Path) -> list[ImageFile]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     try:
         columns = [column.strip() for column in next(reader, [])]
-        if columns.count("path") != 1 or columns.count("label") > 1:
-            hint = "the first line names the columns: path, or path,label"
-            raise InputError("a manifest has one column 'path' and at most one 'label'", where=f"{name}:1", hint=hint)
+        if columns.count("path") != 1 or columns.count("label") > 1 or columns.count("mask") > 1:
+            what = "a manifest has one column 'path', at most one 'label' and at most one 'mask'"
+            hint = "the first line names the columns: path, or path,label,mask"
+            raise InputError(what, where=f"{name}:1", hint=hint)
         files = [_listed(row, columns, path.parent, f"{name}:{reader.line_num}") for row in reader if row]
     except csv.Error as error:
         hint = 'a cell with a comma or a quote stands between quotes, "like ""this"""'
@@ -142,12 +145,15 @@ def _listed(row: Sequence[str], columns: Sequence[str], folder: Path, where: str
     cells = dict(zip(columns, row, strict=True))
     if not cells["path"]:
         raise InputError("the path is empty", where=where, hint="name an image, or take the line away")
-    return _image_file(folder / cells["path"], where, label=cells.get("label", "").strip() or None)
+    mask = folder / cells["mask"].strip() if cells.get("mask", "").strip() else None
+    if mask is not None:
+        _check_file(mask, where)
+    return replace(_image_file(folder / cells["path"], where), label=cells.get("label", "").strip() or None, mask=mask)
 
 
-def _image_file(path: Path, where: str, *, source: str = "", label: str | None = None) -> ImageFile:
+def _image_file(path: Path, where: str, *, source: str = "") -> ImageFile:
     _check_file(path, where)
-    return ImageFile(id=_fit_for_a_file_name(path.stem), source=source or printable(str(path)), path=path, label=label)
+    return ImageFile(id=_fit_for_a_file_name(path.stem), source=source or printable(str(path)), path=path)
 
 
 def _check_file(path: Path, where: str) -> None:

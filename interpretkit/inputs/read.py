@@ -15,7 +15,7 @@ from PIL import ImageFile as PillowFile
 
 from interpretkit.contracts import InputImage
 from interpretkit.errors import InputError
-from interpretkit.inputs.find import find_images
+from interpretkit.inputs.find import find_images, printable
 from interpretkit.provenance import sha256_bytes, sha256_file
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _ORIENTATION = 0x0112
 _MODE_NAMES = {"1": "1-bit", "L": "grey", "LA": "grey", "P": "palette", "PA": "palette"}
 _GREY_RANGES = {"I": ("integer grey (0 to 65535)", 65535), "F": ("floating-point grey (0 to 1)", 1)}
 
+_MASK_MODES = {"1", "L", "P", "RGB", "I", "I;16", "I;16B"}
+
 # Each of these came out of Pillow at bit flips in files of the formats above.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
 
@@ -44,9 +46,11 @@ def read_image(file: ImageFile) -> tuple[InputImage, Image.Image]:
     from 0 … 1, to 8 bits; other values are refused. Transparency is composited over white. The size is that of the
     upright image. Colour profiles are not applied.
 
+    The mask of the image, where the manifest names one, is read along, `(y, x)` bool over the upright image.
+
     Raises:
-        InputError: If the file is no image, is damaged or truncated, or has more pixels than
-            `PIL.Image.MAX_IMAGE_PIXELS`.
+        InputError: If the file, or that of the mask, is no image, is damaged or truncated, or has more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS`; or if the mask does not fit the image.
 
     Example:
         >>> [file] = find_images(["sample:grace_hopper"])
@@ -54,13 +58,7 @@ def read_image(file: ImageFile) -> tuple[InputImage, Image.Image]:
         >>> image.size, picture.mode, image.conversions
         ((512, 600), 'RGB', ())
     """
-    # By its path Pillow would map the file, and mix up the rows of a grey TIFF that is to be turned upright.
-    with _decoding(file.source) as remarks, file.path.open("rb") as stream:
-        try:
-            opened = Image.open(stream, formats=FORMATS)
-        except UnidentifiedImageError as error:
-            stream.seek(0)
-            raise _no_image(stream.read(256), file.source) from error
+    with _opened(file.path, file.source) as (opened, remarks):
         unasked = [*_first_frame(opened), *_narrowed(opened)]
         picture, done = _as_rgb(opened)
         sha256 = sha256_file(file.path)
@@ -71,7 +69,30 @@ def read_image(file: ImageFile) -> tuple[InputImage, Image.Image]:
         size=picture.size,
         conversions=(*unasked, *done, *remarks),
         label=file.label,
+        mask=None if file.mask is None else _read_mask(file.mask, picture.size),
     ), picture
+
+
+def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Read a mask `(y, x)` bool for an upright image: True where the value that is stored is not zero.
+
+    The stored value of a palette image is its index, as data sets of segmentations mean it; that of a colour is not
+    zero if any of its parts is not. No bit is lost on the way, unlike in an image that is made 8-bit RGB.
+    """
+    where = printable(str(path))
+    hint = "save it as a PNG, grey or with a palette, with 0 outside of the object"
+    with _opened(path, where) as (opened, _):
+        if opened.format == "JPEG":
+            raise InputError("a JPEG cannot be a mask: its zeros do not stay zero", where=where, hint=hint)
+        if opened.mode not in _MASK_MODES or opened.has_transparency_data or _narrowed(opened):
+            kind = f"{opened.mode}{' with transparency' if opened.has_transparency_data else ''}"
+            raise InputError(f"no mask is defined for an image of mode {kind}", where=where, hint=hint)
+        values = np.asarray(ImageOps.exif_transpose(opened))
+    if values.shape[:2] != size[::-1]:
+        found, wanted = ("×".join(map(str, each)) for each in (values.shape[1::-1], size))
+        hint = "a mask lies on its upright image pixel by pixel"
+        raise InputError(f"the mask has {found} pixels, its image {wanted}", where=where, hint=hint)
+    return np.asarray(values.reshape(*values.shape[:2], -1).any(-1))
 
 
 def given_images(images: object) -> Iterator[tuple[InputImage, Image.Image]]:
@@ -111,6 +132,19 @@ def _read_given(index: int, image: Image.Image) -> tuple[InputImage, Image.Image
         size=picture.size,
         conversions=(*done, *remarks),
     ), picture
+
+
+@contextmanager
+def _opened(path: Path, where: str) -> Iterator[tuple[Image.Image, Iterator[str]]]:
+    """Open an image to be decoded strictly; yields it, and Pillow's remarks."""
+    # By its path Pillow would map the file, and mix up the rows of a grey TIFF that is to be turned upright.
+    with _decoding(where) as remarks, path.open("rb") as stream:
+        try:
+            opened = Image.open(stream, formats=FORMATS)
+        except UnidentifiedImageError as error:
+            stream.seek(0)
+            raise _no_image(stream.read(256), where) from error
+        yield opened, remarks
 
 
 @contextmanager

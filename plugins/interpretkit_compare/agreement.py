@@ -9,17 +9,24 @@ def averaged(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """Return `values` `(…, y, x)` averaged over the cells of a coarser grid, by exact area; float64.
 
     Both grids tile the same rectangle evenly. A coarse cell is the mean over its area; a fine cell that straddles its
-    border counts with the part inside, so nothing is interpolated.
+    border counts with the part inside, so nothing is interpolated. Means are rounded to 46 bits of the map's greatest
+    magnitude, so that areas that are equal stay equal: ranks would tell them apart by the order of a sum.
 
     Example:
         >>> averaged(np.array([[1.0, 2.0, 6.0]]), (1, 2)).round(3).tolist()
         [[1.333, 4.667]]
     """
     height, width = values.shape[-2:]
-    return np.asarray(_overlap(height, grid[0]) @ values.astype(np.float64) @ _overlap(width, grid[1]).T)
+    values = values.astype(np.float64)
+    if (height, width) == tuple(grid):
+        return values
+    with np.errstate(invalid="ignore"):
+        means = np.asarray(_overlap(height, grid[0]) @ values @ _overlap(width, grid[1]).T)
+        quantum = np.ldexp(1.0, np.frexp(np.abs(values).max((-2, -1), keepdims=True))[1] - 46)
+        return np.asarray(np.rint(means / quantum) * quantum)
 
 
-def coarser(first: tuple[int, int], second: tuple[int, int]) -> tuple[int, int]:
+def coarser(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, int]:
     """Return the grid that is the coarser of two along each axis.
 
     Example:
@@ -59,7 +66,7 @@ def rank_correlation(maps: np.ndarray, reference: np.ndarray) -> np.ndarray:
         >>> rank_correlation(np.stack([ramp, -ramp, 0 * ramp]), ramp).tolist()
         [1.0, -1.0, nan]
     """
-    grid = coarser((maps.shape[-2], maps.shape[-1]), (reference.shape[0], reference.shape[1]))
+    grid = coarser(maps.shape[-2:], reference.shape)
     sample = averaged(maps, grid).reshape(*maps.shape[:-2], -1)
     other = averaged(reference, grid).reshape(-1)
     centred, other_centred = (each - each.mean(-1, keepdims=True) for each in (ranks(sample), ranks(other)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,25 +10,15 @@ from pydantic import Field
 
 from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.agreement import rank_correlation
+from interpretkit_compare.measures import MEASURES
+from interpretkit_compare.pairs import PairOptions, compared, extents, how, matrices, on_one_grid
+from interpretkit_compare.sources import WITH_CHANNELS, WITHOUT_CHANNELS, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from interpretkit import Captured, Map
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A map of an earlier step."""
-
-    step: str
-    layer: str
-    map: Map
-
-    @property
-    def name(self) -> str:
-        """Step and layer in one."""
-        return f"{self.step}/{self.layer}"
+    from interpretkit_compare.sources import Source
 
 
 class Compare(Visualizer):
@@ -38,11 +28,13 @@ class Compare(Visualizer):
 
     - Feature maps against an attribution map: Spearman's rank correlation of every channel with the map. Table
       `channels`, ranked from most to least aligned within each layer; a channel that is the same everywhere has no
-      correlation (NaN) and comes last. Table `layers` sums it up. One figure per layer shows the channels at both ends.
-    - Attribution maps against each other: the same correlation for every pair. Table `pairs`, and a matrix.
+      correlation (NaN) and comes last. Table `layers` sums it up. A layer and a map are compared on the coarser of
+      their two native grids, with their signs. Each layer has one figure for each step with attribution maps, with the
+      channels at both ends: by the step's map at the same layer, else by that at its last layer. The tables hold all.
+    - Attribution maps against each other: five measures of every pair, all on one grid. Table `pairs`, and a matrix for
+      each measure.
 
-    Maps of different size are compared on the coarser of their two native grids, by area averaging: nothing is
-    interpolated. Signed maps are compared with their sign.
+    Maps of different size meet by area averaging: nothing is interpolated.
     """
 
     name = "compare"
@@ -55,12 +47,23 @@ class Compare(Visualizer):
             year=1904,
             kind="article",
             doi="10.2307/1412159",
+            remark="rank correlation",
+        ),
+        Citation(
+            key="wang2004image",
+            authors="Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.",
+            title="Image Quality Assessment: From Error Visibility to Structural Similarity",
+            venue="IEEE Transactions on Image Processing",
+            year=2004,
+            kind="article",
+            doi="10.1109/TIP.2003.819861",
+            remark="structural similarity",
         ),
     )
     cost = "no pass: it reads results of earlier steps"
     reads = 1
 
-    class Options(Visualizer.Options):
+    class Options(PairOptions):
         """Options of the comparison."""
 
         top: int = Field(default=8, ge=1, le=64, description="how many of the most and least aligned channels to show")
@@ -69,13 +72,8 @@ class Compare(Visualizer):
 
     def compute(self, captured: Captured) -> Result:
         """Return the tables `channels` and `pairs` as far as there is something to compare, and the maps to show."""
-        sources = [
-            Source(step, layer, each)
-            for step, result in captured.results.items()
-            for layer, each in result.maps.items()
-        ]
-        features = [source for source in sources if source.map.values.ndim == 4]  # noqa: PLR2004 - with channels
-        attributions = [source for source in sources if source.map.values.ndim == 3]  # noqa: PLR2004 - without
+        features = sources(captured.results, WITH_CHANNELS)
+        attributions = sources(captured.results, WITHOUT_CHANNELS)
         maps: dict[str, Map] = {}
         tables: dict[str, Table] = {}
         ids = [image.id for image in captured.images]
@@ -85,9 +83,10 @@ class Compare(Visualizer):
             tables["channels"] = _stacked(aligned)
             tables["layers"] = _stacked([_summary(*pair, ids, each) for pair, each in zip(pairs, aligned, strict=True)])
             for (feature, attribution), table in zip(pairs, aligned, strict=True):
-                maps |= self._shown(feature, attribution, table, ids)
+                if attribution in _shown_by(feature, attributions):
+                    maps |= self._shown(feature, attribution, table, ids)
         if len(attributions) > 1:
-            tables["pairs"] = _pairs(attributions, ids)
+            tables["pairs"] = _pairs(attributions, ids, self.options)
         if not tables:
             raise StepError(
                 f"nothing to compare in {', '.join(captured.results)}",
@@ -96,14 +95,16 @@ class Compare(Visualizer):
         return Result(maps=maps, tables=tables)
 
     def draw(self, result: Result) -> Iterator[Figure]:
-        """Draw one figure per layer and attribution map, and the matrix of attribution maps."""
+        """Draw one figure per layer and step with attribution maps, and the matrices of attribution maps."""
         if "channels" in result.tables:
             table = result.tables["channels"]
             for features, attribution in dict.fromkeys(zip(table["features"], table["attribution"], strict=True)):
+                if f"{features} by {attribution}, most" not in result.maps:
+                    continue
                 rows = table.where("features", features).where("attribution", attribution)
                 yield _ends(str(features), str(attribution), rows, result)
         if "pairs" in result.tables:
-            yield _matrix(result.tables["pairs"])
+            yield _matrices(result.tables["pairs"], self.options)
 
     def _shown(self, feature: Source, attribution: Source, table: Table, ids: list[str]) -> Mapping[str, Map]:
         """Return the attribution map and the maps of the channels at both ends of the ranking."""
@@ -116,6 +117,17 @@ class Compare(Visualizer):
         pair = f"{feature.name} by {attribution.name}"
         shown_maps = {f"{pair}, {end}": replace(feature.map, values=np.stack(shown)) for end, shown in ends.items()}
         return {attribution.name: attribution.map, **shown_maps}
+
+
+def _shown_by(feature: Source, attributions: list[Source]) -> list[Source]:
+    """Return one map of each step to show a layer's channels by: that of the same layer, else of the step's last."""
+    shown = []
+    for step in dict.fromkeys(source.step for source in attributions):
+        of_step = [source for source in attributions if source.step == step]
+        layers = [source.map.layer for source in of_step]
+        layer = feature.map.layer if feature.map.layer in layers else layers[-1]
+        shown.append(of_step[layers.index(layer)])
+    return shown
 
 
 def _aligned(feature: Source, attribution: Source, ids: list[str]) -> Table:
@@ -162,15 +174,25 @@ def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Tabl
     return Table({name: [row[name] for row in rows] for name in rows[0]})
 
 
-def _pairs(attributions: list[Source], ids: list[str]) -> Table:
-    """Return the rank correlation of every two attribution maps, each with itself included, image by image."""
-    rows = [
-        (image, first.name, second.name, float(rank_correlation(first.map.values[i], second.map.values[i])))
-        for i, image in enumerate(ids)
-        for first in attributions
-        for second in attributions
-    ]
-    return Table(dict(zip(("image", "first", "second", "rank_correlation"), zip(*rows, strict=True), strict=True)))
+def _pairs(attributions: list[Source], ids: list[str], options: PairOptions) -> Table:
+    """Return the measures of every two attribution maps, each with itself included, image by image."""
+    names = np.array([source.name for source in attributions])
+    parts = []
+    for position, image in enumerate(ids):
+        maps = on_one_grid(attributions, position, options)
+        found = {name: matrix.reshape(-1) for name, matrix in compared(maps, options).items()}
+        count = len(names) ** 2
+        parts.append(
+            Table(
+                image=np.full(count, image),
+                first=names.repeat(len(names)),
+                second=np.tile(names, len(names)),
+                height=np.full(count, maps.shape[1]),
+                width=np.full(count, maps.shape[2]),
+                **found,
+            )
+        )
+    return _stacked(parts)
 
 
 def _stacked(tables: list[Table]) -> Table:
@@ -226,16 +248,14 @@ def _signed(correlation: float) -> str:
     return "undefined" if np.isnan(correlation) else f"{correlation:+.2f}"
 
 
-def _matrix(pairs: Table) -> Figure:
+def _matrices(pairs: Table, options: PairOptions) -> Figure:
     names = list(dict.fromkeys(pairs["first"].tolist()))
-    values = pairs["rank_correlation"].reshape(len(names), len(names))
-    others = values[~np.eye(len(names), dtype=bool)]
-    known = others[~np.isnan(others)]
-    extent = f"from {known.min():+.2f} to {known.max():+.2f}" if len(known) else "undefined"
-    caption = (
-        "Spearman rank correlation of every two attribution maps, each pair on the coarser of its native grids by area "
-        f"averaging; between different maps {extent}."
+    found = {name: pairs[name].reshape(len(names), len(names)) for name in MEASURES}
+    view = how(options, (pairs["height"][0], pairs["width"][0]))
+    extent = extents(found)
+    return Figure(
+        name="pairs",
+        picture=matrices(found, names, title="How alike the attribution maps are"),
+        caption=f"Every two attribution maps: {view}. Between different maps: {extent}.",
+        alt=f"Matrices of {', '.join(names)}; between different maps: {extent}.",
     )
-    picture = figures.matrix(values, rows=names, columns=names, title="agreement of attribution maps")
-    alt = f"Matrix of the rank correlations of {', '.join(names)}: between different maps {extent}."
-    return Figure(name="pairs", picture=picture, caption=caption, alt=alt)

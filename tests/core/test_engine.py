@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -166,6 +168,8 @@ def _of(opened, step):
 
 
 FAULTY = """
+from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image
@@ -327,3 +331,88 @@ def test_the_alert_of_a_model_stands_only_at_its_own_steps(folder):
 
 
 _SHAPES = {"0.weight": (4, 3, 3, 3), "0.bias": (4,), "head.weight": (3, 4), "head.bias": (3,)}
+
+
+MASKED = """
+from interpretkit import Result, Table, Visualizer
+from dataclasses import replace
+
+
+class Own(Free):
+    name = "own"
+
+    def build(self, state):
+        known = super().build(state)
+        return replace(known, preprocessing=lambda picture: known.preprocessing(picture))
+
+
+class Covered(Visualizer):
+    name = "covered"
+
+    def compute(self, captured):
+        rows = [(image.id, -1 if image.mask is None else image.mask.mean()) for image in captured.images]
+        return Result(tables={"covered": Table(image=[row[0] for row in rows], share=[row[1] for row in rows])})
+
+
+@hookimpl
+def interpretkit_visualizers():
+    yield Covered
+
+
+@hookimpl
+def interpretkit_models():
+    yield Free
+    yield Own
+"""
+
+
+def test_steps_see_masks_and_a_run_says_which_model_has_none(folder):
+    mask = np.zeros((6, 8), np.uint8)
+    mask[:3, :2] = 7
+    Image.fromarray(mask).save("a_mask.png")
+    Path("list.csv").write_text("path,mask\nimages/a.png,a_mask.png\nimages/b.png,\n")
+    plugin, models = PLUGIN.split("@hookimpl", maxsplit=1)[0], "models: {known: {uses: free}, own: {uses: own}}"
+    Path("plugin.py").write_text(plugin + MASKED)
+    steps = [f"{{id: covered_{key}, uses: covered, model: {key}}}" for key in ("known", "own")]
+    Path("masks.yaml").write_text(
+        f"{{schema: interpretkit/1, name: masks, {models}, inputs: [list.csv], steps: [{', '.join(steps)}]}}"
+    )
+    opened = ik.run("masks.yaml", plugins=["plugin.py"])
+    shares = {key: opened.results[f"covered_{key}"].tables["covered"]["share"].tolist() for key in ("known", "own")}
+    assert shares == {"known": [0.125, -1.0], "own": [-1.0, -1.0]}
+    assert [list(image["masks"]) for image in opened.manifest["inputs"]] == [["known"], []]
+    assert opened.manifest["inputs"][0]["masks"]["known"]["inside"] == 0.125
+    (alert,) = [alert for alert in opened.manifest["alerts"] if "no masks" in alert]
+    assert "(own)" in alert
+    bare = ik.run("masks.yaml", images=["images/a.png"], plugins=["plugin.py"])
+    assert not any("no masks" in alert for alert in bare.manifest["alerts"])
+
+
+READER = """
+from interpretkit import Result, Table, Visualizer
+
+
+class Either(Visualizer):
+    name = "either"
+    may_read = True
+
+    def compute(self, captured):
+        ids = [image.id for image in captured.images]
+        return Result(tables={"read": Table(image=ids, steps=[",".join(captured.results)] * len(ids))})
+
+
+@hookimpl
+def interpretkit_visualizers():
+    yield Either
+"""
+
+
+def test_a_step_that_may_read_runs_with_and_without_an_earlier_one(folder):
+    Path("plugin.py").write_text(PLUGIN + READER)
+    steps = "{id: stats, uses: either}, {id: alone, uses: either}, {id: reader, uses: either, of: [stats]}"
+    Path("reads.yaml").write_text(
+        f"{{schema: interpretkit/1, name: reads, model: {{uses: free}}, inputs: [images/a.png], steps: [{steps}]}}"
+    )
+    opened = ik.run("reads.yaml", plugins=["plugin.py"])
+    found = {name: result.tables["read"]["steps"].tolist() for name, result in opened.results.items()}
+    assert found == {"stats": [""], "alone": [""], "reader": ["stats"]}

@@ -17,7 +17,7 @@ from interpretkit.errors import InputError
 from interpretkit.inputs import batches, find_images, given_images, read_image, tensor_batches
 from interpretkit.inputs.find import SAMPLES
 from interpretkit.model import Model
-from interpretkit.preprocessing import as_picture
+from interpretkit.preprocessing import Preprocessing, as_picture
 
 RANDOM = np.random.default_rng(0)
 COLOUR = RANDOM.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -157,6 +157,10 @@ def test_a_manifest_gives_paths_relative_to_itself_and_labels(folder):
     [
         (b"file,label\na.jpeg,1\n", ":1", "one column 'path'"),
         (b"path,path\na.jpeg,1\n", ":1", "one column 'path'"),
+        (b"path,mask,mask\na.jpeg,1,1\n", ":1", "at most one 'mask'"),
+        (b"path,mask\na.jpeg,\nb.PNG,gone.png\n", ":3", "gone.png does not exist"),
+        (b"path,mask\na.jpeg,deep\n", ":2", "deep is a folder, not an image"),
+        (b"path,mask\na.jpeg,empty.png\n", ":2", "empty.png is empty"),
         (b"path\n", "", "lists no image"),
         (b"\n\n", ":1", "one column 'path'"),
         (b"path,label\na.jpeg,1\n\nb.PNG,1,2\n", ":4", "3 cells, but the first line names 2"),
@@ -176,6 +180,97 @@ def test_an_error_in_a_manifest_names_its_line(folder, text, line, message):
     assert error.where == f"list.csv{line}"
     assert message in error.message
     assert error.hint
+
+
+# Masks
+
+
+INSIDE = GREY > 99
+
+
+def read_masked(folder, mask, **options):
+    save(folder / "deep" / "image.png")
+    save(folder / "deep" / "mask.png", mask, **options)
+    (folder / "deep" / "list.csv").write_text("mask , path\nmask.png, image.png\n , image.png\n")
+    masked, bare = find_images([str(folder / "deep" / "list.csv")])
+    assert read_image(bare)[0].mask is None
+    return read_image(masked)[0].mask
+
+
+def palette_mask():
+    # Index 0 is not black and index 1 is: it is the index that counts.
+    picture = Image.fromarray(INSIDE.astype(np.uint8))
+    picture.putpalette([200, 200, 200, 0, 0, 0])
+    return picture
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        Image.fromarray(INSIDE),
+        Image.fromarray(INSIDE.astype(np.uint8)),
+        Image.fromarray(np.dstack([INSIDE * 0, INSIDE * 0, INSIDE * 1]).astype(np.uint8)),
+        Image.fromarray(INSIDE.astype(np.uint16)),
+        palette_mask(),
+    ],
+    ids=["1-bit", "grey 1", "blue 1", "16-bit 1", "palette"],
+)
+def test_a_mask_is_true_where_the_stored_value_is_not_zero(tmp_path, mask):
+    found = read_masked(tmp_path, mask)
+    assert found.dtype == bool
+    np.testing.assert_array_equal(found, INSIDE)
+
+
+@pytest.mark.parametrize(
+    ("mask", "options", "message"),
+    [
+        (Image.fromarray(INSIDE[:, 1:]), {}, "the mask has 6×5 pixels, its image 7×5"),
+        (Image.fromarray(np.dstack([GREY, ALPHA])), {}, "no mask is defined for an image of mode LA with transparency"),
+        (Image.fromarray(GREY), {"transparency": 3}, "mode L with transparency"),
+        (Image.fromarray(GREY), {"format": "JPEG"}, "a JPEG cannot be a mask"),
+        (Image.frombytes("CMYK", (7, 5), bytes(140)), {"format": "TIFF"}, "mode CMYK"),
+    ],
+)
+def test_a_mask_that_leaves_a_doubt_is_refused_by_its_name(tmp_path, mask, options, message):
+    error = refusal(read_masked, tmp_path, mask, **options)
+    assert message in error.message
+    assert error.where == str(tmp_path / "deep" / "mask.png")
+
+
+def test_a_damaged_mask_is_refused_like_a_damaged_image(tmp_path):
+    save(tmp_path / "image.png")
+    (tmp_path / "mask.png").write_bytes(encoded(Image.fromarray(GREY), "PNG")[:-30])
+    (tmp_path / "list.csv").write_text("path,mask\nimage.png,mask.png\n")
+    [file] = find_images([str(tmp_path / "list.csv")])
+    assert refusal(read_image, file).where == str(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize(
+    ("size", "resize", "crop"), [((20, 31), 10, 8), ((31, 20), 45, 40), ((20, 31), None, 12), ((9, 7), None, 11)]
+)
+def test_a_mask_goes_where_the_pixels_of_its_image_go(tmp_path, size, resize, crop):
+    height, width = size
+    inside = RANDOM.integers(0, 2, size).astype(bool)
+    save(tmp_path / "image.png", Image.fromarray(np.zeros(size, np.uint8)))
+    save(tmp_path / "mask.png", Image.fromarray(inside))
+    (tmp_path / "list.csv").write_text("path,mask\nimage.png,mask.png\n")
+    models = {
+        "known": plain_model(Preprocessing(resize=resize, crop=crop)),
+        "own": plain_model(lambda picture: torch.zeros(3, crop, crop)),
+    }
+    [batch] = batches(map(read_image, find_images([str(tmp_path / "list.csv")])), models, batch_size=1)
+    # By hand: the pixel of the image under the middle of each pixel that the model is fed.
+    resized = [height, width] if resize is None else [resize * each // min(size) for each in size]
+    rows, columns = (
+        np.floor((np.arange(crop) + 0.5 + round((side - crop) / 2)) * length / side).astype(int)
+        for side, length in zip(resized, size, strict=True)
+    )
+    within = np.ix_((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
+    expected = np.zeros((crop, crop), bool)
+    expected[within] = inside[np.ix_(rows[(rows >= 0) & (rows < height)], columns[(columns >= 0) & (columns < width)])]
+    np.testing.assert_array_equal(batch.masks["known"][0], expected)
+    assert batch.masks["own"] == (None,)
+    assert batch.images[0].mask is None
 
 
 # Ids

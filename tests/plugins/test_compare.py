@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import rankdata, spearmanr
+from scipy.spatial import distance
+from scipy.stats import pearsonr, rankdata, spearmanr
+from skimage.metrics import structural_similarity
 
 import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.agreement import averaged, rank_correlation, ranks
 from interpretkit_compare.compare import Compare
+from interpretkit_compare.measures import cosine, pearson, ssim, top_iou, topmost
 
 GENERATOR = np.random.default_rng(0)
 
@@ -23,7 +26,13 @@ def test_area_averaging_equals_a_sum_over_a_finer_common_grid(fine, coarse):
     # Repeat each cell so often that both grids fall on whole cells; then a coarse cell is a plain mean of a block.
     common = np.kron(values, np.ones(coarse))
     blocks = common.reshape(coarse[0], fine[0], coarse[1], fine[1])
-    np.testing.assert_allclose(averaged(values, coarse), blocks.mean((1, 3)), rtol=1e-12)
+    np.testing.assert_allclose(averaged(values, coarse), blocks.mean((1, 3)), rtol=1e-12, atol=1e-13)
+
+
+def test_areas_that_are_equal_stay_equal():
+    values = np.kron([[0.1, 0.7], [0.7, 0.1]], np.ones((9, 9))) / 3
+    coarse = averaged(values, (6, 6))
+    assert len(np.unique(coarse)) == 2
 
 
 def test_rank_correlation_equals_scipys_on_the_common_grid():
@@ -46,6 +55,74 @@ def test_a_flat_or_broken_map_has_no_correlation():
     maps = np.stack([np.zeros((4, 4)), np.where(reference > 0, np.nan, 1.0), reference])
     np.testing.assert_array_equal(np.isnan(rank_correlation(maps, reference)), [True, True, False])
     assert np.isnan(rank_correlation(reference, np.ones((4, 4))))
+
+
+def overlap_of_sets(first, second, count):
+    one, other = (set(np.argsort(-values.ravel(), kind="stable")[:count].tolist()) for values in (first, second))
+    return len(one & other) / len(one | other)
+
+
+def scikit_images_ssim(first, second, *, signed, window=7):
+    one, other = (values / np.abs(values).max() for values in (first, second))
+    return structural_similarity(one, other, win_size=window, data_range=2.0 if signed else 1.0)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize(("grid", "window"), [((14, 14), 7), ((7, 7), 7), ((6, 9), 5), ((5, 20), 5), ((3, 4), 3)])
+def test_ssim_equals_scikit_images_with_a_window_that_fits(grid, window, signed):
+    first, second = GENERATOR.standard_normal((2, *grid))
+    first, second = (first, second) if signed else (np.abs(first), np.abs(second))
+    expected = scikit_images_ssim(first, second, signed=signed, window=window)
+    assert ssim(first, second, signed=signed) == pytest.approx(expected, abs=1e-12)
+    assert ssim(3 * first, second / 7, signed=signed) == pytest.approx(expected, abs=1e-12)
+
+
+def test_pearson_and_cosine_equal_scipys_at_any_scale():
+    first, second = GENERATOR.standard_normal((2, 5, 6)) + 0.3
+    for scale in (1.0, 1e-200):
+        assert pearson(scale * first, second) == pytest.approx(pearsonr(first.ravel(), second.ravel()).statistic)
+        assert cosine(scale * first, second) == pytest.approx(1 - distance.cosine(first.ravel(), second.ravel()))
+
+
+def test_the_overlap_of_top_cells_equals_that_of_sets():
+    maps, reference = GENERATOR.standard_normal((4, 6, 5)), GENERATOR.standard_normal((6, 5))
+    found = top_iou(maps, reference, share=0.25)
+    assert found.tolist() == [overlap_of_sets(each, reference, 8) for each in maps]
+
+
+def test_cells_that_tie_share_the_last_places_as_over_all_orders():
+    values = np.array([3.0, 1.0, 1.0, 0.0, 1.0])
+    memberships = []
+    for _ in range(4000):
+        order = np.argsort(-(values + 1e-9 * GENERATOR.random(5)))
+        memberships.append(np.isin(np.arange(5), order[:3]))
+    np.testing.assert_allclose(topmost(values, 3), np.mean(memberships, 0), atol=0.04)
+    assert topmost(values, 3).tolist() == pytest.approx([1, 2 / 3, 2 / 3, 0, 2 / 3])
+    assert topmost(values, 1.5).tolist() == pytest.approx([1, 1 / 6, 1 / 6, 0, 1 / 6])
+    # Two of ten cells of each map are positive, one of them in both: 0.2 takes them, 0.4 adds a quarter of the zeros.
+    first, second = np.zeros((2, 1, 10))
+    first[0, [0, 1]], second[0, [1, 2]] = 1, 1
+    assert top_iou(first, second, share=0.2) == pytest.approx(1 / 3)
+    assert top_iou(first, second, share=0.4) == pytest.approx((1 + 9 * 0.25) / (3 + 7 * 0.25))
+
+
+@pytest.mark.parametrize("measure", [pearson, lambda a, b: top_iou(a, b, share=0.2)], ids=["pearson", "iou"])
+@pytest.mark.parametrize("broken", [np.full((4, 4), 2.0), np.diag([np.nan, 1, 1, 1]), np.diag([np.inf, 1, 1, 1])])
+def test_a_map_without_differences_or_with_broken_cells_has_no_measure(measure, broken):
+    reference = GENERATOR.standard_normal((4, 4))
+    assert np.isnan(measure(broken, reference))
+    assert np.isnan(measure(reference, broken))
+
+
+@pytest.mark.parametrize("measure", [cosine, lambda a, b: ssim(a, b, signed=True)], ids=["cosine", "ssim"])
+def test_a_map_of_zeros_has_no_direction_and_no_scale(measure):
+    reference = GENERATOR.standard_normal((4, 4))
+    assert np.isnan(measure(np.zeros((4, 4)), reference))
+    assert not np.isnan(measure(np.ones((4, 4)), reference))
+
+
+def test_ssim_needs_three_cells_a_side():
+    assert np.isnan(ssim(np.ones((2, 9)), np.ones((2, 9)), signed=True))
 
 
 @pytest.fixture
@@ -98,7 +175,7 @@ def test_maps_that_are_the_same_everywhere_are_drawn_as_undefined(results):
     of = {**results, "cam": replace(results["cam"], maps={"a": flat, "b": flat})}
     found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of)
     captions = [figure.caption for figure in Compare(Compare.Options()).draw(found.select("image0"))]
-    assert len(captions) == 3
+    assert len(captions) == 2
     assert all("undefined" in caption for caption in captions)
 
 
@@ -106,9 +183,76 @@ def test_attribution_maps_are_compared_pair_by_pair(results):
     found = ik.visualize(tiny_model(), tiny_images(3), "compare", of={"cam": results["cam"]})
     assert set(found.tables) == {"pairs"}
     pairs = found.tables["pairs"].where("image", "image2")
-    first, second = (results["cam"].maps[name].values[2].ravel() for name in ("features", "features.0"))
-    expected = spearmanr(first, second).statistic
-    assert pairs["rank_correlation"].reshape(2, 2) == pytest.approx(np.array([[1, expected], [expected, 1]]))
+    first, second = (results["cam"].maps[name].values[2].ravel().astype(float) for name in ("features", "features.0"))
+    expected = {
+        "rank_correlation": spearmanr(first, second).statistic,
+        "pearson": pearsonr(first, second).statistic,
+        "cosine": 1 - distance.cosine(first, second),
+        "iou": overlap_of_sets(first, second, round(0.2 * 64)),
+        "ssim": scikit_images_ssim(first.reshape(8, 8), second.reshape(8, 8), signed=True),
+    }
+    for name, value in expected.items():
+        assert pairs[name].reshape(2, 2) == pytest.approx(np.array([[1, value], [value, 1]]), abs=1e-12), name
+    assert (pairs["height"][0], pairs["width"][0]) == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("values", "part"), [("signed", lambda v: v), ("positive", lambda v: np.maximum(v, 0)), ("absolute", np.abs)]
+)
+def test_all_maps_meet_on_the_coarsest_grid_after_their_part_is_taken(values, part):
+    made = {
+        name: GENERATOR.standard_normal((2, *grid)) for name, grid in {"a": (8, 4), "b": (4, 8), "c": (8, 8)}.items()
+    }
+    maps = {
+        name: ik.Map(values=each, dims=("image", "y", "x"), layer=name, input_size=(16, 16), polarity="signed")
+        for name, each in made.items()
+    }
+    read = ik.Result(
+        maps=maps, images=ik.visualize(tiny_model(), tiny_images(2), "grad_cam", layers=["features"]).images
+    )
+    found = ik.visualize(tiny_model(), tiny_images(2), "compare", of={"m": read}, values=values)
+    pairs = found.tables["pairs"].where("image", "image1")
+    assert (pairs["height"][0], pairs["width"][0]) == (4, 4)
+    coarse = {
+        "a": part(made["a"][1]).reshape(4, 2, 4).mean(1),
+        "b": part(made["b"][1]).reshape(4, 4, 2).mean(2),
+        "c": part(made["c"][1]).reshape(4, 2, 4, 2).mean((1, 3)),
+    }
+    for first, second, value in zip(pairs["first"], pairs["second"], pairs["pearson"], strict=True):
+        one, other = coarse[first[-1]], coarse[second[-1]]
+        assert value == pytest.approx(pearsonr(one.ravel(), other.ravel()).statistic, abs=1e-12)
+
+
+def test_a_grid_of_ones_own_is_used_unless_it_is_finer_than_a_map(results):
+    of = {"cam": results["cam"]}
+    found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of, grid=[4, 2])
+    pairs = found.tables["pairs"].where("image", "image0")
+    first, second = (
+        results["cam"].maps[name].values[0].reshape(4, 2, 2, 4).mean((1, 3)) for name in ("features", "features.0")
+    )
+    assert pairs["rank_correlation"][1] == pytest.approx(spearmanr(first.ravel(), second.ravel()).statistic, abs=1e-12)
+    with pytest.raises(ik.StepError, match="a grid of 4×9 cells is finer than cam/features, which has 8×8"):
+        ik.visualize(tiny_model(), tiny_images(3), "compare", of=of, grid=[4, 9])
+
+
+def test_a_layer_is_drawn_once_for_each_step_by_the_map_at_the_same_layer_or_the_last(results):
+    features = ik.visualize(tiny_model(), tiny_images(3), "feature_grid", layers=["features.0", "features"])
+    of = {"features": features, "cam": results["cam"], "other": results["cam"]}
+    found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of)
+    assert len(found.tables["layers"].where("image", "image0")) == 2 * 4
+    names = [figure.name for figure in ik.draw(tiny_model(), found.select("image0"), "compare")]
+    assert names == [
+        "features-features.0--cam-features.0",
+        "features-features.0--other-features.0",
+        "features-features--cam-features",
+        "features-features--other-features",
+        "pairs",
+    ]
+    (cam,) = ik.visualize(tiny_model(), tiny_images(3), "grad_cam", layers=["features"]).maps.items()
+    of = {"features": features, "cam": ik.Result(maps=dict([cam]), images=features.images)}
+    found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of)
+    names = [figure.name for figure in ik.draw(tiny_model(), found.select("image0"), "compare")]
+    assert names == ["features-features.0--cam-features", "features-features--cam-features"]
 
 
 def test_nothing_to_compare_is_an_error(results):
