@@ -122,7 +122,7 @@ def _compute(
         merged = results[0]
         for result in results[1:]:
             merged = step.visualizer.merge(merged, result)
-        return [merged]
+        return [step.visualizer.finish(merged)]
     return [result.select(image.id) for result in results for image in result.images]
 
 
