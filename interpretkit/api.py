@@ -300,7 +300,7 @@ def _joined(step: ResolvedStep, results: Sequence[Result]) -> Result:
     if isinstance(step.visualizer, Reduction):
         for other in others:
             first = step.visualizer.merge(first, other)
-        return first
+        return step.visualizer.finish(first)
     maps = {}
     for name, each in first.maps.items():
         values = [result.maps[name].values for result in results]

@@ -366,6 +366,16 @@ class Reduction(Visualizer):
     def merge(self, first: Result, second: Result) -> Result:
         """Return the result of two parts of the set together. Associative: any grouping gives the same result."""
 
+    def finish(self, result: Result) -> Result:
+        """Return what is stored and drawn, of the merged result of all images; by default that itself.
+
+        For reductions that merge more than anybody wants to keep: sums from which the numbers follow at the end.
+
+        Raises:
+            StepError: If nothing follows from so few images.
+        """
+        return result
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:

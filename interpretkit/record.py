@@ -69,9 +69,10 @@ class StepRecord:
         began = time.perf_counter()
         if self._merged is not None and self.failure is None:
             try:
-                self._draft.write_result(self.step.id, self._merged, reduction=True)
+                result = self._whole(self._merged)
+                self._draft.write_result(self.step.id, result, reduction=True)
                 if self.step.figures:
-                    self._draw(self._merged)
+                    self._draw(result)
             except StorageError:
                 raise
             except InterpretkitError as error:
@@ -133,6 +134,19 @@ class StepRecord:
             raise StepError(f"merge() failed: {cause(error)}", where=place(self.step)) from error
         check_result(merged, "merge()")
         return merged
+
+    def _whole(self, merged: Result) -> Result:
+        """Return what a reduction makes of the merged result of all images."""
+        if not isinstance(self.step.visualizer, Reduction):
+            return merged
+        try:
+            result = self.step.visualizer.finish(merged)
+        except InterpretkitError:
+            raise
+        except Exception as error:
+            raise StepError(f"finish() failed: {cause(error)}", where=place(self.step)) from error
+        check_result(result, "finish()")
+        return result
 
     def _draw(self, result: Result) -> None:
         """Draw the result of one image, or of the set; if that fails, the other images still get their figures."""

@@ -62,7 +62,7 @@ def tiny_images(count: int = 4, *, seed: int = 0) -> Any:
 def check_visualizer(
     visualizer: type[Visualizer],
     *,
-    of: Mapping[str, Result] | None = None,
+    of: Mapping[str, Result | Visualizer] | None = None,
     model: Model | None = None,
     images: Any = None,
     **options: Any,
@@ -74,7 +74,7 @@ def check_visualizer(
 
     Args:
         visualizer: The class.
-        of: Results that it reads, for the same images.
+        of: Results that it reads, for the same images; or visualizers, as steps that it can have computed once more.
         model: What to look into; by default `tiny_model()`.
         images: `(image, channel, y, x)`; by default `tiny_images()`.
         **options: The visualizer's options.
@@ -102,18 +102,19 @@ def _compute(
     visualizer: Visualizer,
     model: Model,
     images: Any,
-    of: Mapping[str, Result] | None,
+    of: Mapping[str, Result | Visualizer] | None,
     *,
     batch_size: int,
 ) -> list[Result]:
     """Return the results image by image, or the one of a reduction."""
-    step = ResolvedStep(
-        id="checked", visualizer=visualizer, plugin=Plugin("checked"), model="model", of=tuple(of or ())
-    )
-    plan = Plan(models={"model": model}, steps=(plan_step(step, model),))
+    read = of or {}
+    earlier = [_step(name, each) for name, each in read.items() if isinstance(each, Visualizer)]
+    step = _step("checked", visualizer, of=tuple(read))
+    plan = Plan(models={"model": model}, steps=tuple(plan_step(each, model) for each in (*earlier, step)))
     results = []
     for batch in inputs.tensor_batches(images, plan.models, batch_size=batch_size):
-        given = {name: each.select(*(image.id for image in batch.images)) for name, each in (of or {}).items()}
+        ids = [image.id for image in batch.images]
+        given = {name: each.select(*ids) for name, each in read.items() if isinstance(each, Result)}
         outcome = compute(plan, batch, given=given)
         for failure in outcome.failures.values():
             raise failure
@@ -122,8 +123,12 @@ def _compute(
         merged = results[0]
         for result in results[1:]:
             merged = step.visualizer.merge(merged, result)
-        return [merged]
+        return [step.visualizer.finish(merged)]
     return [result.select(image.id) for result in results for image in result.images]
+
+
+def _step(name: str, visualizer: Visualizer, *, of: tuple[str, ...] = ()) -> ResolvedStep:
+    return ResolvedStep(id=name, visualizer=visualizer, plugin=Plugin("checked"), model="model", of=of)
 
 
 def _check_described(options: type[Options]) -> None:

@@ -1,4 +1,4 @@
-"""Feature maps against attribution maps, and attribution maps against each other."""
+"""Feature maps against attribution maps, attribution maps against each other, layers against layers; and scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @hookimpl
 def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
-    """Offer the comparison."""
+    """Offer the comparisons and the scores."""
+    from interpretkit_compare.cka import CKA
     from interpretkit_compare.compare import Compare
 
     yield Compare
+    yield CKA

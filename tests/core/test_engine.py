@@ -219,15 +219,46 @@ class FaultyReduction(Faulty, Reduction):
     def merge(self, first, second):
         if self.options.how == "merge":
             raise ValueError("no\\nsum")
+        return None if self.options.how == "none" else first
+
+    def finish(self, result):
+        if self.options.how == "finish":
+            raise ValueError("no\\nend")
+        return {"few": None}.get(self.options.how, result)
 
     def draw(self, result):
         return ()
+
+
+class MeanOfMaxima(Reduction):
+    '''The mean of the images' maxima: merged as a sum and a number, stored as their ratio.'''
+    name = "mean_of_maxima"
+
+    def needs(self, model):
+        return Needs(activations=["0"])
+
+    def compute(self, captured):
+        maxima = captured.activations["0"].amax((1, 2, 3)).double()
+        return Result(tables={"sums": Table(sum=[float(maxima.sum())], count=[len(maxima)])})
+
+    def merge(self, first, second):
+        both = first.tables["sums"], second.tables["sums"]
+        return Result(tables={"sums": Table({name: both[0][name] + both[1][name] for name in ("sum", "count")})})
+
+    def finish(self, result):
+        sums = result.tables["sums"]
+        return Result(tables={"mean": Table(mean=sums["sum"] / sums["count"])})
+
+    def draw(self, result):
+        mean = result.tables["mean"]["mean"][0]
+        yield Figure(name="mean", picture=Image.new("RGB", (9, 9)), caption=f"mean {mean}", alt="a")
 
 
 @hookimpl
 def interpretkit_visualizers():
     yield Faulty
     yield FaultyReduction
+    yield MeanOfMaxima
 """
 
 
@@ -269,6 +300,8 @@ def test_what_a_plugin_does_wrong_fails_its_step_and_nothing_else(folder, how, s
         ("array", "compute() returned among its maps a ndarray under 'm', not a Map under a name"),
         ("merge", "merge() failed: ValueError: no"),
         ("none", "merge() returned a NoneType, not a Result"),
+        ("finish", "finish() failed: ValueError: no"),
+        ("few", "finish() returned a NoneType, not a Result"),
     ],
 )
 def test_a_reduction_that_fails_has_no_result_and_fails_nothing_else(folder, how, says):
@@ -278,6 +311,21 @@ def test_a_reduction_that_fails_has_no_result_and_fails_nothing_else(folder, how
     assert not steps["wrong"]["maps"]
     assert not steps["wrong"]["tables"]
     assert {step["status"] for name, step in steps.items() if name != "wrong"} == {"complete"}
+
+
+def test_a_reduction_stores_and_draws_what_it_makes_of_the_sums_at_the_end(folder):
+    (folder / "faulty.py").write_text(FAULTY)
+    steps = "  - {id: maxima, uses: mean_of_maxima, model: wide}\n"
+    steps += "  - {id: f, uses: feature_grid, model: wide, with: {layers: ['0']}}\n"
+    (folder / "recipe.yaml").write_text(RECIPE.replace("numerics:", f"{steps}numerics:"))
+    opened = ik.run("recipe.yaml", plugins=["plugin.py", "faulty.py"])
+    assert opened.status == "complete"
+    expected = np.mean([opened.result("f", image=name).maps["0"].values.max() for name in SIZES])
+    tables = opened.results["maxima"].tables
+    assert set(tables) == {"mean"}
+    assert tables["mean"]["mean"].tolist() == [pytest.approx(expected, rel=1e-12)]
+    (figure,) = next(step for step in opened.manifest["steps"] if step["id"] == "maxima")["figures"]
+    assert f"mean {tables['mean']['mean'][0]}" in figure["caption"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
