@@ -18,6 +18,7 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     from interpretkit_cam.ablation_cam import AblationCAM
     from interpretkit_cam.cam import CAM
     from interpretkit_cam.eigen_cam import EigenCAM, EigenGradCAM
+    from interpretkit_cam.full_grad import FullGrad
     from interpretkit_cam.grad_cam import GradCAM
     from interpretkit_cam.grad_cam_plusplus import GradCAMPlusPlus
     from interpretkit_cam.hirescam import HiResCAM
@@ -27,4 +28,4 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     from interpretkit_cam.xgrad_cam import XGradCAM
 
     yield from (CAM, GradCAM, GradCAMPlusPlus, HiResCAM, XGradCAM, LayerCAM, EigenCAM, EigenGradCAM)
-    yield from (ScoreCAM, AblationCAM, SmoothGradCAMPlusPlus)
+    yield from (FullGrad, ScoreCAM, AblationCAM, SmoothGradCAMPlusPlus)

@@ -134,23 +134,23 @@ class Twice(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv, self.once = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 1)
-        self.aside, self.unused, self.half = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        self.aside, self.unused, self.partly = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
 
     def forward(self, images):
-        first = self.half(self.conv(images))
-        self.aside(self.half(first))
+        first = self.partly(self.conv(images))
+        self.aside(self.partly(first))
         return self.once(self.conv(first).relu()).mean((2, 3))
 
 
 def test_every_call_of_a_layer_comes_by_its_number_and_where_there_is_none_nothing_does():
     torch.manual_seed(0)
     model = ik.wrap(Twice().eval())
-    several = reader(layers=[], gradients=["conv#*", "half#*", "once#*", "aside#*", "unused#*"], target=1)
+    several = reader(layers=[], gradients=["conv#*", "partly#*", "once#*", "aside#*", "unused#*"], target=1)
     one = reader(layers=[], gradients=["conv#2"], target=1)
     outcome = outcome_of(model, {"several": several, "one": one})
     assert not outcome.failures
-    assert list(several.captured.gradients) == ["conv#1", "conv#2", "half#1", "once"]
-    assert list(several.captured.activations) == ["conv#1", "conv#2", "half#1", "half#2", "once", "aside"]
+    assert list(several.captured.gradients) == ["conv#1", "conv#2", "partly#1", "once"]
+    assert list(several.captured.activations) == ["conv#1", "conv#2", "partly#1", "partly#2", "once", "aside"]
     assert list(one.captured.gradients) == ["conv#2"]
     torch.testing.assert_close(several.captured.gradients["conv#2"], one.captured.gradients["conv#2"])
 

@@ -1,0 +1,175 @@
+"""FullGrad: what the input and every bias contribute to the score, all of it, and what is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from interpretkit import Citation, Figure, Needs, Result, Table, TargetSpec, Visualizer, figures
+from interpretkit_cam.base import model_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from interpretkit import Captured, Model
+
+_INPUT = "input"
+_LINEAR = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+_NORMALISING = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.GroupNorm,
+    nn.LayerNorm,
+)
+
+
+class FullGrad(Visualizer):
+    r"""FullGrad: the score as a sum over the input and all biases, laid over the image.
+
+    A network of linear layers and ReLUs is $y = \langle \nabla_x y, x \rangle + \sum_l \langle \nabla_{b_l} y, b_l
+    \rangle$ exactly. The gradient for a bias is that for the output of its module, cell by cell; batch normalisation in
+    eval mode has the bias $\beta - \gamma \mu / \sqrt{\sigma^2 + \epsilon}$.
+
+    $$S = \psi(\nabla_x y \circ x) + \sum_l \psi(\nabla_{b_l} y \circ b_l)$$
+
+    where $\psi$ takes magnitudes, rescales those of an image and module from 0 to 1, interpolates bilinearly to the
+    size of the input and sums over channels. One map `(image, y, x)` at the input's resolution, never negative.
+
+    The table `contributions` has the sum of each part, with its sign; `completeness` the score, what the parts sum to,
+    and the gap between. Into the gap falls whatever is not piecewise linear (a smooth activation, attention, a
+    normalisation by the image's own statistics), and biases that are no module's output: those of tokens without a
+    place, of a normalisation with an activation of its own, of functions.
+    """
+
+    name = "full_grad"
+    citations = (
+        Citation(
+            key="srinivas2019fullgrad",
+            authors="Srinivas, Suraj and Fleuret, François",
+            title="Full-Gradient Representation for Neural Network Visualization",
+            venue="NeurIPS",
+            year=2019,
+            arxiv="1905.00780",
+        ),
+    )
+    cost = "one backward pass down to the input for each target, shared with the other steps"
+    polarity = "unsigned"
+
+    class Options(Visualizer.Options):
+        """Options of FullGrad."""
+
+        target: TargetSpec = Field(
+            default="predicted",
+            description="what to explain: predicted, label, a class index or name, {for: …, against: …}, or {top: 3}",
+        )
+
+    options: Options
+
+    def needs(self, model: Model) -> Needs:
+        """Ask for the gradients for the input and at every call of every module with a bias."""
+        biased = [f"{path}#*" for path, part in model.module.named_modules() if path and _bias(part) is not None]
+        return Needs(gradients=biased, input_gradient=True, target=self.options.target, parameters=True)
+
+    def compute(self, captured: Captured) -> Result:
+        """Return the map `input`, and the tables `contributions` and `completeness`."""
+        parts = dict(_parts(captured))
+        sums = {name: each.double().flatten(1).sum(1).cpu().numpy() for name, each in parts.items()}
+        saliency = torch.zeros_like(captured.inputs[:, 0])
+        for each in parts.values():
+            if each.ndim == captured.inputs.ndim:
+                saliency += _laid_over(each, saliency.shape[1:])
+        return Result(
+            maps={_INPUT: captured.map(_INPUT, saliency, polarity="unsigned")},
+            tables=_tables(captured, sums),
+        )
+
+    def draw(self, result: Result) -> Iterator[Figure]:
+        """Draw the photo, the map over it, and the map alone."""
+        (image,), (target,) = result.images, result.targets
+        values = result.maps[_INPUT].values[0]
+        attributed, gap = (figures.number(result.tables["completeness"][each][0]) for each in ("attributed", "gap"))
+        about = f"input and biases sum to {attributed}, a gap of {gap} to the score"
+        picture = figures.attribution(values, image.pixels, title=f"FullGrad: {target}; {about}", polarity="unsigned")
+        caption = (
+            f"FullGrad: magnitudes of what input and biases contribute, rescaled part by part and summed; {about}. "
+            "Middle: over the grey photo; right: alone."
+        )
+        yield Figure(
+            name=_INPUT, picture=picture, caption=caption, alt=figures.alt(values, what=f"FullGrad for {target}")
+        )
+
+
+def _parts(captured: Captured) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the name of each part of the score, and its contribution cell by cell."""
+    if captured.input_gradient is not None:
+        yield _INPUT, captured.input_gradient * captured.inputs
+    for layer, gradient in captured.gradients.items():
+        part = model_of(captured).module.get_submodule(layer.partition("#")[0])
+        bias = _bias(part)
+        if bias is not None:
+            yield layer, gradient * _spread(bias, part, gradient)
+
+
+def _bias(part: nn.Module) -> torch.Tensor | None:
+    """Return what a module adds to a function without a constant; None if it adds nothing, or is of no known kind."""
+    if isinstance(part, _LINEAR):
+        return None if part.bias is None else part.bias.detach()
+    # Some normalisations bring an activation along: what they return is no sum with a bias then.
+    if not isinstance(part, _NORMALISING) or any(not isinstance(each, nn.Identity) for each in part.children()):
+        return None
+    bias: torch.Tensor | None = getattr(part, "bias", None)
+    mean, variance = getattr(part, "running_mean", None), getattr(part, "running_var", None)
+    if mean is None or variance is None:
+        return None if bias is None else bias.detach()
+    scale = (variance + part.eps).rsqrt() * (1 if part.weight is None else part.weight.detach())
+    implied: torch.Tensor = -mean * scale
+    return implied if bias is None else bias.detach() + implied
+
+
+def _spread(bias: torch.Tensor, part: nn.Module, gradient: torch.Tensor) -> torch.Tensor:
+    """Return the bias in a shape that broadcasts to the module's output."""
+    first = gradient.ndim == 4 or not isinstance(part, nn.Linear | nn.LayerNorm)  # noqa: PLR2004 - channels before cells
+    if bias.ndim > 1 or not first or gradient.shape[1] != len(bias):
+        return bias
+    return bias.view(-1, *(1,) * (gradient.ndim - 2))
+
+
+def _laid_over(part: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """Return the magnitudes of `part` `(image, channel, y, x)`, from 0 to 1 in each image, on a grid of `size`."""
+    sizes = part.abs()
+    low, high = sizes.amin((1, 2, 3), keepdim=True), sizes.amax((1, 2, 3), keepdim=True)
+    rescaled = (sizes - low) / torch.where(high > low, high - low, 1)
+    # Interpolation is linear, so the channels can be summed before it.
+    total = rescaled.sum(1, keepdim=True)
+    return nn.functional.interpolate(total, size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _tables(captured: Captured, sums: Mapping[str, np.ndarray]) -> dict[str, Table]:
+    images = [image.id for image in captured.images]
+    scores = np.array([target.score for target in captured.targets])
+    attributed = np.sum(list(sums.values()), axis=0)
+    return {
+        "contributions": Table(
+            image=np.repeat(images, len(sums)),
+            part=list(sums) * len(images),
+            contribution=np.stack(list(sums.values()), axis=1).reshape(-1),
+        ),
+        "completeness": Table(image=images, score=scores, attributed=attributed, gap=scores - attributed),
+    }
