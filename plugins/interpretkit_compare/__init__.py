@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @hookimpl
 def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
-    """Offer the comparison."""
+    """Offer the comparisons."""
+    from interpretkit_compare.channel_contributions import ChannelContributions
     from interpretkit_compare.compare import Compare
 
     yield Compare
+    yield ChannelContributions
