@@ -41,6 +41,7 @@ def grid(
     scope: Scope,
     polarity: Polarity,
     limits: tuple[float, float] | None = None,
+    noun: str = "channel",
 ) -> Image:
     """Draw channels as labelled tiles: nearest neighbour, one whole number of pixels to a cell, one colour bar.
 
@@ -51,6 +52,7 @@ def grid(
         scope: Whether each channel has its own limits, or all have those of the layer.
         polarity: `unsigned` is drawn in viridis, `signed` in coolwarm with limits symmetric about 0.
         limits: Least and greatest value of the layer, where `values` are some of its channels.
+        noun: What a tile is, where it is no channel of one layer: `map`.
 
     Returns:
         A paletted picture. Dead channels are crossed out; nearly constant ones are drawn flat and say their value.
@@ -71,8 +73,10 @@ def grid(
     layout = _layout(*values.shape)
     body = _body(_tiles(values, found, scope=scope, polarity=polarity, zoom=layout.zoom), labels_of(labels), layout)
     width = max(body.shape[1], NARROWEST)
-    view = f"{count(len(values), 'channel')} of {size(values.shape[1:])} cells, nearest ×{layout.zoom}"
-    key = flow([*_scale(found, scope, polarity, width), *_legend(values, found, width)], width=width)
+    view = f"{count(len(values), noun)} of {size(values.shape[1:])} cells, nearest ×{layout.zoom}"
+    key = flow(
+        [*_scale(found, scope, polarity, width=width, noun=noun), *_legend(values, found, width, noun)], width=width
+    )
     return sheet(body, colours=colours_of(polarity), above=[heading(title, view, width=width), key])
 
 
@@ -142,37 +146,39 @@ def _body(tiles: np.ndarray, names: np.ndarray, layout: _Layout) -> np.ndarray:
     return canvas.reshape(layout.rows * blocks.shape[1], -1)[:-_GAP_DOWN, :-_GAP_ACROSS]
 
 
-def _scale(found: Survey, scope: Scope, polarity: Polarity, width: int) -> list[np.ndarray]:
+def _scale(found: Survey, scope: Scope, polarity: Polarity, *, width: int, noun: str) -> list[np.ndarray]:
     """Return the colour bar, and in words whose limits it shows."""
     least, greatest = found.limits
-    over = f"the layer's values range from {number(least)} to {number(greatest)}"
+    whole, its = ("the whole layer", "the layer's") if noun == "channel" else (f"all {noun}s", "all")
+    over = f"{its} values range from {number(least)} to {number(greatest)}"
     if found.constant:
-        return [paragraph(f"one value in the whole layer: {number(greatest)}", width=width)]
+        return [paragraph(f"one value in {whole}: {number(greatest)}", width=width)]
     if scope == "layer":
         low, high = symmetric(least, greatest) if polarity == "signed" else (least, greatest)
         ticks = [number(low), number((low + high) / 2), number(high)]
-        words = f"one scale for all channels: {over}"
+        words = f"one scale for all {noun}s: {over}"
     elif polarity == "signed":
         ticks = ["−m", "0", "m"]
-        words = f"m: each channel's own greatest magnitude; {over}"
+        words = f"m: each {noun}'s own greatest magnitude; {over}"
     else:
-        ticks = ["channel's min", "channel's max"]
-        words = f"each channel from its own min to its own max; {over}"
+        ticks = [f"{noun}'s min", f"{noun}'s max"]
+        words = f"each {noun} from its own min to its own max; {over}"
     return [bar(ticks, width=BAR), paragraph(words, width=width)]
 
 
-def _legend(values: np.ndarray, found: Survey, width: int) -> list[np.ndarray]:
+def _legend(values: np.ndarray, found: Survey, width: int, noun: str) -> list[np.ndarray]:
     """Return a legend of the marks that occur."""
     dead, flat, broken = (int(which.sum()) for which in (found.dead, found.flat, found.broken))
     lines: list[tuple[np.ndarray | int, str]] = []
     if dead:
-        lines.append((_crossed(13, 13), f"dead, zero everywhere: {count(dead, 'channel')}"))
+        lines.append((_crossed(13, 13), f"{'dead, ' if noun == 'channel' else ''}zero everywhere: {count(dead, noun)}"))
     if flat:
         swatch = np.full((13, 13), FLAT, np.uint8)
         _write(swatch, "≈")
-        lines.append((swatch, f"nearly constant, range below 1e-6 of the layer's: {count(flat, 'channel')}"))
+        whole = "the layer's" if noun == "channel" else "that of all"
+        lines.append((swatch, f"nearly constant, range below 1e-6 of {whole}: {count(flat, noun)}"))
     if broken:
         cells = int((~np.isfinite(values[found.broken])).sum())
-        words = f"not finite: {count(cells, 'cell')} in {count(broken, 'channel')}"
+        words = f"not finite: {count(cells, 'cell')} in {count(broken, noun)}"
         lines.append((NOT_FINITE, words))
     return [entry(swatch, text, width=width) for swatch, text in lines]
