@@ -17,6 +17,8 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     """Offer the comparisons."""
     from interpretkit_compare.channel_contributions import ChannelContributions
     from interpretkit_compare.compare import Compare
+    from interpretkit_compare.method_agreement import Agreement
 
     yield Compare
+    yield Agreement
     yield ChannelContributions
