@@ -41,6 +41,7 @@ class _Scale(NamedTuple):
     polarity: Polarity
     low: np.ndarray | float
     high: np.ndarray | float
+    noun: str = "channel"
 
     @property
     def colours(self) -> str:
@@ -69,6 +70,7 @@ def grid(
     polarity: Polarity,
     limits: tuple[float, float] | None = None,
     pixels: np.ndarray | None = None,
+    noun: str = "channel",
 ) -> Image.Image:
     """Draw channels as labelled tiles: nearest neighbour, one whole number of pixels to a cell, one colour bar.
 
@@ -81,6 +83,7 @@ def grid(
         limits: Least and greatest value of the layer, where `values` are some of its channels; with a `fixed` scope
             those of the scale: cells beyond them are dotted and counted.
         pixels: The photo `(y, x, 3)` uint8 that the channels are about; drawn first, as large as a tile.
+        noun: What a tile is, where it is no channel of one layer: `map`.
 
     Returns:
         A paletted picture, in RGB with a photo. Dead channels are crossed out; nearly constant ones are drawn flat and
@@ -99,7 +102,7 @@ def grid(
     if len(labels) != len(values):
         raise ValueError(f"{len(labels)} labels do not fit {len(values)} channels")
     found = survey(values, limits=None if scope == "fixed" else limits)
-    scale = _scale_of(found, scope, polarity, limits)
+    scale = _scale_of(found, scope, polarity, limits)._replace(noun=noun)
     layout = _layout(len(values) + (pixels is not None), *values.shape[1:])
     tiles = _tiles(values, found, scale, zoom=layout.zoom)
     if pixels is None:
@@ -107,7 +110,7 @@ def grid(
     else:
         body = _after_photo(pixels, tiles, labels, layout, colours=scale.colours)
     width = max(body.shape[1] if isinstance(body, np.ndarray) else body.width, NARROWEST)
-    view = f"{count(len(values), 'channel')} of {size(values.shape[1:])} cells, nearest ×{layout.zoom}"
+    view = f"{count(len(values), noun)} of {size(values.shape[1:])} cells, nearest ×{layout.zoom}"
     if pixels is not None:
         view += f"; input {size(pixels.shape[:2])} → {size(tiles.shape[1:])}"
     key = flow([*_bar(found, scale, width), *_legend(values, found, scale, width)], width=width)
@@ -212,34 +215,38 @@ def _after_photo(
 def _bar(found: Survey, scale: _Scale, width: int) -> list[np.ndarray]:
     """Return the colour bar, and in words whose limits it shows."""
     least, greatest = found.limits
-    over = f"the layer's values range from {number(least)} to {number(greatest)}"
+    noun = scale.noun
+    whole, its = ("the whole layer", "the layer's") if noun == "channel" else (f"all {noun}s", "all")
+    over = f"{its} values range from {number(least)} to {number(greatest)}"
     if scale.scope == "channel" and not found.constant:
         signed = scale.polarity == "signed"
-        ticks = ["−m", "0", "m"] if signed else ["channel's min", "channel's max"]
-        own = "m: each channel's own greatest magnitude" if signed else "each channel from its own min to its own max"
+        ticks = ["−m", "0", "m"] if signed else [f"{noun}'s min", f"{noun}'s max"]
+        own = f"m: each {noun}'s own greatest magnitude" if signed else f"each {noun} from its own min to its own max"
         return [bar(ticks, width=BAR), paragraph(f"{own}; {over}", width=width)]
     if found.constant and scale.scope != "fixed":
-        return [paragraph(f"one value in the whole layer: {number(greatest)}", width=width)]
+        return [paragraph(f"one value in {whole}: {number(greatest)}", width=width)]
     low, high = float(scale.low), float(scale.high)
     ticks = [number(low), number((low + high) / 2), number(high)]
     extent = f"the values shown range from {number(least)} to {number(greatest)}"
-    words = f"fixed limits; {extent}" if scale.scope == "fixed" else f"one scale for all channels: {over}"
+    words = f"fixed limits; {extent}" if scale.scope == "fixed" else f"one scale for all {noun}s: {over}"
     return [bar(ticks, width=BAR), paragraph(words, width=width)]
 
 
 def _legend(values: np.ndarray, found: Survey, scale: _Scale, width: int) -> list[np.ndarray]:
     """Return a legend of the marks that occur."""
+    noun = scale.noun
     dead, flat, broken = (int(which.sum()) for which in (found.dead, found.flat, found.broken))
     lines: list[tuple[np.ndarray | int, str]] = []
     if dead:
-        lines.append((_crossed(13, 13), f"dead, zero everywhere: {count(dead, 'channel')}"))
+        lines.append((_crossed(13, 13), f"{'dead, ' if noun == 'channel' else ''}zero everywhere: {count(dead, noun)}"))
     if flat:
         swatch = np.full((13, 13), FLAT, np.uint8)
         _write(swatch, "≈")
-        lines.append((swatch, f"nearly constant, range below 1e-6 of the layer's: {count(flat, 'channel')}"))
+        whole = "the layer's" if noun == "channel" else "that of all"
+        lines.append((swatch, f"nearly constant, range below 1e-6 of {whole}: {count(flat, noun)}"))
     if broken:
         cells = int((~np.isfinite(values[found.broken])).sum())
-        words = f"not finite: {count(cells, 'cell')} in {count(broken, 'channel')}"
+        words = f"not finite: {count(cells, 'cell')} in {count(broken, noun)}"
         lines.append((NOT_FINITE, words))
     marks = [entry(swatch, text, width=width) for swatch, text in lines]
     if beyond := int(scale.beyond(values).sum()):

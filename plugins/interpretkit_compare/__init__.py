@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 @hookimpl
 def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     """Offer the comparisons and the scores."""
+    from interpretkit_compare.channel_contributions import ChannelContributions
     from interpretkit_compare.cka import CKA
     from interpretkit_compare.compare import Compare
+    from interpretkit_compare.method_agreement import Agreement
 
     yield Compare
     yield CKA
+    yield Agreement
+    yield ChannelContributions

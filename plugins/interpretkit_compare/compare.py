@@ -13,6 +13,7 @@ from interpretkit_compare.agreement import rank_correlation
 from interpretkit_compare.measures import MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, extents, how, matrices, on_one_grid
 from interpretkit_compare.sources import WITH_CHANNELS, WITHOUT_CHANNELS, sources
+from interpretkit_compare.tables import stacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -80,8 +81,8 @@ class Compare(Visualizer):
         if features and attributions:
             pairs = [(feature, attribution) for feature in features for attribution in attributions]
             aligned = [_aligned(feature, attribution, ids) for feature, attribution in pairs]
-            tables["channels"] = _stacked(aligned)
-            tables["layers"] = _stacked([_summary(*pair, ids, each) for pair, each in zip(pairs, aligned, strict=True)])
+            tables["channels"] = stacked(aligned)
+            tables["layers"] = stacked([_summary(*pair, ids, each) for pair, each in zip(pairs, aligned, strict=True)])
             for (feature, attribution), table in zip(pairs, aligned, strict=True):
                 if attribution in _shown_by(feature, attributions):
                     maps |= self._shown(feature, attribution, table, ids)
@@ -146,7 +147,7 @@ def _aligned(feature: Source, attribution: Source, ids: list[str]) -> Table:
                 rank_correlation=found[order],
             )
         )
-    return _stacked(parts)
+    return stacked(parts)
 
 
 def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Table) -> Table:
@@ -192,11 +193,7 @@ def _pairs(attributions: list[Source], ids: list[str], options: PairOptions) -> 
                 **found,
             )
         )
-    return _stacked(parts)
-
-
-def _stacked(tables: list[Table]) -> Table:
-    return Table({name: np.concatenate([table[name] for table in tables]) for name in tables[0].columns})
+    return stacked(parts)
 
 
 def _end(correlations: np.ndarray, end: str, count: int) -> np.ndarray:

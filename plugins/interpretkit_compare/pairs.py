@@ -78,15 +78,15 @@ def compared(maps: np.ndarray, options: PairOptions) -> dict[str, np.ndarray]:
     return found
 
 
-def matrices(found: Mapping[str, np.ndarray], names: Sequence[str], *, title: str) -> Image:
-    """Draw the matrix of each measure, side by side."""
+def matrices(found: Mapping[str, np.ndarray], names: Sequence[str], *, title: str, more: Sequence[Image] = ()) -> Image:
+    """Draw the matrix of each measure, and `more` matrices after them."""
     panels = [
         figures.matrix(
             found[name], rows=names, columns=names, title=IN_WORDS[name], limits=_LIMITS.get(name, (-1.0, 1.0))
         )
         for name in MEASURES
     ]
-    return figures.panels(panels, title=title, columns=3)
+    return figures.panels([*panels, *more], title=title, columns=3)
 
 
 def how(options: PairOptions, grid: Sequence[int]) -> str:
@@ -102,6 +102,6 @@ def extents(found: Mapping[str, np.ndarray]) -> str:
     for name, matrix in found.items():
         others = matrix[~np.eye(len(matrix), dtype=bool)]
         known = others[~np.isnan(others)]
-        reach = f"{known.min():+.2f} to {known.max():+.2f}" if len(known) else "undefined"
+        reach = f"{known.min():.2f} to {known.max():.2f}" if len(known) else "undefined"
         words.append(f"{IN_WORDS[name]} {reach}")
-    return "; ".join(words)
+    return "; ".join(words).replace("-", "−")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from io import BytesIO
@@ -10,8 +11,9 @@ import pytest
 from PIL import Image
 
 from interpretkit import figures
+from interpretkit.figures import grids, sheet
 from interpretkit.figures.colour import CROSS, DEAD, FLAT, INK, LEVELS, NOT_FINITE, PAPER, palette
-from interpretkit.figures.text import width_of, wrap
+from interpretkit.figures.text import paragraph, width_of, wrap
 
 MARKS = {DEAD, CROSS, FLAT, NOT_FINITE}
 LONG = "Grad-CAM of stage4 for ‘military uniform’ against ‘suit of clothes’, averaged " * 3
@@ -104,6 +106,28 @@ def test_grids_are_nearly_square_and_compact(random, shape, columns, zoom):
     assert left == 12
     assert 0 <= picture.width - 24 - columns * pitch + 6 < pitch
     assert picture.width < 1400
+
+
+@pytest.mark.parametrize("polarity", ["signed", "unsigned"])
+@pytest.mark.parametrize("scope", ["channel", "layer"])
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_grid_of_maps_does_not_call_them_channels_of_a_layer(monkeypatch, scope, polarity, constant):
+    said = []
+
+    def heard(text, **options):
+        said.append(text)
+        return paragraph(text, **options)
+
+    for module in (grids, sheet):
+        monkeypatch.setattr(module, "paragraph", heard)
+    cells = np.arange(9.0).reshape(3, 3)
+    broken = np.where(np.eye(3) > 0, np.nan, cells)
+    values = np.ones((4, 3, 3)) if constant else np.stack([cells, np.zeros((3, 3)), np.full((3, 3), 2.0), broken])
+    for noun, foreign in (("map", "channel|layer"), ("channel", "map")):
+        said.clear()
+        figures.grid(values, title="a", labels=list("abcd"), scope=scope, polarity=polarity, noun=noun)
+        assert any(noun in text for text in said)
+        assert not [text for text in said if re.search(foreign, text)]
 
 
 def test_zero_is_neutral_and_the_limits_are_symmetric_where_values_are_signed():
@@ -461,6 +485,7 @@ def test_drawing_loads_no_pyplot_and_importing_loads_no_matplotlib():
     code = """
 import sys, numpy as np
 from interpretkit import figures
+from interpretkit.figures import grids, sheet
 assert "matplotlib" not in sys.modules and "torch" not in sys.modules
 pixels = np.zeros((8, 8, 3), np.uint8)
 figures.grid(np.ones((2, 3, 3)), title="t", labels=["0", "1"], scope="layer", polarity="signed")
