@@ -17,6 +17,14 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     """Offer the comparisons and the scores."""
     from interpretkit_compare.cka import CKA
     from interpretkit_compare.compare import Compare
+    from interpretkit_compare.deletion_insertion import DeletionInsertion
+    from interpretkit_compare.infidelity import Infidelity
+    from interpretkit_compare.sensitivity import SensitivityMax
+    from interpretkit_compare.sparseness import Sparseness
 
     yield Compare
     yield CKA
+    yield DeletionInsertion
+    yield SensitivityMax
+    yield Infidelity
+    yield Sparseness
