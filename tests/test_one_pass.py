@@ -42,7 +42,8 @@ def counts(monkeypatch):
 def carried_out(folder, steps: list[str]) -> ik.Run:
     recipe = folder / "recipe.yaml"
     recipe.write_text(
-        f"{{schema: interpretkit/1, name: all, model: {MODEL}, inputs: [sample:grace_hopper], steps: [{', '.join(steps)}]}}"
+        f"{{schema: interpretkit/1, name: all, model: {MODEL}, inputs: [sample:grace_hopper],"
+        f" steps: [{', '.join(steps)}]}}"
     )
     run = ik.run(recipe, output=folder / "runs")
     assert run.status == "complete", [each["error"] for each in run.manifest["steps"]]

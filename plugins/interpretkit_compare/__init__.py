@@ -18,9 +18,17 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     from interpretkit_compare.channel_contributions import ChannelContributions
     from interpretkit_compare.cka import CKA
     from interpretkit_compare.compare import Compare
+    from interpretkit_compare.deletion_insertion import DeletionInsertion
+    from interpretkit_compare.infidelity import Infidelity
     from interpretkit_compare.method_agreement import Agreement
+    from interpretkit_compare.sensitivity import SensitivityMax
+    from interpretkit_compare.sparseness import Sparseness
 
     yield Compare
-    yield CKA
     yield Agreement
     yield ChannelContributions
+    yield CKA
+    yield DeletionInsertion
+    yield SensitivityMax
+    yield Infidelity
+    yield Sparseness

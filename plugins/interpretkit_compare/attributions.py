@@ -1,0 +1,128 @@
+"""The attribution maps that a score reads from earlier steps, and what each explains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interpretkit import StepError, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from interpretkit import Captured, Map, Model, Target
+
+# How far scores of one image may differ between passes, as a part of the greatest logit.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """An attribution map of an earlier step, for each image of a batch.
+
+    Attributes:
+        step: The step.
+        key: What the map is called there.
+        map: The map, `(image, y, x)`.
+        targets: What it explains of each image; empty where it explains no score.
+    """
+
+    step: str
+    key: str
+    map: Map
+    targets: tuple[Target, ...]
+
+    @property
+    def name(self) -> str:
+        """Step and map in one."""
+        return f"{self.step}/{self.key}"
+
+    def values(self, captured: Captured, position: int) -> np.ndarray:
+        """Return the map of one image, `(y, x)`, float64.
+
+        Raises:
+            StepError: If it has cells that are not finite.
+        """
+        values: np.ndarray = self.map.values[position].astype(np.float64)
+        if broken := int((~np.isfinite(values)).sum()):
+            image = captured.images[position].id
+            raise StepError(f"map {self.name} of image {image!r}: {broken} cells are NaN or infinite")
+        return values
+
+    def target(self, captured: Captured, position: int) -> Target:
+        """Return what the map explains of one image, for passes of this step's model.
+
+        Raises:
+            StepError: If it explains no score, or that of another model.
+        """
+        if not self.targets:
+            raise StepError(f"map {self.name} explains no class, so there is no score to watch")
+        target = self.targets[position]
+        same_size = tuple(captured.inputs.shape[-2:]) == self.map.input_size
+        if captured.model is None or not (same_size and _gives(captured.model, captured.inputs[position], target)):
+            raise StepError(
+                f"map {self.name} explains {target} of another model than this step looks at",
+                hint="read steps of one model, and name it under `model:`",
+            )
+        return target
+
+
+def attributions(captured: Captured) -> list[Attribution]:
+    """Return the attribution maps, those without channels, of all steps that are read.
+
+    Raises:
+        StepError: If there are none.
+
+    Example:
+        >>> import torch
+        >>> from interpretkit import Captured, InputImage, Map, Result
+        >>> image = InputImage(id="image0", source="", sha256="", size=(8, 8))
+        >>> geometry = {"layer": "a", "input_size": (8, 8), "polarity": "signed"}
+        >>> cam = Result(maps={"a": Map(values=np.eye(2)[None], dims=("image", "y", "x"), **geometry)}, images=(image,))
+        >>> nothing = {"inputs": torch.zeros(1, 3, 8, 8), "activations": {}, "gradients": {}}
+        >>> [each.name for each in attributions(Captured(images=(image,), results={"cam": cam}, **nothing))]
+        ['cam/a']
+    """
+    found = []
+    for step, result in captured.results.items():
+        for key, each in result.maps.items():
+            if each.dims == ("image", "y", "x"):
+                explained = (result.targets_of(image.id) for image in captured.images)
+                targets = tuple(of_image[_rank(key, len(of_image))] for of_image in explained if of_image)
+                found.append(Attribution(step, key, each, targets))
+    if not found:
+        raise StepError(
+            f"there is no attribution map (image, y, x) in {', '.join(captured.results)}",
+            hint="read a step that explains, such as `grad_cam`",
+        )
+    return found
+
+
+def tabled(columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> Table:
+    """Return rows as a table.
+
+    Example:
+        >>> tabled(("image", "auc"), [("a", 0.5), ("b", 0.25)])["auc"].tolist()
+        [0.5, 0.25]
+    """
+    return Table(dict(zip(columns, zip(*rows, strict=True), strict=True)))
+
+
+def _gives(model: Model, image: torch.Tensor, target: Target) -> bool:
+    """Say whether a model gives an image `(channel, y, x)` the score that a target says; models differ by that."""
+    import torch
+
+    with torch.no_grad():
+        logits = model.logits(model.module(image[None].clone()))
+    # Of a pass in another batch the last digits differ, more of them in half precision.
+    tolerance = max(_TOLERANCE, 4 * torch.finfo(logits.dtype).eps) * float(logits.abs().max())
+    return abs(float(model.score(logits, [target])[0]) - target.score) <= tolerance
+
+
+def _rank(key: str, count: int) -> int:
+    """Return which of the targets of an image a map is about: of several, its name says which."""
+    return 0 if count == 1 else int(key.rpartition(" top ")[2]) - 1

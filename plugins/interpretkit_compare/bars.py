@@ -1,0 +1,55 @@
+"""Small charts of scores: one bar for each method, its number written out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interpretkit import figures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from PIL.Image import Image
+
+_WIDTH, _HEAD, _BAR = 7.2, 1.3, 0.36
+
+
+def bars(
+    names: Sequence[str],
+    scores: Mapping[str, np.ndarray],
+    *,
+    title: str,
+    limits: tuple[float, float] | None = None,
+    remarks: Sequence[str] = (),
+) -> Image:
+    """Draw horizontal bars with their numbers, one panel for each score, one bar in it for each method.
+
+    Args:
+        names: The methods.
+        scores: By what stands below the axis: the score, its unit, which way is better. NaN is written as undefined.
+        title: What it is; wraps.
+        limits: Of the axis, where the score has a range.
+        remarks: Stand behind the numbers, one for each method.
+
+    Example:
+        >>> bars(["a/0", "b/0"], {"share": np.array([0.2, np.nan])}, title="Shares").mode
+        'RGB'
+    """
+    figure = figures.chart(_WIDTH, _HEAD + _BAR * len(names), title=title)
+    panels = np.atleast_1d(figure.subplots(1, len(scores), sharey=True))
+    places = np.arange(len(names))
+    for panel, (what, values) in zip(panels, scores.items(), strict=True):
+        known = np.where(np.isfinite(values), values, 0.0)
+        panel.barh(places, known, height=0.6)
+        low, high = limits or (min(0.0, float(known.min())), max(0.0, float(known.max())) or 1.0)
+        # Room for the numbers behind the bars.
+        panel.set(xlabel=what, xlim=(low, high + 0.3 * (high - low)), yticks=places, yticklabels=names)
+        panel.grid(visible=False, axis="y")
+        for place, value, remark in zip(places, values, remarks or [""] * len(names), strict=True):
+            text = figures.number(float(value)) if np.isfinite(value) else "undefined"
+            text = f" {text}{remark}"
+            panel.text(max(float(known[place]), 0.0), place, text, va="center", fontsize=8.5, color="#1f2328")
+    panels[0].set_ylim(len(names) - 0.4, -0.6)
+    return figures.picture(figure)

@@ -1,0 +1,162 @@
+"""Whether an attribution map foretells what the score does when the image is perturbed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from interpretkit import Figure, Needs, Result, StepError, Visualizer, figures
+from interpretkit_compare.attributions import attributions, tabled
+from interpretkit_compare.bars import bars
+from interpretkit_compare.perturbed import IN_WORDS, Fill, cells_of, filled
+from interpretkit_compare.sensitivity import YEH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interpretkit import Captured, Model, Target
+
+
+class Scores(NamedTuple):
+    """What a map foretold of some perturbations, held against what happened."""
+
+    infidelity: float
+    relative: float
+    scale: float
+    unscaled: float
+    change: float
+
+
+class Infidelity(Visualizer):
+    r"""How badly attribution maps foretell what the score does when parts of the image are turned down or up.
+
+    Every cell $c$ of the map's native grid is moved by a random share $a_c \sim N(0, \sigma^2)$ of the way from the
+    image $x$ to the baseline $b$: $x' = x - a \odot (x - b)$, all channels and pixels of a cell alike. A map $m$ whose
+    cells are what each part of the image contributes to the score foretells a drop of $\sum_c a_c m_c$. What the score
+    does drop by is $f(x) - f(x')$, and
+
+    $$\mathrm{INFD} = E_a \Big[\Big(\beta \sum_c a_c m_c - (f(x) - f(x'))\Big)^2\Big]$$
+
+    is Yeh et al.'s infidelity with their optimal scale $\beta = E[p\,\Delta] / E[p^2]$ for foretold $p$ and actual
+    $\Delta$: what `captum.metrics.infidelity(normalize=True)` computes of a map that is spread evenly over the pixels
+    and channels of its cells. It is 0 at best, in squared units of the score, and lower is better. `relative` is that
+    divided by $E[\Delta^2]$: 0 where the map foretells every change, 1 where it foretells none. `unscaled` has
+    $\beta = 1$, for maps that are in units of the score. `scale` is $\beta$: about 1 for those; below 0, the map points
+    the wrong way, which a low infidelity does not show.
+
+    The perturbation is a share of the way to a baseline, and not noise on the pixels, since a map without channels
+    says what a place contributes, not what a change of a value brings. So the number makes sense for maps that
+    share out the score: input × gradient and integrated gradients with the same baseline, DeepLift, Shapley values,
+    occlusion, and CAMs up to their scale. For maps of |gradient| it says only whether their large values lie where
+    the image counts. Maps of different grids are perturbed differently and are not to be compared.
+
+    Table `infidelity`, one row for each image and map.
+    """
+
+    name = "infidelity"
+    citations = (YEH,)
+    cost = "`samples` + 2 forward passes for each map"
+    reads = 1
+
+    class Options(Visualizer.Options):
+        """Options of the infidelity."""
+
+        sigma: float = Field(default=0.2, gt=0, description="standard deviation of the shares")
+        fill: Fill = Field(
+            default="zero",
+            description="the baseline: zero (of the network's input), mean (colour of the image), black, or blurred; "
+            "that of the attribution where it has one",
+        )
+        blur: float = Field(
+            default=0.05,
+            gt=0,
+            le=0.5,
+            description="standard deviation of the blur, as a part of the image's shorter side",
+        )
+        samples: int = Field(default=64, ge=2, le=100000, description="how many perturbed images")
+        batch_size: int = Field(default=32, ge=1, description="perturbed images per pass")
+        seed: int = Field(default=0, ge=0, description="of the shares")
+
+    options: Options
+
+    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+        """Ask for the model, to run it on perturbed images."""
+        return Needs(own_passes=True)
+
+    def compute(self, captured: Captured) -> Result:
+        """Return the table `infidelity`.
+
+        Raises:
+            StepError: If there is no attribution map, or one explains no class or another model.
+        """
+        rows = []
+        for position, image in enumerate(captured.images):
+            for each in attributions(captured):
+                target = each.target(captured, position)
+                values = each.values(captured, position)
+                shares, drops = self._drops(captured, position, target, (values.shape[0], values.shape[1]))
+                rows.append((image.id, each.name, target.label, *compared(shares @ values.ravel(), drops)))
+        columns = ("image", "attribution", "target", *Scores._fields)
+        return Result(tables={"infidelity": tabled(columns, rows)})
+
+    def draw(self, result: Result) -> Iterator[Figure]:
+        """Draw the relative infidelity of all maps as bars; a map that points the wrong way says so."""
+        table, options = result.tables["infidelity"], self.options
+        names, values = table["attribution"].tolist(), table["relative"]
+        caption = (
+            f"How badly each map foretells the change of the explained score, with its optimal scale, when every "
+            f"cell moves by a share of the way to {IN_WORDS[options.fill]}, the shares normal with standard deviation "
+            f"{options.sigma:g}; {options.samples} draws. 0: every change is foretold; 1: none is. Lower is better. "
+            "Maps of different grids are perturbed differently and are not to be compared."
+        )
+        remarks = [" (wrong sign)" if scale < 0 else "" for scale in table["scale"]]
+        scores = {"infidelity / mean squared change of the score (lower is better)": values}
+        picture = bars(names, scores, title="Infidelity of attribution maps", limits=(0.0, 1.0), remarks=remarks)
+        rows = zip(names, values, remarks, strict=True)
+        numbers = ", ".join(f"{name} {figures.number(float(value))}{remark}" for name, value, remark in rows)
+        yield Figure(
+            name="infidelity", picture=picture, caption=caption, alt=f"Bars of relative infidelity: {numbers}."
+        )
+
+    def _drops(
+        self, captured: Captured, position: int, target: Target, grid: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the shares of each perturbed image, `(sample, cell)`, and by how much its score is lower, float64."""
+        import torch
+
+        if captured.model is None:
+            raise StepError("infidelity has to run the model")
+        model, options = captured.model, self.options
+        image = captured.inputs[position : position + 1]
+        way = image - filled(image, options.fill, model=model, blur=options.blur)
+        cells = cells_of(grid, (image.shape[-2], image.shape[-1])).to(image.device)
+        generator = np.random.default_rng(captured.seed(position, options.seed))
+        shares = options.sigma * generator.standard_normal((options.samples, grid[0] * grid[1]))
+        drops = []
+        for start in range(0, options.samples, options.batch_size):
+            some = torch.from_numpy(shares[start : start + options.batch_size]).to(image)
+            drops.append(model.scores(image - some[:, cells][:, None] * way, [target]).double().cpu())
+        score = model.scores(image, [target]).double().cpu()
+        return shares, (score - torch.cat(drops)).numpy()
+
+
+def compared(foretold: np.ndarray, drops: np.ndarray) -> Scores:
+    """Return how foretold and actual drops of the score agree, `(sample,)` each.
+
+    Example:
+        >>> compared(np.array([1.0, -2.0]), np.array([-2.0, 4.0]))
+        Scores(infidelity=0.0, relative=0.0, scale=-2.0, unscaled=22.5, change=10.0)
+    """
+    power = float(foretold @ foretold)
+    scale = float(foretold @ drops) / power if power > 0 else 0.0
+    change = float((drops**2).mean())
+    infidelity = float(((scale * foretold - drops) ** 2).mean())
+    return Scores(
+        infidelity=infidelity,
+        relative=infidelity / change if change > 0 else np.nan,
+        scale=scale,
+        unscaled=float(((foretold - drops) ** 2).mean()),
+        change=change,
+    )

@@ -1,0 +1,127 @@
+"""How much an attribution map changes when the image changes too little to see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from interpretkit import Citation, Figure, Needs, Result, StepError, Visualizer
+from interpretkit_compare.attributions import attributions, tabled
+from interpretkit_compare.bars import bars
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from interpretkit import Captured, Model
+    from interpretkit_compare.attributions import Attribution
+
+YEH = Citation(
+    key="yeh2019infidelity",
+    authors="Yeh, Chih-Kuan and Hsieh, Cheng-Yu and Suggala, Arun Sai and Inouye, David I. and Ravikumar, Pradeep",
+    title="On the (In)fidelity and Sensitivity of Explanations",
+    venue="NeurIPS",
+    year=2019,
+    arxiv="1901.09392",
+)
+
+
+class SensitivityMax(Visualizer):
+    r"""How much attribution maps change under noise too weak to see: the greatest change found.
+
+    For a map $\Phi(x)$, noise $\delta$ uniform within $\pm r$ in every pixel and channel of the network's input, and
+    the class that was explained held fixed,
+
+    $$\mathrm{SENS_{max}} = \max_{\lVert \delta \rVert_\infty \le r}
+      \frac{\lVert \Phi(x + \delta) - \Phi(x) \rVert}{\lVert \Phi(x) \rVert}$$
+
+    is computed by `captum.metrics.sensitivity_max`: the greatest of `samples` draws, a lower bound of the maximum. The
+    norm is Euclidean over the cells; the paper's has no denominator, captum's has. 0 is no change at all, 1 a change
+    as large as the map, and there is no upper bound. Lower is more stable. It does not say that a map is right: one
+    that does not depend on the image is perfectly stable.
+
+    Each step is computed once more for every draw. Table `sensitivity`, one row for each image and map; NaN for a map
+    that is 0 everywhere.
+    """
+
+    name = "sensitivity_max"
+    citations = (YEH,)
+    cost = "`samples` + 1 times what the step costs that a map is from, for each map"
+    reads = 1
+
+    class Options(Visualizer.Options):
+        """Options of the sensitivity."""
+
+        radius: float = Field(
+            default=0.02,
+            gt=0,
+            description="greatest change of a value of the network's input; 0.02 is about one of 255 grey levels where "
+            "the preprocessing is ImageNet's",
+        )
+        samples: int = Field(default=10, ge=1, le=10000, description="how many noisy images to try")
+        batch_size: int = Field(default=16, ge=1, description="noisy images per pass")
+        seed: int = Field(default=0, ge=0, description="of the noise")
+
+    options: Options
+
+    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+        """Ask to have earlier steps computed once more."""
+        return Needs(own_passes=True)
+
+    def compute(self, captured: Captured) -> Result:
+        """Return the table `sensitivity`.
+
+        Raises:
+            StepError: If there is no attribution map, one is not finite, or its step cannot be computed once more.
+        """
+        rows = [
+            (image.id, each.name, self._sensitivity(captured, each, position))
+            for position, image in enumerate(captured.images)
+            for each in attributions(captured)
+        ]
+        columns = ("image", "attribution", "sensitivity_max")
+        return Result(tables={"sensitivity": tabled(columns, rows)})
+
+    def draw(self, result: Result) -> Iterator[Figure]:
+        """Draw the sensitivity of all maps as bars."""
+        table = result.tables["sensitivity"]
+        names, values = table["attribution"].tolist(), table["sensitivity_max"]
+        options = self.options
+        caption = (
+            f"Greatest change of each map, relative to its Euclidean norm, in {options.samples} draws of uniform noise "
+            f"within ±{options.radius:g} in the units of the network's input; the explained class is held fixed. 0: no "
+            "change; 1: a change as large as the map. Lower is more stable; stable is not the same as right."
+        )
+        numbers = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, values, strict=True))
+        scores = {"greatest relative change (lower is more stable)": values}
+        picture = bars(names, scores, title="Sensitivity of attribution maps to noise")
+        yield Figure(name="sensitivity_max", picture=picture, caption=caption, alt=f"Bars of sensitivity: {numbers}.")
+
+    def _sensitivity(self, captured: Captured, each: Attribution, position: int) -> float:
+        import torch
+        from captum.metrics import sensitivity_max
+
+        if captured.repeat is None:
+            raise StepError("sensitivity_max has to compute earlier steps once more")
+        repeat, image = captured.repeat, captured.inputs[position : position + 1]
+
+        def explain(variants: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+            found = repeat(each.step, variants[0].to(image), position)
+            return (torch.from_numpy(found.maps[each.key].values),)
+
+        if not each.values(captured, position).any():
+            return np.nan
+        # captum draws from torch's own generator.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(captured.seed(position, self.options.seed))
+            found = sensitivity_max(
+                explain,
+                image,
+                perturb_radius=self.options.radius,
+                n_perturb_samples=self.options.samples,
+                max_examples_per_batch=min(self.options.batch_size, self.options.samples),
+            )
+        return float(found[0])

@@ -1,0 +1,121 @@
+"""How concentrated an attribution map is, without a pass of the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interpretkit import Citation, Figure, Result, Visualizer
+from interpretkit_compare.attributions import attributions, tabled
+from interpretkit_compare.bars import bars
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interpretkit import Captured
+
+
+class Sparseness(Visualizer):
+    r"""How concentrated attribution maps are: Gini index and entropy of their magnitudes.
+
+    For the magnitudes $v_1 \le \dots \le v_n$ of a map's cells, and their shares $p_i = v_i / \sum_j v_j$,
+
+    $$G = \frac{\sum_i (2i - n - 1)\, v_i}{n \sum_i v_i} \qquad H = -\frac{1}{\ln n} \sum_i p_i \ln p_i$$
+
+    `gini` is 0 where all cells are alike and $1 - 1/n$ where one cell has everything: higher is sparser. `entropy` is
+    1 where all are alike and 0 where one has everything: lower is sparser. Both have no unit. Sparser is easier to
+    read, not more faithful: a map of one wrong cell is as sparse as can be.
+
+    The native grid is taken as it is. A coarse map is smooth within its cells by its nature, so maps of different
+    grids are not to be compared. Table `sparseness`, one row for each image and map; NaN for a map that is 0
+    everywhere, and the entropy of a single cell.
+    """
+
+    name = "sparseness"
+    citations = (
+        Citation(
+            key="chalasani2020concise",
+            authors="Chalasani, Prasad and Chen, Jiefeng and Chowdhury, Amrita Roy and Jha, Somesh and Wu, Xi",
+            title="Concise Explanations of Neural Networks using Adversarial Training",
+            venue="ICML",
+            year=2020,
+            arxiv="1810.06583",
+            remark="the Gini index as a score of attributions",
+        ),
+        Citation(
+            key="hurley2009comparing",
+            authors="Hurley, Niall and Rickard, Scott",
+            title="Comparing Measures of Sparsity",
+            venue="IEEE Transactions on Information Theory",
+            year=2009,
+            kind="article",
+            arxiv="0811.4706",
+        ),
+    )
+    cost = "no pass: it reads results of earlier steps"
+    reads = 1
+
+    class Options(Visualizer.Options):
+        """No options."""
+
+    def compute(self, captured: Captured) -> Result:
+        """Return the table `sparseness`.
+
+        Raises:
+            StepError: If there is no attribution map, or one is not finite.
+        """
+        rows = []
+        for position, image in enumerate(captured.images):
+            for each in attributions(captured):
+                magnitudes = np.abs(each.values(captured, position)).ravel()
+                rows.append((image.id, each.name, gini(magnitudes), entropy(magnitudes), magnitudes.size))
+        columns = ("image", "attribution", "gini", "entropy", "cells")
+        return Result(tables={"sparseness": tabled(columns, rows)})
+
+    def draw(self, result: Result) -> Iterator[Figure]:
+        """Draw both scores of all maps as bars."""
+        table = result.tables["sparseness"]
+        names = table["attribution"].tolist()
+        scores = {
+            "Gini index (higher is sparser)": table["gini"],
+            "entropy (lower is sparser)": table["entropy"],
+        }
+        cells = ", ".join(f"{name} {count}" for name, count in zip(names, table["cells"], strict=True))
+        caption = (
+            "How concentrated the magnitudes of each map are on its native grid. Gini index: 0 all cells alike, 1 − "
+            "1/cells all in one. Entropy as a part of the greatest possible: 1 all cells alike, 0 all in one. Maps "
+            f"of different grids are not to be compared (cells: {cells}). Sparser is not more faithful."
+        )
+        numbers = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, table["gini"], strict=True))
+        picture = bars(names, scores, title="Sparseness of attribution maps", limits=(0.0, 1.0))
+        yield Figure(name="sparseness", picture=picture, caption=caption, alt=f"Bars of the Gini index: {numbers}.")
+
+
+def gini(magnitudes: np.ndarray) -> float:
+    """Return the Gini index of magnitudes `(cell,)`; NaN where all are 0.
+
+    Example:
+        >>> gini(np.array([0.0, 0.0, 0.0, 2.0])), gini(np.ones(4))
+        (0.75, 0.0)
+    """
+    total = magnitudes.sum()
+    if total == 0:
+        return np.nan
+    count = magnitudes.size
+    weights = 2 * np.arange(1, count + 1) - count - 1
+    return float(weights @ np.sort(magnitudes) / (count * total))
+
+
+def entropy(magnitudes: np.ndarray) -> float:
+    """Return the entropy of the shares of magnitudes `(cell,)`, as a part of that of equal ones; NaN where all are 0.
+
+    Example:
+        >>> entropy(np.array([0.0, 0.0, 0.0, 2.0])), entropy(np.ones(4))
+        (0.0, 1.0)
+    """
+    total = magnitudes.sum()
+    if total == 0 or magnitudes.size == 1:
+        return np.nan
+    shares = magnitudes[magnitudes > 0] / total
+    return float(shares @ np.log(1 / shares) / np.log(magnitudes.size))

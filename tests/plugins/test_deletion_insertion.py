@@ -1,0 +1,285 @@
+"""Deletion and insertion curves against closed forms on linear nets and a slow derivation, pixel by pixel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import nn
+
+import interpretkit as ik
+from interpretkit.testing import check_visualizer, tiny_images, tiny_model
+from interpretkit_compare.deletion_insertion import DeletionInsertion
+from interpretkit_compare.perturbed import cells_of
+
+
+def linear_model(size=(4, 6)) -> ik.Model:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * size[0] * size[1], 4))
+    return ik.wrap(net.double().eval(), name="linear")
+
+
+def conv_model() -> ik.Model:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 4))
+    return ik.wrap(net.double().eval(), name="conv")
+
+
+def images_of(size, count=2) -> torch.Tensor:
+    return torch.randn(count, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def explained(model, images, values: np.ndarray, *, target=1) -> dict[str, ik.Result]:
+    """Return a step whose maps are these values, `(image, y, x)`, and that explains a class."""
+    cam = ik.visualize(model, images, "grad_cam", layers=["0"], target=target)
+    size = tuple(images.shape[-2:])
+    each = ik.Map(values=values, dims=("image", "y", "x"), layer="a", input_size=size, polarity="signed")
+    return {"step": replace(cam, maps={"a": each})}
+
+
+def contributions(model, images, target) -> np.ndarray:
+    """Return what each pixel contributes to a logit of the linear net, `(image, y, x)`."""
+    weights = model.module[1].weight[target].detach().reshape(images.shape[1:])
+    return (weights * images).sum(1).numpy()
+
+
+def targets_of(model, images, target):
+    return model.targets(target, model.module(images).detach(), labels=[None] * len(images))
+
+
+def linear_results(images, values, target=1):
+    """Return an explaining step of the linear net, which has no layer for Grad-CAM."""
+    model = linear_model()
+    each = ik.Map(values=values, dims=("image", "y", "x"), layer="a", input_size=(4, 6), polarity="signed")
+    ids = tuple(ik.InputImage(id=f"image{k}", source="", sha256="", size=(6, 4)) for k in range(len(images)))
+    return {"step": ik.Result(maps={"a": each}, images=ids, targets=targets_of(model, images, target))}
+
+
+def line(found: ik.Result, image: str, curve: str, order: str, *, attribution="step/a"):
+    points = found.tables["curves"].where("image", image).where("attribution", attribution)
+    points = points.where("curve", curve).where("order", order)
+    return points["fraction"], points["score"]
+
+
+def test_on_a_linear_net_deletion_takes_the_contributions_away_from_the_greatest_on():
+    model, images = linear_model(), images_of((4, 6))
+    values = contributions(model, images, 1)
+    found = ik.visualize(
+        model, images, "deletion_insertion", of=linear_results(images, values), steps=24, score="logit", batch_size=5
+    )
+    for position in range(2):
+        fractions, scores = line(found, f"image{position}", "deletion", "map")
+        np.testing.assert_allclose(fractions, np.arange(25) / 24)
+        taken = np.concatenate([[0], np.cumsum(np.sort(values[position].ravel())[::-1])])
+        score = float(model.module(images)[position, 1].detach())
+        np.testing.assert_allclose(scores, score - taken, rtol=1e-10, atol=1e-12)
+        _, reverse = line(found, f"image{position}", "deletion", "reverse")
+        taken = np.concatenate([[0], np.cumsum(np.sort(values[position].ravel()))])
+        np.testing.assert_allclose(reverse, score - taken, rtol=1e-10, atol=1e-12)
+    areas = found.tables["auc"]
+    deletion, insertion = (areas.where("curve", curve) for curve in ("deletion", "insertion"))
+    # No order takes a sum away faster than the sorted one.
+    assert (deletion["auc"] < deletion["auc_random"]).all()
+    assert (deletion["auc_random"] < deletion["auc_reverse"]).all()
+    np.testing.assert_allclose(deletion["gain"], deletion["auc_random"] - deletion["auc"])
+    np.testing.assert_allclose(insertion["gain"], insertion["auc"] - insertion["auc_random"])
+    assert (deletion["gain"] > 0).all()
+
+
+def blurred_by_scipy(image: np.ndarray, share: float) -> np.ndarray:
+    sigma = share * min(image.shape[1:])
+    radius = min(int(np.ceil(3 * sigma)), min(image.shape[1:]) - 1)
+    return gaussian_filter(image, (0, sigma, sigma), mode="mirror", radius=(0, radius, radius))
+
+
+def slow_curve(model, before, after, values, *, steps, target):
+    """Replace pixels one by one in the order of their cells, in plain loops; return fractions and probabilities."""
+    height, width = before.shape[1:]
+    rows, columns = values.shape
+    order = sorted(np.ndindex(values.shape), key=lambda cell: -values[cell])
+    fractions, scores = [], []
+    for count in sorted({round(values.size * step / steps) for step in range(steps + 1)}):
+        image, gone = before.copy(), set(order[:count])
+        replaced = 0
+        for y in range(height):
+            for x in range(width):
+                if (int((y + 0.5) / height * rows), int((x + 0.5) / width * columns)) in gone:
+                    image[:, y, x] = after[:, y, x]
+                    replaced += 1
+        logits = model.module(torch.from_numpy(image)[None]).detach().numpy()[0]
+        scores.append(np.exp(logits[target]) / np.exp(logits).sum())
+        fractions.append(replaced / (height * width))
+    return np.array(fractions), np.array(scores)
+
+
+@pytest.mark.parametrize(("grid", "steps"), [((2, 3), 50), ((3, 4), 5), ((9, 11), 7)])
+def test_curves_equal_a_slow_derivation_on_grids_that_do_not_divide_the_image(grid, steps):
+    model, images = conv_model(), images_of((9, 11))
+    values = np.random.default_rng(2).standard_normal((2, *grid))
+    of = explained(model, images, values)
+    found = ik.visualize(model, images, "deletion_insertion", of=of, steps=steps, fill="mean", blur=0.1, batch_size=4)
+    for position in range(2):
+        image = images[position].numpy()
+        mean = np.broadcast_to(image.mean((1, 2), keepdims=True), image.shape)
+        blurred = blurred_by_scipy(image, 0.1)
+        pairs = {"deletion": (image, mean), "insertion": (blurred, image)}
+        areas = found.tables["auc"].where("image", f"image{position}")
+        for curve, (before, after) in pairs.items():
+            for order, sign in (("map", 1), ("reverse", -1)):
+                asked = {"steps": min(steps, values[0].size), "target": 1}
+                expected = slow_curve(model, before, after, sign * values[position], **asked)
+                np.testing.assert_allclose(line(found, f"image{position}", curve, order), expected, rtol=1e-9)
+                column = "auc" if order == "map" else "auc_reverse"
+                area = sum(
+                    (expected[0][k + 1] - expected[0][k]) * (expected[1][k + 1] + expected[1][k]) / 2
+                    for k in range(len(expected[0]) - 1)
+                )
+                assert areas.where("curve", curve)[column][0] == pytest.approx(area, rel=1e-9)
+
+
+def test_a_pixel_belongs_to_the_cell_that_its_centre_lies_in():
+    cells = cells_of((2, 3), (5, 7)).numpy()
+    for y, x in np.ndindex(5, 7):
+        assert cells[y, x] == int((y + 0.5) / 5 * 2) * 3 + int((x + 0.5) / 7 * 3)
+    assert np.bincount(cells.ravel()).tolist() == [4, 6, 4, 6, 9, 6]
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean", "black", "blurred"])
+def test_all_deleted_is_the_fill(fill):
+    model, images = conv_model(), images_of((8, 8), 1)
+    of = explained(model, images, np.random.default_rng(0).standard_normal((1, 2, 2)))
+    found = ik.visualize(model, images, "deletion_insertion", of=of, fill=fill, score="logit")
+    filled = {
+        "zero": torch.zeros(3, 1, 1),
+        "mean": images[0].mean((1, 2), keepdim=True),
+        "black": torch.tensor([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])[:, None, None],
+        "blurred": torch.from_numpy(blurred_by_scipy(images[0].numpy(), 0.05)),
+    }[fill]
+    expected = model.module(filled.double().expand(1, 3, 8, 8))[0, 1]
+    for order in ("map", "reverse", "random"):
+        _, scores = line(found, "image0", "deletion", order)
+        assert scores[-1] == pytest.approx(float(expected.detach()), rel=1e-6)
+
+
+def test_what_is_watched_is_the_score_that_the_map_explains():
+    model, images = conv_model(), images_of((8, 8))
+    values = np.random.default_rng(0).standard_normal((2, 2, 2))
+    for target in (2, "predicted", {"for": 0, "against": 3}):
+        of = explained(model, images, values, target=target)
+        for score in ("probability", "logit"):
+            found = ik.visualize(model, images, "deletion_insertion", of=of, score=score)
+            contrast = isinstance(target, dict)
+            assert set(found.tables["auc"]["score"].tolist()) == {"logit difference" if contrast else score}
+            for position, each in enumerate(of["step"].targets):
+                begin = each.probability if score == "probability" and not contrast else each.score
+                assert line(found, f"image{position}", "deletion", "map")[1][0] == pytest.approx(begin, abs=1e-12)
+                assert line(found, f"image{position}", "insertion", "map")[1][-1] == pytest.approx(begin, abs=1e-12)
+
+
+def test_each_of_the_top_classes_is_watched_with_its_own_map():
+    model, images = conv_model(), images_of((8, 8))
+    cam = {"cam": ik.visualize(model, images, "grad_cam", layers=["0"], target={"top": 2})}
+    found = ik.visualize(model, images, "deletion_insertion", of=cam, score="logit")
+    for rank in (1, 2):
+        for position in range(2):
+            start = line(found, f"image{position}", "deletion", "map", attribution=f"cam/0 top {rank}")[1][0]
+            expected = model.module(images)[position].sort(descending=True).values[rank - 1]
+            assert start == pytest.approx(float(expected.detach()), abs=1e-12)
+
+
+def ranks_of(values, **options):
+    images = (ik.InputImage(id="a", source="", sha256="12", size=(8, 8)),)
+    each = ik.Map(values=values[None], dims=("image", "y", "x"), layer="", input_size=(8, 8), polarity="signed")
+    captured = ik.Captured(
+        images=images,
+        inputs=torch.zeros(1, 3, 8, 8),
+        activations={},
+        gradients={},
+        results={"step": ik.Result(maps={"a": each}, images=images)},
+    )
+    from interpretkit_compare.attributions import attributions
+
+    visualizer = DeletionInsertion(DeletionInsertion.Options(**options))
+    return visualizer._ranks(captured, attributions(captured)[0], 0)
+
+
+def test_equal_cells_come_in_an_order_that_the_seed_decides_and_others_by_value():
+    values = np.repeat([0.0, 1.0], 32).reshape(8, 8)
+    first, again, other = (ranks_of(values, seed=seed)["map"][0] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert first[4:].max() == 31
+    assert first[:4].min() == 32
+    # Neither row by row nor back: about half of the neighbours ascend.
+    ascending = np.diff(first[4:].ravel()) > 0
+    assert 8 < ascending.sum() < 24
+    np.testing.assert_array_equal(np.sort(first.ravel()), np.arange(64))
+
+
+def test_random_orders_are_permutations_and_maps_of_one_grid_share_their_curve():
+    ranks = ranks_of(np.zeros((8, 8)), random_orders=3)["random"]
+    assert len(ranks) == 3
+    for each in ranks:
+        np.testing.assert_array_equal(np.sort(each.ravel()), np.arange(64))
+    model, images = conv_model(), images_of((8, 8))
+    results = explained(model, images, np.random.default_rng(0).standard_normal((2, 4, 4)))
+    of = {"a": results["step"], "b": explained(model, images, np.ones((2, 4, 4)))["step"]}
+    found = ik.visualize(model, images, "deletion_insertion", of=of)
+    for curve in ("deletion", "insertion"):
+        first, second = (line(found, "image1", curve, "random", attribution=f"{name}/a")[1] for name in of)
+        np.testing.assert_array_equal(first, second)
+        area = found.tables["auc"].where("image", "image1").where("curve", curve)
+        fractions, _ = line(found, "image1", curve, "random", attribution="a/a")
+        assert area["auc_random"][0] == pytest.approx(np.trapezoid(first, fractions))
+
+
+def test_what_cannot_be_scored_is_refused():
+    model, images = conv_model(), images_of((8, 8))
+    values = np.random.default_rng(0).standard_normal((2, 2, 2))
+    of = explained(model, images, values)
+
+    def refused(results, message, **more):
+        with pytest.raises(ik.StepError, match=message):
+            ik.visualize(more.get("model", model), images, "deletion_insertion", of=results)
+
+    torch.manual_seed(7)
+    other = ik.wrap(nn.Sequential(nn.Flatten(), nn.Linear(192, 4)).double())
+    refused(of, r"map step/a explains '1' \(logit .*\) of another model", model=other)
+    sized = replace(of["step"].maps["a"], input_size=(16, 16))
+    refused({"step": replace(of["step"], maps={"a": sized})}, "of another model than this step looks at")
+    refused({"step": replace(of["step"], targets=())}, "map step/a explains no class")
+    values[1, 0, 1] = np.inf
+    refused(explained(model, images, values), "map step/a of image 'image1': 1 cells are NaN or infinite")
+    features = {"features": ik.visualize(model, images, "feature_grid", layers=["0"])}
+    refused(features, r"there is no attribution map \(image, y, x\) in features")
+
+
+def test_black_that_the_preprocessing_does_not_make_is_refused():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = ik.wrap(net, transform=lambda image: image.size)
+    images = torch.randn(1, 3, 8, 8)
+    cam = {"cam": ik.visualize(model, images, "grad_cam", layers=["0"], target=0)}
+    with pytest.raises(ik.StepError, match=r"makes no black image: AttributeError.*choose another fill"):
+        ik.visualize(model, images, "deletion_insertion", of=cam, fill="black")
+
+
+def cam():
+    return {"cam": ik.visualize(tiny_model(), tiny_images(3), "grad_cam", layers=["features"], target=1)}
+
+
+def test_deletion_insertion_keeps_the_contract():
+    check_visualizer(DeletionInsertion, of=cam(), images=tiny_images(3), steps=6)
+
+
+def test_the_figure_says_what_is_better_and_what_to_compare_with():
+    model, images = tiny_model(), tiny_images(1)
+    of = {"cam": ik.visualize(model, images, "grad_cam", layers=["features"], target=1)}
+    found = ik.visualize(model, images, "deletion_insertion", of=of, steps=4)
+    (figure,) = ik.draw(model, found, "deletion_insertion", steps=4)
+    area = found.tables["auc"].where("curve", "deletion")
+    assert f"cam/features, deletion: {area['auc'][0]:.3g} (random {area['auc_random'][0]:.3g})" in figure.alt
+    assert "lower is better" in figure.caption
+    assert "random order, here the mean of 2" in figure.caption
