@@ -1,128 +1,275 @@
-"""The attribution maps that a score reads from earlier steps, and what each explains."""
+"""How attribution maps agree over a whole set of images, and on which images they do not."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import Field
 
-from interpretkit import StepError, Table
+from interpretkit import Citation, Figure, Map, Reduction, Result, StepError, Table, figures
+from interpretkit_compare.measures import IN_WORDS, MEASURES
+from interpretkit_compare.pairs import PairOptions, compared, how, matrices, on_one_grid
+from interpretkit_compare.sources import WITHOUT_CHANNELS, sources
+from interpretkit_compare.tables import stacked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    import torch
+    from interpretkit import Captured
+    from interpretkit_compare.sources import Source
 
-    from interpretkit import Captured, Map, Model, Target
-
-# How far scores of one image may differ between passes, as a part of the greatest logit.
-_TOLERANCE = 1e-3
+_PLACES = ("first", "second", "measure")
 
 
-@dataclass(frozen=True, slots=True)
-class Attribution:
-    """An attribution map of an earlier step, for each image of a batch.
+class Agreement(Reduction):
+    r"""How alike attribution maps are over a set of images: every two of them, by five measures, on one grid.
 
-    Attributes:
-        step: The step.
-        key: What the map is called there.
-        map: The map, `(image, y, x)`.
-        targets: What it explains of each image; empty where it explains no score.
+    - Table `pairs`: mean, spread (the standard deviation of the population) and range of every measure for every two
+      maps over the images for which it is defined. Moments are merged exactly, after Chan, Golub and LeVeque.
+    - Table `images`: for each image the mean of every measure over all pairs, and the pair that is least alike by the
+      measure `by`. The images on which the maps disagree most come first; those without a measure come last.
+
+    The maps of the first few images are kept as they were compared, by image and source, and drawn beside these images.
+    All else is one row for each image, so the memory that it takes hardly grows.
     """
 
-    step: str
-    key: str
-    map: Map
-    targets: tuple[Target, ...]
+    name = "agreement"
+    citations = (
+        Citation(
+            key="neely2021order",
+            authors="Neely, Michael and Schouten, Stefan F. and Bleeker, Maurits J. R. and Lucic, Ana",
+            title="Order in the Court: Explainable AI Methods Prone to Disagreement",
+            venue="ICML Workshop on Theoretic Foundation, Criticism, and Application Trend of Explainable AI",
+            year=2021,
+            arxiv="2105.03287",
+            remark="agreement of methods by rank correlation",
+        ),
+        Citation(
+            key="wang2004image",
+            authors="Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.",
+            title="Image Quality Assessment: From Error Visibility to Structural Similarity",
+            venue="IEEE Transactions on Image Processing",
+            year=2004,
+            kind="article",
+            doi="10.1109/TIP.2003.819861",
+            remark="structural similarity",
+        ),
+    )
+    cost = "no pass: it reads results of earlier steps"
+    reads = 1
 
-    @property
-    def name(self) -> str:
-        """Step and map in one."""
-        return f"{self.step}/{self.key}"
+    class Options(PairOptions):
+        """Options of the agreement over a set."""
 
-    def values(self, captured: Captured, position: int) -> np.ndarray:
-        """Return the map of one image, `(y, x)`, float64.
-
-        Raises:
-            StepError: If it has cells that are not finite.
-        """
-        values: np.ndarray = self.map.values[position].astype(np.float64)
-        if broken := int((~np.isfinite(values)).sum()):
-            image = captured.images[position].id
-            raise StepError(f"map {self.name} of image {image!r}: {broken} cells are NaN or infinite")
-        return values
-
-    def target(self, captured: Captured, position: int) -> Target:
-        """Return what the map explains of one image, for passes of this step's model.
-
-        Raises:
-            StepError: If it explains no score, or that of another model.
-        """
-        if not self.targets:
-            raise StepError(f"map {self.name} explains no class, so there is no score to watch")
-        target = self.targets[position]
-        same_size = tuple(captured.inputs.shape[-2:]) == self.map.input_size
-        if captured.model is None or not (same_size and _gives(captured.model, captured.inputs[position], target)):
-            raise StepError(
-                f"map {self.name} explains {target} of another model than this step looks at",
-                hint="read steps of one model, and name it under `model:`",
-            )
-        return target
-
-
-def attributions(captured: Captured) -> list[Attribution]:
-    """Return the attribution maps, those without channels, of all steps that are read.
-
-    Raises:
-        StepError: If there are none.
-
-    Example:
-        >>> import torch
-        >>> from interpretkit import Captured, InputImage, Map, Result
-        >>> image = InputImage(id="image0", source="", sha256="", size=(8, 8))
-        >>> geometry = {"layer": "a", "input_size": (8, 8), "polarity": "signed"}
-        >>> cam = Result(maps={"a": Map(values=np.eye(2)[None], dims=("image", "y", "x"), **geometry)}, images=(image,))
-        >>> nothing = {"inputs": torch.zeros(1, 3, 8, 8), "activations": {}, "gradients": {}}
-        >>> [each.name for each in attributions(Captured(images=(image,), results={"cam": cam}, **nothing))]
-        ['cam/a']
-    """
-    found = []
-    for step, result in captured.results.items():
-        for key, each in result.maps.items():
-            if each.dims == ("image", "y", "x"):
-                explained = (result.targets_of(image.id) for image in captured.images)
-                targets = tuple(of_image[_rank(key, len(of_image))] for of_image in explained if of_image)
-                found.append(Attribution(step, key, each, targets))
-    if not found:
-        raise StepError(
-            f"there is no attribution map (image, y, x) in {', '.join(captured.results)}",
-            hint="read a step that explains, such as `grad_cam`",
+        by: Literal["rank_correlation", "pearson", "cosine", "iou", "ssim"] = Field(
+            default="rank_correlation", description="measure by whose mean over all pairs images are sorted"
         )
-    return found
+        show: int = Field(default=3, ge=1, le=20, description="how many images to show, those of least agreement first")
+
+    options: Options
+
+    def compute(self, captured: Captured) -> Result:
+        """Return the tables of a batch, and the maps of its most disputed images.
+
+        Raises:
+            StepError: If there are not two attribution maps to compare.
+        """
+        found = sources(captured.results, WITHOUT_CHANNELS)
+        if len(found) < 2:  # noqa: PLR2004 - a pair
+            raise StepError(
+                f"two attribution maps can agree, and {', '.join(captured.results)} has {len(found)}",
+                hint="read several steps with attribution maps, or one at several layers",
+            )
+        ids = [image.id for image in captured.images]
+        maps = [on_one_grid(found, position, self.options) for position in range(len(ids))]
+        measured = [compared(each, self.options) for each in maps]
+        kept = {
+            f"{image}: {source.name}": self._map(source, values)
+            for image, of_image in zip(ids, maps, strict=True)
+            for source, values in zip(found, of_image, strict=True)
+        }
+        names = [source.name for source in found]
+        tables = {"pairs": _pairs(names, measured), "images": _images(ids, names, measured, by=self.options.by)}
+        return self._shortened(Result(maps=kept, tables=tables, images=captured.images))
+
+    def merge(self, first: Result, second: Result) -> Result:
+        """Return the result of two parts of the set together."""
+        tables = {
+            "pairs": _merged(first.tables["pairs"], second.tables["pairs"]),
+            "images": stacked([first.tables["images"], second.tables["images"]]),
+        }
+        both = Result(maps={**first.maps, **second.maps}, tables=tables, images=(*first.images, *second.images))
+        return self._shortened(both)
+
+    def draw(self, result: Result) -> Iterator[Figure]:
+        """Draw the matrices of means, and the images on which the maps agree least."""
+        yield self._matrices(result)
+        yield self._disputed(result)
+
+    def _map(self, source: Source, values: np.ndarray) -> Map:
+        return Map(
+            values=values,
+            dims=("y", "x"),
+            layer=source.map.layer,
+            input_size=source.map.input_size,
+            polarity=source.map.polarity if self.options.values == "signed" else "unsigned",
+        )
+
+    def _shortened(self, result: Result) -> Result:
+        """Return a result with its images in their order, and only what is shown of the first ones kept."""
+        table = result.tables["images"]
+        order = np.lexsort((table["image"], table[self.options.by]))
+        table = Table({name: column[order] for name, column in table.columns.items()})
+        shown = table["image"][: self.options.show].tolist()
+        return Result(
+            maps={name: each for name, each in result.maps.items() if name.partition(": ")[0] in shown},
+            tables={**result.tables, "images": table},
+            images=tuple(image for image in result.images if image.id in shown),
+        )
+
+    def _matrices(self, result: Result) -> Figure:
+        pairs, images = result.tables["pairs"], result.tables["images"]
+        names = list(dict.fromkeys([*pairs["first"].tolist(), *pairs["second"].tolist()]))
+        means = {name: _matrix(pairs.where("measure", name), names, "mean", own=1.0) for name in MEASURES}
+        chosen, by = pairs.where("measure", self.options.by), IN_WORDS[self.options.by]
+        spread = _matrix(chosen, names, "std", own=0.0)
+        last = figures.matrix(spread, rows=names, columns=names, title=f"spread of the {by}", limits=(0.0, 1.0))
+        grid, extent = next(iter(result.maps.values())).values.shape, _extent(chosen)
+        return Figure(
+            name="pairs",
+            picture=matrices(
+                means, names, title=f"How alike the attribution maps are: means over {_count(images)}", more=[last]
+            ),
+            caption=f"Every two attribution maps over {_count(images)}: {how(self.options, grid)}. "
+            f"Mean {by} ± spread, from the least to the most alike pair: {extent}.",
+            alt=f"Matrices of {', '.join(names)}; mean {by} from the least to the most alike pair: {extent}.",
+        )
+
+    def _disputed(self, result: Result) -> Figure:
+        images, photos = result.tables["images"], {image.id: image.pixels for image in result.images}
+        by, pictures, words = IN_WORDS[self.options.by], [], []
+        columns = (images[name][: self.options.show].tolist() for name in ("image", self.options.by, "first", "second"))
+        for image, value, first, second in zip(*columns, strict=True):
+            maps = {
+                name.partition(": ")[2]: each for name, each in result.maps.items() if name.startswith(f"{image}: ")
+            }
+            values = np.stack([each.values for each in maps.values()])
+            signed = any(each.polarity == "signed" for each in maps.values())
+            pictures += [
+                figures.photo(photos[image], title=image),
+                figures.grid(
+                    values,
+                    title=f"mean {by} {_value(value)}; least alike: {first} and {second}",
+                    labels=list(maps),
+                    scope="channel",
+                    polarity="signed" if signed else "unsigned",
+                    noun="map",
+                ),
+            ]
+            words.append(f"{image} ({_value(value)})")
+        said = f"mean {by} over all pairs of maps, least first: {', '.join(words)}; of {_count(images)}"
+        return Figure(
+            name="images",
+            picture=figures.panels(pictures, title="Images on which the attribution maps disagree most", columns=2),
+            caption=f"Images on which the maps disagree most, by the {said}. Maps as they were compared: "
+            f"{how(self.options, values.shape[1:])}; each on a scale of its own.",
+            alt=f"Images and their maps, by the {said}.",
+        )
 
 
-def tabled(columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> Table:
-    """Return rows as a table.
+def _pairs(names: Sequence[str], measured: Sequence[Mapping[str, np.ndarray]]) -> Table:
+    """Return the moments of every measure of every two maps over some images."""
+    parts = []
+    for name in MEASURES:
+        first, second = np.triu_indices(len(names), k=1)
+        values = np.stack([each[name][first, second] for each in measured])
+        defined = ~np.isnan(values)
+        count = defined.sum(0)
+        mean = np.where(defined, values, 0).sum(0) / np.maximum(count, 1)
+        moments = {
+            "images": count,
+            "mean": mean,
+            "squares": np.where(defined, (values - mean) ** 2, 0).sum(0),
+            "least": np.where(defined, values, np.inf).min(0),
+            "greatest": np.where(defined, values, -np.inf).max(0),
+        }
+        places = [np.array(names)[first], np.array(names)[second], np.full(len(first), name)]
+        parts.append(_with_moments(places, moments))
+    return stacked(parts)
 
-    Example:
-        >>> tabled(("image", "auc"), [("a", 0.5), ("b", 0.25)])["auc"].tolist()
-        [0.5, 0.25]
-    """
-    return Table(dict(zip(columns, zip(*rows, strict=True), strict=True)))
+
+def _merged(first: Table, second: Table) -> Table:
+    count = first["images"] + second["images"]
+    some = np.maximum(count, 1)
+    before, after = (np.nan_to_num(table["mean"]) for table in (first, second))
+    step = after - before
+    moments = {
+        "images": count,
+        "mean": before + step * second["images"] / some,
+        "squares": first["squares"] + second["squares"] + step**2 * (first["images"] * second["images"] / some),
+        "least": np.fmin(first["least"], second["least"]),
+        "greatest": np.fmax(first["greatest"], second["greatest"]),
+    }
+    return _with_moments([first[name] for name in _PLACES], moments)
 
 
-def _gives(model: Model, image: torch.Tensor, target: Target) -> bool:
-    """Say whether a model gives an image `(channel, y, x)` the score that a target says; models differ by that."""
-    import torch
+def _with_moments(places: Sequence[np.ndarray], moments: Mapping[str, np.ndarray]) -> Table:
+    """Return the table with what follows from the moments; NaN where no image has the measure."""
+    count = moments["images"]
+    columns = {
+        **moments,
+        **{name: np.where(count > 0, moments[name], np.nan) for name in ("mean", "least", "greatest")},
+        "std": np.where(count > 0, np.sqrt(moments["squares"] / np.maximum(count, 1)), np.nan),
+    }
+    order = ("images", "mean", "std", "least", "greatest", "squares")
+    return Table({**dict(zip(_PLACES, places, strict=True)), **{name: columns[name] for name in order}})
 
-    with torch.no_grad():
-        logits = model.logits(model.module(image[None].clone()))
-    # Of a pass in another batch the last digits differ, more of them in half precision.
-    tolerance = max(_TOLERANCE, 4 * torch.finfo(logits.dtype).eps) * float(logits.abs().max())
-    return abs(float(model.score(logits, [target])[0]) - target.score) <= tolerance
+
+def _images(
+    ids: Sequence[str], names: Sequence[str], measured: Sequence[Mapping[str, np.ndarray]], *, by: str
+) -> Table:
+    """Return for each image the mean of every measure over all pairs, and the pair that is least alike by one."""
+    first, second = np.triu_indices(len(names), k=1)
+    columns: dict[str, list[object]] = {"image": list(ids)}
+    for name in MEASURES:
+        columns[name] = [_mean(each[name][first, second]) for each in measured]
+    values = [each[by][first, second] for each in measured]
+    least = [int(np.argmin(np.where(np.isnan(each), np.inf, each))) for each in values]
+    columns["lowest"] = [each[place] for each, place in zip(values, least, strict=True)]
+    columns["first"] = [names[first[place]] for place in least]
+    columns["second"] = [names[second[place]] for place in least]
+    return Table(columns)
 
 
-def _rank(key: str, count: int) -> int:
-    """Return which of the targets of an image a map is about: of several, its name says which."""
-    return 0 if count == 1 else int(key.rpartition(" top ")[2]) - 1
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _matrix(pairs: Table, names: Sequence[str], column: str, *, own: float) -> np.ndarray:
+    matrix = np.full((len(names), len(names)), own)
+    first, second = (np.array([names.index(name) for name in pairs[place].tolist()]) for place in ("first", "second"))
+    matrix[first, second] = matrix[second, first] = pairs[column]
+    return matrix
+
+
+def _extent(pairs: Table) -> str:
+    """Return the least and the most alike pair by one measure, in words."""
+    known = np.flatnonzero(~np.isnan(pairs["mean"]))
+    if not len(known):
+        return "undefined"
+    ends = [known[function(pairs["mean"][known])] for function in (np.argmin, np.argmax)]
+    return " to ".join(
+        f"{figures.number(pairs['mean'][end])} ± {figures.number(pairs['std'][end])} "
+        f"({pairs['first'][end]} and {pairs['second'][end]})"
+        for end in dict.fromkeys(ends)
+    )
+
+
+def _count(images: Table) -> str:
+    return f"{len(images)} image{'' if len(images) == 1 else 's'}"
+
+
+def _value(value: float) -> str:
+    return "undefined" if np.isnan(value) else figures.number(value)
