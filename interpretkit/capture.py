@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
-    from interpretkit.receptive import Extent
+    from interpretkit.receptive import Cells, Extent
 
 
 EVERY = 0
@@ -56,6 +56,7 @@ class Call:
         strides: Pixels of the image from one cell of that tensor to the next, down and across; None where it has no
             cells in that direction, or where that is not known.
         extents: Pixels that a cell sees; None where that is not known.
+        grid: What each of its cells sees, down and across; None where they lie in no order, or that is not known.
     """
 
     address: Address
@@ -64,6 +65,7 @@ class Call:
     parameters: int
     strides: tuple[float | None, float | None] = (None, None)
     extents: tuple[Extent, Extent] = (None, None)
+    grid: tuple[Cells | None, Cells | None] = (None, None)
 
 
 INPUT = Address("<input>")
@@ -209,8 +211,9 @@ def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
             if isinstance(output, torch.Tensor):
                 field = flow.field(output)
                 # What does not depend on the image sees none of it.
-                strides, extents = (field.strides, field.extents) if field else ((None, None), (0, 0))
-                call = replace(call, shape=tuple(output.shape), strides=strides, extents=extents)
+                call = replace(call, shape=tuple(output.shape), extents=(0, 0))
+                if field:
+                    call = replace(call, strides=field.strides, extents=field.extents, grid=field.grid)
             calls.append(call)
 
         return hook

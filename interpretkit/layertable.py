@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from interpretkit.receptive import Extent
+    from interpretkit.receptive import Cells, Extent, Span
 
 _HEADINGS = ("layer", "kind", "output", "stride", "receptive field", "parameters", "")
 _TO_THE_RIGHT = (3, 4, 5)
@@ -29,6 +29,7 @@ class LayerInfo:
             where that is the whole image, None where it is not known.
         parameters: Number of parameters in it.
         alias_of: The module path that an alias stands for; empty for a module's own name.
+        grid: What the cells of a map see, down and across; `window` asks it.
     """
 
     name: str
@@ -39,6 +40,24 @@ class LayerInfo:
     receptive_field: tuple[Extent, Extent]
     parameters: int
     alias_of: str = ""
+    grid: tuple[Cells | None, Cells | None] = field(default=(None, None), repr=False)
+
+    def window(self, y: int, x: int) -> tuple[Span | None, Span | None]:
+        """Return the pixels of the image that the cell `(y, x)` of a map sees: the first and the last, down and across.
+
+        Borders are left out of account: where the network pads, they may lie outside of the image. They are infinite
+        where the cell sees the whole image, and None where it is not known what it sees.
+
+        Example:
+            >>> import torch
+            >>> from interpretkit import wrap
+            >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2, padding=1), torch.nn.AvgPool2d(2))
+            >>> (pool,) = wrap(net).layers("1", size=(32, 32))
+            >>> pool.window(0, 3)
+            ((-1, 3), (11, 15))
+        """
+        down, across = self.grid
+        return None if down is None else down.span(y), None if across is None else across.span(x)
 
     def json(self) -> dict[str, Any]:
         """Return the row as plain data."""

@@ -407,6 +407,7 @@ class Model:
                 receptive_field=call.extents,
                 parameters=call.parameters,
                 alias_of=str(call.address) if name.partition("#")[0] in self.aliases else "",
+                grid=call.grid,
             )
 
     def _layer(self, name: str, call: int | None) -> Layer:

@@ -75,7 +75,7 @@ class Cells:
         turns = len(self.spans) // math.gcd(shift, len(self.spans))
         if turns * period > _MOST_PHASES:
             return None
-        spans = tuple(_hull(self._span(tap) for tap in taps(cell)) for cell in range(turns * period))
+        spans = tuple(_hull(self.span(tap) for tap in taps(cell)) for cell in range(turns * period))
         return Cells(spans, self.advance * shift * turns // len(self.spans))
 
     def joined(self, other: Cells) -> Cells | None:
@@ -83,10 +83,11 @@ class Cells:
         if self.advance * len(other.spans) != other.advance * len(self.spans):
             return None
         count = math.lcm(len(self.spans), len(other.spans))
-        spans = tuple(_hull((self._span(cell), other._span(cell))) for cell in range(count))
+        spans = tuple(_hull((self.span(cell), other.span(cell))) for cell in range(count))
         return Cells(spans, self.advance * count // len(self.spans))
 
-    def _span(self, cell: int) -> Span:
+    def span(self, cell: int) -> Span:
+        """Return the first and the last pixel that a cell sees; infinite where that is the whole image."""
         turn, phase = divmod(cell, len(self.spans))
         first, last = self.spans[phase]
         return first + turn * self.advance, last + turn * self.advance
@@ -158,6 +159,12 @@ class Field(NamedTuple):
     def extents(self) -> tuple[Extent, Extent]:
         """Pixels that a cell sees."""
         y, x = (None if axis is None else axis.cells.field for axis in self)
+        return y, x
+
+    @property
+    def grid(self) -> tuple[Cells | None, Cells | None]:
+        """The cells in their order, down and across; None where they lie in none, or it is not known."""
+        y, x = (axis.cells if axis and axis.place and axis.place.ordered else None for axis in self)
         return y, x
 
     def each(self, change: Callable[[Axis], Axis | None]) -> Field:

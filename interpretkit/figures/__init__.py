@@ -13,16 +13,19 @@ from interpretkit.figures.attributions import attribution
 from interpretkit.figures.channels import Survey, survey
 from interpretkit.figures.charts import chart, picture
 from interpretkit.figures.finish import panels, png, stamp
+from interpretkit.figures.galleries import Exhibit, gallery
 from interpretkit.figures.grids import grid
 from interpretkit.figures.maps import heatmap, overlay, photo
 from interpretkit.figures.matrices import matrix
 from interpretkit.figures.words import alt, number, polarity_of
 
 __all__ = [
+    "Exhibit",
     "Survey",
     "alt",
     "attribution",
     "chart",
+    "gallery",
     "grid",
     "heatmap",
     "matrix",

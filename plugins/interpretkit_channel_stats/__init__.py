@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @hookimpl
 def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
-    """Offer the statistics."""
+    """Offer the statistics and the exemplars."""
     from interpretkit_channel_stats.channel_stats import ChannelStats
+    from interpretkit_channel_stats.exemplars import Exemplars
 
     yield ChannelStats
+    yield Exemplars

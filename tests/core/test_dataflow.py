@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models import alexnet, inception_v3, resnet18, resnet50, vgg16
 
+from interpretkit.capture import probe
 from interpretkit.dataflow import Dataflow
 from interpretkit.model import Model
 from interpretkit.receptive import Cells
@@ -219,6 +220,27 @@ def test_what_a_cell_sees_are_the_pixels_with_a_gradient(case):
             assert true_stride is None
         else:
             assert stride == pytest.approx(true_stride)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_window_of_each_cell_holds_the_pixels_with_a_gradient_and_no_more(case):
+    net = nn.Sequential(network(case))
+    call = probe(net, torch.zeros(1, 2, SIZE, SIZE, dtype=torch.float64))[-1]
+    if None in call.grid:
+        assert call.extents == ("all", "all")
+        return
+    images = torch.randn(TRIALS, 2, SIZE, SIZE, dtype=torch.float64, requires_grad=True)
+    output = net(images)
+    middle, corner = ([length // part for length in output.shape[2:]] for part in (2, SIZE))
+    # What is padded by reflection shows a cell at the border pixels that its window leaves out.
+    for place in (middle,) if case == "padding by reflection" else (corner, middle):
+        (gradient,) = torch.autograd.grad(output[:, :, place[0], place[1]].sum(), images, retain_graph=True)
+        for dim, cells in zip((2, 3), call.grid, strict=True):
+            first, last = cells.span(place[dim - 2])
+            pixels = gradient.abs().amax((0, 1, 5 - dim)).nonzero().flatten().tolist()
+            assert not pixels or (first <= pixels[0] and pixels[-1] <= last)
+            if place == middle:
+                assert (pixels[0], pixels[-1]) == (max(first, 0), min(last, SIZE - 1))
 
 
 @pytest.mark.parametrize(

@@ -331,6 +331,25 @@ def test_a_photo_is_shown_as_it_is_and_panels_stand_side_by_side(random):
     assert heat_rows == rows, "maps and photos of one row do not align"
 
 
+def test_a_gallery_shows_every_photo_enlarged_by_a_whole_number_or_shrunk_beside_its_label(random):
+    small, wide = (random.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in ((7, 5), (60, 448)))
+    nothing = np.zeros((0, 3, 3), np.uint8)
+    rows = [
+        [figures.Exhibit(small, "cat: 3.2"), figures.Exhibit(wide, "a name as long as this does not fit below one")],
+        [figures.Exhibit(nothing, "border: 0.1")],
+    ]
+    picture = figures.gallery(rows, labels=["channel 12", "channel 3"], title=LONG)
+    found = np.asarray(picture)
+    enlarged = small.repeat(16, axis=0).repeat(16, axis=1)
+    shrunk = np.asarray(Image.fromarray(wide).resize((112, 15), Image.Resampling.BOX))
+    ((row, column),) = places(found[..., 0], enlarged[..., 0])
+    assert np.array_equal(found[row : row + 112, column : column + 80], enlarged)
+    ((lower, further),) = places(found[..., 0], shrunk[..., 0])
+    assert (lower + 15, further) == (row + 112, column + 112 + 10)
+    margins = np.concatenate([found[:, :12].ravel(), found[:, -12:].ravel(), found[-12:].ravel()])
+    assert (margins == 255).all()
+
+
 @pytest.mark.parametrize(
     ("limits", "colours", "shown"), [((-1.0, 1.0), "coolwarm", (-1, 1)), ((-0.5, 1.0), "coolwarm", (-1, 1)),
                                      ((0.0, 1.0), "viridis", (0, 1))]
@@ -428,6 +447,8 @@ def test_degenerate_input_is_drawn_within_its_margins(picture):
     [
         (lambda: draw_grid(np.zeros((0, 7, 7))), r"not of shape 0×7×7"),
         (lambda: draw_grid(np.zeros((7, 7)), labels=["0"]), r"not of shape 7×7"),
+        (lambda: figures.gallery([], labels=[], title=""), "0 labels do not fit 0 rows"),
+        (lambda: figures.gallery([[figures.Exhibit(np.eye(3), "")]], labels=["a"], title=""), "not float64 3×3"),
         (lambda: draw_grid(np.zeros((1, 7, 7)), scope="fixed"), "fixed limits None are not finite and ascending"),
         (lambda: draw_grid(np.zeros((1, 7, 7)), scope="fixed", limits=(1.0, 1.0)), "not finite and ascending"),
         (lambda: draw_grid(np.zeros((2, 7, 7)), labels=["0"]), "1 labels do not fit 2 channels"),

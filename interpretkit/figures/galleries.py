@@ -1,0 +1,103 @@
+"""Galleries: small photos in labelled rows, each with its own words below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from interpretkit.figures.colour import PAPER, paletted
+from interpretkit.figures.sheet import heading, sheet
+from interpretkit.figures.text import LABEL, SOFT, paragraph
+from interpretkit.figures.words import count, size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SIDE = 112  # pixels of the square that each photo fits in
+_GAP, _WIDEST_LABEL = 10, 110
+_COLOURS = "viridis"
+
+
+class Exhibit(NamedTuple):
+    """A photo of a gallery.
+
+    Attributes:
+        pixels: The photo `(y, x, 3)` uint8; one without pixels leaves its place empty.
+        words: What stands below it; wraps.
+    """
+
+    pixels: np.ndarray
+    words: str
+
+
+def gallery(rows: Sequence[Sequence[Exhibit]], *, labels: Sequence[str], title: str) -> Image.Image:
+    """Draw rows of small photos, each enlarged by a whole number or shrunk to fit a square of 112 pixels.
+
+    Args:
+        rows: The photos, row by row.
+        labels: One for each row; stands before it, wraps.
+        title: What it is; wraps.
+
+    Raises:
+        ValueError: If there is no row, labels do not fit, or a photo is none.
+
+    Example:
+        >>> cat = Exhibit(np.zeros((7, 7, 3), np.uint8), "cat: 3.2")
+        >>> gallery([[cat, cat], [cat]], labels=["channel 0", "channel 5"], title="exemplars").mode
+        'RGB'
+    """
+    if not rows or len(labels) != len(rows):
+        raise ValueError(f"{len(labels)} labels do not fit {len(rows)} rows")
+    photos = [exhibit.pixels for row in rows for exhibit in row]
+    for pixels in photos:
+        if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:  # noqa: PLR2004 - y, x, colours
+            raise ValueError(f"a photo is uint8 (y, x, 3), not {pixels.dtype} {size(pixels.shape)}")
+    names = [paragraph(label, width=_WIDEST_LABEL) for label in labels]
+    left = max(name.shape[1] for name in names) + _GAP
+    strips = [_strip(name, row, left=left, columns=max(map(len, rows))) for name, row in zip(names, rows, strict=True)]
+    body = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)))
+    top = 0
+    for strip in strips:
+        body.paste(strip, (0, top))
+        top += strip.height
+    view = f"{count(len(photos), 'picture')}, {_zooms(photos)}"
+    return sheet(body, colours=_COLOURS, above=[heading(title, view, width=body.width)])
+
+
+def _strip(name: np.ndarray, row: Sequence[Exhibit], *, left: int, columns: int) -> Image.Image:
+    """Return one row: its label, its photos at the bottom of their squares, and the words below them."""
+    words = [paragraph(exhibit.words, width=_SIDE, points=LABEL, shade=SOFT) for exhibit in row]
+    side = _SIDE if row else 0
+    deepest = max((block.shape[0] for block in words), default=0)
+    height = max(side + 3 + deepest, name.shape[0]) + _GAP
+    canvas = np.full((height, left + columns * (_SIDE + _GAP) - _GAP), PAPER, np.uint8)
+    top = max((side - name.shape[0]) // 2, 0)
+    canvas[top : top + name.shape[0], : name.shape[1]] = name
+    starts = range(left, canvas.shape[1], _SIDE + _GAP)
+    for start, block in zip(starts, words, strict=False):
+        canvas[_SIDE + 3 :][: block.shape[0], start : start + block.shape[1]] = block
+    strip = paletted(canvas, _COLOURS).convert("RGB")
+    for start, exhibit in zip(starts, row, strict=False):
+        if exhibit.pixels.size:
+            photo = _fitted(exhibit.pixels)
+            strip.paste(photo, (start, _SIDE - photo.height))
+    return strip
+
+
+def _fitted(pixels: np.ndarray) -> Image.Image:
+    zoom = _SIDE // max(pixels.shape[:2])
+    if zoom:
+        return Image.fromarray(pixels.repeat(zoom, axis=0).repeat(zoom, axis=1))
+    height, width = (max(length * _SIDE // max(pixels.shape[:2]), 1) for length in pixels.shape[:2])
+    return Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
+
+
+def _zooms(photos: Sequence[np.ndarray]) -> str:
+    """Say how the photos are shown: enlarged by what, or shrunk to what."""
+    ratios = sorted({_SIDE / max(pixels.shape[:2]) for pixels in photos if pixels.size})
+    if not ratios:
+        return "none with pixels"
+    shown = [f"nearest ×{int(ratio)}" if ratio >= 1 else f"shrunk ×{ratio:.2g}" for ratio in (ratios[0], ratios[-1])]
+    return " to ".join(dict.fromkeys(shown))
