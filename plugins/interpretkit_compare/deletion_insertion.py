@@ -81,7 +81,7 @@ class DeletionInsertion(Visualizer):
             remark="section 4.2, deletion and insertion",
         ),
     )
-    cost = "about 4 · `steps` forward passes for each map, and 2 · `random_orders` · `steps` for each class and size of map"
+    cost = "about 4 · `steps` forward passes for each map, and 2 · `random_orders` · `steps` for each class and grid"
     reads = 1
 
     class Options(Visualizer.Options):
