@@ -41,6 +41,13 @@ class Attribution:
         """Step and map in one."""
         return f"{self.step}/{self.key}"
 
+    def explained(self, position: int) -> str:
+        """Return what the map explains of one image, in words; empty where it explains no score."""
+        if not self.targets:
+            return ""
+        target = self.targets[position]
+        return target.label if target.against is None else f"{target.label} against {target.against_label}"
+
     def values(self, captured: Captured, position: int) -> np.ndarray:
         """Return the map of one image, `(y, x)`, float64.
 
@@ -100,6 +107,19 @@ def attributions(captured: Captured) -> list[Attribution]:
             hint="read a step that explains, such as `grad_cam`",
         )
     return found
+
+
+def labels(table: Table) -> list[str]:
+    """Return what figures call the maps that the rows of a table are about: name and what each explains.
+
+    Example:
+        >>> labels(Table(attribution=["cam/a", "cam/b"], target=["tench", ""]))
+        ['cam/a: tench', 'cam/b']
+    """
+    return [
+        f"{name}: {target}" if target else name
+        for name, target in zip(table["attribution"].tolist(), table["target"].tolist(), strict=True)
+    ]
 
 
 def tabled(columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> Table:

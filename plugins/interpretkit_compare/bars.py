@@ -46,6 +46,8 @@ def bars(
         low, high = limits or (min(0.0, float(known.min())), max(0.0, float(known.max())) or 1.0)
         # Room for the numbers behind the bars.
         panel.set(xlabel=what, xlim=(low, high + 0.3 * (high - low)), yticks=places, yticklabels=names)
+        if limits:
+            panel.set_xticks(np.linspace(low, high, 6))
         panel.grid(visible=False, axis="y")
         for place, value, remark in zip(places, values, remarks or [""] * len(names), strict=True):
             text = figures.number(float(value)) if np.isfinite(value) else "undefined"

@@ -179,7 +179,7 @@ class CKA(Reduction):
             f"Linear CKA between layers over {count} {self._noun(count)}, {self._how()}. The biased estimate of "
             f"Kornblith et al. ({extents['cka']}) is inflated where examples are few beside channels"
             f"{_warning(table)}. The debiased one ({extents['debiased']}) is about 0 for unrelated layers and may fall "
-            f"below 0, which has the colour of 0."
+            f"below 0, which has the colour of 0.{_undefined(table)}"
         )
         alt = (
             f"Two matrices of linear CKA, {len(rows)} by {len(columns)} layers: biased {extents['cka']}, "
@@ -287,6 +287,12 @@ def _extent(table: Table, estimate: str) -> str:
         return "undefined" if len(values) else "one layer only"
     missing = f", {len(values) - len(known)} undefined" if len(known) < len(values) else ""
     return f"{known.min():.2f} to {known.max():.2f} between different layers{missing}"
+
+
+def _undefined(table: Table) -> str:
+    if not np.isnan(table["debiased"]).any():
+        return ""
+    return " Undefined: of a layer that tells no examples apart, and debiased with less than four examples."
 
 
 def _warning(table: Table) -> str:

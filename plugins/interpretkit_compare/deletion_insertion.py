@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "random": {"color": "#57606a", "lw": 1.2, "ls": "--"},
     "reverse": {"color": "#d55e00", "lw": 1.2, "ls": ":"},
 }
+_LINE = 26  # characters beside a panel
 _BETTER = {"deletion": "lower", "insertion": "higher"}
 
 
@@ -79,7 +81,7 @@ class DeletionInsertion(Visualizer):
             remark="section 4.2, deletion and insertion",
         ),
     )
-    cost = "4 · `steps` forward passes for each map, and 2 · `random_orders` · `steps` for each class and size of map"
+    cost = "about 4 · `steps` forward passes for each map, and 2 · `random_orders` · `steps` for each class and grid"
     reads = 1
 
     class Options(Visualizer.Options):
@@ -132,7 +134,7 @@ class DeletionInsertion(Visualizer):
                 orders = {order: watched.curves(ranks[order][0]) for order in ("map", "reverse")}
                 orders["random"] = random[same]
                 for curve in _BETTER:
-                    about = (image.id, each.name, watched.target.label, watched.scored, curve)
+                    about = (image.id, each.name, each.explained(position), watched.scored, curve)
                     areas.append((*about, *_areas(curve, orders)))
                     for order, found in orders.items():
                         lines = zip(*found[curve], strict=True)
@@ -249,6 +251,6 @@ def _plot(panel: Axes, area: Table, points: Table) -> None:
         label = f"{order}: AUC {figures.number(float(areas[order]))}"
         panel.plot(line["fraction"], line["score"], label=label, **style)
     panel.set(title=f"{area['attribution'][0]}: {curve} ({_BETTER[curve]} is better)", xlim=(0, 1))
-    panel.set(xlabel="share of pixels replaced", ylabel=f"{scored} of {target}")
+    panel.set(xlabel="share of pixels replaced", ylabel=textwrap.fill(f"{scored} of {target}", _LINE))
     panel.label_outer()
     panel.legend(loc="best")

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Figure, Needs, Result, StepError, Visualizer, figures
-from interpretkit_compare.attributions import attributions, tabled
+from interpretkit_compare.attributions import attributions, labels, tabled
 from interpretkit_compare.bars import bars
 from interpretkit_compare.perturbed import IN_WORDS, Fill, cells_of, filled
 from interpretkit_compare.sensitivity import YEH
@@ -97,14 +97,14 @@ class Infidelity(Visualizer):
                 target = each.target(captured, position)
                 values = each.values(captured, position)
                 shares, drops = self._drops(captured, position, target, (values.shape[0], values.shape[1]))
-                rows.append((image.id, each.name, target.label, *compared(shares @ values.ravel(), drops)))
+                rows.append((image.id, each.name, each.explained(position), *compared(shares @ values.ravel(), drops)))
         columns = ("image", "attribution", "target", *Scores._fields)
         return Result(tables={"infidelity": tabled(columns, rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the relative infidelity of all maps as bars; a map that points the wrong way says so."""
         table, options = result.tables["infidelity"], self.options
-        names, values = table["attribution"].tolist(), table["relative"]
+        names, values = labels(table), table["relative"]
         caption = (
             f"How badly each map foretells the change of the explained score, with its optimal scale, when every "
             f"cell moves by a share of the way to {IN_WORDS[options.fill]}, the shares normal with standard deviation "

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Citation, Figure, Needs, Result, StepError, Visualizer
-from interpretkit_compare.attributions import attributions, tabled
+from interpretkit_compare.attributions import attributions, labels, tabled
 from interpretkit_compare.bars import bars
 
 if TYPE_CHECKING:
@@ -78,17 +78,17 @@ class SensitivityMax(Visualizer):
             StepError: If there is no attribution map, one is not finite, or its step cannot be computed once more.
         """
         rows = [
-            (image.id, each.name, self._sensitivity(captured, each, position))
+            (image.id, each.name, each.explained(position), self._sensitivity(captured, each, position))
             for position, image in enumerate(captured.images)
             for each in attributions(captured)
         ]
-        columns = ("image", "attribution", "sensitivity_max")
+        columns = ("image", "attribution", "target", "sensitivity_max")
         return Result(tables={"sensitivity": tabled(columns, rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the sensitivity of all maps as bars."""
         table = result.tables["sensitivity"]
-        names, values = table["attribution"].tolist(), table["sensitivity_max"]
+        names, values = labels(table), table["sensitivity_max"]
         options = self.options
         caption = (
             f"Greatest change of each map, relative to its Euclidean norm, in {options.samples} draws of uniform noise "

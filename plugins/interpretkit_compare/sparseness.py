@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interpretkit import Citation, Figure, Result, Visualizer
-from interpretkit_compare.attributions import attributions, tabled
+from interpretkit_compare.attributions import attributions, labels, tabled
 from interpretkit_compare.bars import bars
 
 if TYPE_CHECKING:
@@ -69,19 +69,20 @@ class Sparseness(Visualizer):
         for position, image in enumerate(captured.images):
             for each in attributions(captured):
                 magnitudes = np.abs(each.values(captured, position)).ravel()
-                rows.append((image.id, each.name, gini(magnitudes), entropy(magnitudes), magnitudes.size))
-        columns = ("image", "attribution", "gini", "entropy", "cells")
+                about = (image.id, each.name, each.explained(position))
+                rows.append((*about, gini(magnitudes), entropy(magnitudes), magnitudes.size))
+        columns = ("image", "attribution", "target", "gini", "entropy", "cells")
         return Result(tables={"sparseness": tabled(columns, rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw both scores of all maps as bars."""
         table = result.tables["sparseness"]
-        names = table["attribution"].tolist()
+        names = labels(table)
         scores = {
             "Gini index (higher is sparser)": table["gini"],
             "entropy (lower is sparser)": table["entropy"],
         }
-        cells = ", ".join(f"{name} {count}" for name, count in zip(names, table["cells"], strict=True))
+        cells = ", ".join(f"{name} {count}" for name, count in zip(table["attribution"], table["cells"], strict=True))
         caption = (
             "How concentrated the magnitudes of each map are on its native grid. Gini index: 0 all cells alike, 1 − "
             "1/cells all in one. Entropy as a part of the greatest possible: 1 all cells alike, 0 all in one. Maps "

@@ -172,6 +172,8 @@ def test_what_is_watched_is_the_score_that_the_map_explains():
         for score in ("probability", "logit"):
             found = ik.visualize(model, images, "deletion_insertion", of=of, score=score)
             contrast = isinstance(target, dict)
+            explains = "0 against 3" if contrast else of["step"].targets[0].label
+            assert found.tables["auc"]["target"][0] == explains
             assert set(found.tables["auc"]["score"].tolist()) == {"logit difference" if contrast else score}
             for position, each in enumerate(of["step"].targets):
                 begin = each.probability if score == "probability" and not contrast else each.score

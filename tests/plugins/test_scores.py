@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -290,7 +292,7 @@ def test_figures_say_which_way_is_better(visualizer, column, says):
     assert says in figure.caption
     (table,) = found.tables.values()
     for name, value in zip(table["attribution"], table[column], strict=True):
-        assert f"{name} {value:.3g}" in figure.alt
+        assert f"{name}: class 1 {value:.3g}" in figure.alt
 
 
 def test_a_map_that_points_the_wrong_way_says_so():
@@ -299,3 +301,16 @@ def test_a_map_that_points_the_wrong_way_says_so():
     found, _ = infidelity(model, images, {"against": -(weights * images).sum(1).numpy()})
     (figure,) = ik.draw(model, found, "infidelity")
     assert "wrong sign" in figure.alt
+
+
+def test_the_documented_recipe_is_valid(tmp_path):
+    from interpretkit.plan import resolve
+    from interpretkit.recipe import read_recipe
+    from interpretkit.registry import discover
+
+    page = (Path(__file__).parents[2] / "docs" / "scores.md").read_text()
+    (code,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "recipe.yaml").write_text(code)
+    steps = resolve(read_recipe(tmp_path / "recipe.yaml"), discover()).steps
+    for step_ in steps:
+        assert step_.visualizer.name in {"feature_grid", "grad_cam"} or f"`{step_.visualizer.name}`" in page
