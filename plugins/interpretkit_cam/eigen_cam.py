@@ -110,16 +110,15 @@ def first_component(values: torch.Tensor, *, centre: bool) -> torch.Tensor:
         >>> first_component(torch.tensor([[[[3.0, 0.0]], [[4.0, 0.0]]]]), centre=False)
         tensor([[[5., 0.]]])
     """
-    finite = values.isfinite().all(dim=(1, 2, 3), keepdim=True)[:, 0]
-    cells = torch.where(finite, values.flatten(2).double(), 0)
+    cells = values.flatten(2).double()
     if centre:
         cells = cells - cells.mean(2, keepdim=True)
-    if cells.shape[1] <= cells.shape[2]:
-        vector = torch.linalg.eigh(cells @ cells.mT).eigenvectors[:, :, -1:]
-        projected = vector.mT @ cells
-    else:
-        squares, vectors = torch.linalg.eigh(cells.mT @ cells)
-        projected = (squares[:, -1:, None].clamp(min=0).sqrt() * vectors[:, :, -1:]).mT
+    by_channels = cells.shape[1] <= cells.shape[2]
+    gram = cells @ cells.mT if by_channels else cells.mT @ cells
+    finite = gram.isfinite().all(dim=(1, 2), keepdim=True)
+    squares, vectors = torch.linalg.eigh(torch.where(finite, gram, 0))
+    vector = vectors[:, :, -1:]
+    projected = vector.mT @ cells if by_channels else (squares[:, -1:, None].clamp(min=0).sqrt() * vector).mT
     # The scalar product with the sum over channels is the square of the singular value times the sum of the vector.
     turned = projected @ cells.sum(1, keepdim=True).mT < 0
     projected = torch.where(finite, torch.where(turned, -projected, projected), torch.nan)

@@ -13,7 +13,7 @@ from interpretkit import Citation, Figure, Needs, Result, Table, TargetSpec, Vis
 from interpretkit_cam.base import model_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
     from interpretkit import Captured, Model
 
@@ -89,15 +89,16 @@ class FullGrad(Visualizer):
 
     def compute(self, captured: Captured) -> Result:
         """Return the map `input`, and the tables `contributions` and `completeness`."""
-        parts = dict(_parts(captured))
-        sums = {name: each.double().flatten(1).sum(1).cpu().numpy() for name, each in parts.items()}
+        names, sums = [], []
         saliency = torch.zeros_like(captured.inputs[:, 0])
-        for each in parts.values():
+        for name, each in _parts(captured):
+            names.append(name)
+            sums.append(each.double().flatten(1).sum(1).cpu().numpy())
             if each.ndim == captured.inputs.ndim:
                 saliency += _laid_over(each, saliency.shape[1:])
         return Result(
             maps={_INPUT: captured.map(_INPUT, saliency, polarity="unsigned")},
-            tables=_tables(captured, sums),
+            tables=_tables(captured, names, np.stack(sums, axis=1)),
         )
 
     def draw(self, result: Result) -> Iterator[Figure]:
@@ -161,15 +162,13 @@ def _laid_over(part: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     return nn.functional.interpolate(total, size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def _tables(captured: Captured, sums: Mapping[str, np.ndarray]) -> dict[str, Table]:
+def _tables(captured: Captured, names: Sequence[str], sums: np.ndarray) -> dict[str, Table]:
+    """Return both tables; `sums` are `(image, part)`."""
     images = [image.id for image in captured.images]
-    scores = np.array([target.score for target in captured.targets])
-    attributed = np.sum(list(sums.values()), axis=0)
+    scores, attributed = np.array([target.score for target in captured.targets]), sums.sum(1)
     return {
         "contributions": Table(
-            image=np.repeat(images, len(sums)),
-            part=list(sums) * len(images),
-            contribution=np.stack(list(sums.values()), axis=1).reshape(-1),
+            image=np.repeat(images, len(names)), part=[*names] * len(images), contribution=sums.reshape(-1)
         ),
         "completeness": Table(image=images, score=scores, attributed=attributed, gap=scores - attributed),
     }
