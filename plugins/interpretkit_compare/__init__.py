@@ -17,8 +17,10 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     """Offer the comparisons."""
     from interpretkit_compare.channel_contributions import ChannelContributions
     from interpretkit_compare.compare import Compare
+    from interpretkit_compare.depth_sweep import DepthSweep
     from interpretkit_compare.method_agreement import Agreement
 
     yield Compare
     yield Agreement
     yield ChannelContributions
+    yield DepthSweep
