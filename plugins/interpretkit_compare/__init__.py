@@ -20,6 +20,7 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     from interpretkit_compare.compare import Compare
     from interpretkit_compare.deletion_insertion import DeletionInsertion
     from interpretkit_compare.infidelity import Infidelity
+    from interpretkit_compare.depth_sweep import DepthSweep
     from interpretkit_compare.method_agreement import Agreement
     from interpretkit_compare.sensitivity import SensitivityMax
     from interpretkit_compare.sparseness import Sparseness
@@ -32,3 +33,4 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     yield SensitivityMax
     yield Infidelity
     yield Sparseness
+    yield DepthSweep

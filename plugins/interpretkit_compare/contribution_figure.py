@@ -133,8 +133,8 @@ def _in_words(about: dict[str, Any], channels: Table, falls: Table) -> str:
             "Means change nothing here: what follows the layer does not see where in the grid a channel is active."
         )
     words.append(
-        f"Rank correlation with the attribution map, median of all channels: {_median(channels['rank_correlation'])}; "
-        f"IoU of the top {SHARE:.0%} of the cells: {_median(channels['iou'])}."
+        f"Likeness to the attribution map, median of all channels: rank correlation "
+        f"{_median(channels['rank_correlation'])}, IoU of the top {SHARE:.0%} of the cells {_median(channels['iou'])}."
     )
     return " ".join(words)
 
@@ -146,4 +146,4 @@ def _shown(counts: np.ndarray, wanted: int) -> int:
 
 def _median(values: np.ndarray) -> str:
     known = values[~np.isnan(values)]
-    return f"{np.median(known):+.2f}".replace("-", "−") if len(known) else "undefined"
+    return f"{np.median(known):.2f}".replace("-", "−") if len(known) else "undefined"
