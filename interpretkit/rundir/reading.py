@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ from interpretkit.errors import RecipeError, StepError, StorageError, did_you_me
 from interpretkit.rundir.files import existing
 from interpretkit.rundir.manifest import MANIFEST, read_manifest
 from interpretkit.rundir.maps import read_map
-from interpretkit.rundir.tables import read_table
+from interpretkit.rundir.tables import RowsByImage, read_table
 from interpretkit.targets import Target
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Run:
 
     path: Path
     manifest: dict[str, Any]
+    _steps: dict[str, _Step] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def status(self) -> str:
@@ -101,30 +102,30 @@ class Run:
             raise RecipeError(f"the run has no step {step!r}", where=str(self.path), hint=did_you_mean(step, steps))
         return self._result(steps[step], image)
 
-    def _result(self, step: Record, image: str | None) -> Result:
-        images = self._images(step)
-        if image is not None:
-            known = [each.id for each in images]
-            images = [each for each in images if each.id == image]
-            if not images or step["scope"] == "set":
-                what = "is about the whole set" if step["scope"] == "set" else f"has no result for image {image!r}"
-                raise RecipeError(f"step {step['id']} {what}", where=str(self.path), hint=did_you_mean(image, known))
+    def _result(self, record: Record, image: str | None) -> Result:
+        # The records of a step are sorted by image once, not for each image that is looked at.
+        if record["id"] not in self._steps:
+            self._steps[record["id"]] = _Step(self, record)
+        step = self._steps[record["id"]]
+        if image is None:
+            images, maps = step.images, record["maps"]
+        elif image in step.images and record["scope"] != "set":
+            images, maps = {image: step.images[image]}, step.maps.get(image, [])
+        else:
+            what = "is about the whole set" if record["scope"] == "set" else f"has no result for image {image!r}"
+            raise RecipeError(
+                f"step {record['id']} {what}", where=str(self.path), hint=did_you_mean(image, step.images)
+            )
+        read = [self._image(each, record["model"]) for each in images.values()]
         records: dict[str, list[Record]] = {}
-        for record in step["maps"]:
-            if image in (None, record["image"]):
-                records.setdefault(record["key"], []).append(record)
+        for each in maps:
+            records.setdefault(each["key"], []).append(each)
         return Result(
-            maps=Lazy({key: partial(self._map, step, images, each) for key, each in records.items()}),
-            tables=Lazy({each["name"]: partial(self._table, each, image) for each in step["tables"]}),
-            images=tuple(images),
-            targets=tuple(target for each in images for target in _targets(step["targets"].get(each.id, []))),
+            maps=Lazy({key: partial(self._map, record, read, each) for key, each in records.items()}),
+            tables=Lazy({each["name"]: partial(step.table, each, image) for each in record["tables"]}),
+            images=tuple(read),
+            targets=tuple(target for each in images for target in _targets(record["targets"].get(each, []))),
         )
-
-    def _images(self, step: Record) -> list[InputImage]:
-        """Return the images that a step is about: all, unless it stopped on the way."""
-        reached = {record["image"] for record in step["maps"]} or set(step["targets"])
-        whole = step["scope"] == "set" or not reached
-        return [self._image(each, step["model"]) for each in self.manifest["inputs"] if whole or each["id"] in reached]
 
     def _image(self, record: Record, model: str | None) -> InputImage:
         pictures = record["pictures"]
@@ -153,9 +154,32 @@ class Run:
         parts = [read_map(self.path, of_image[image.id]) for image in images]
         return replace(parts[0], values=np.concatenate([part.values for part in parts]))
 
-    def _table(self, record: Record, image: str | None) -> Table:
-        table = read_table(self.path, record)
-        return table if image is None else table.where("image", image)
+
+class _Step:
+    """What a step has left, sorted by image.
+
+    Attributes:
+        images: The records of the images that it is about, by id: all, unless it stopped on the way.
+        maps: The records of its maps by image.
+    """
+
+    def __init__(self, run: Run, record: Record) -> None:
+        self.maps: dict[str, list[Record]] = {}
+        for each in record["maps"]:
+            self.maps.setdefault(each["image"], []).append(each)
+        reached = self.maps.keys() or set(record["targets"])
+        whole = record["scope"] == "set" or not reached
+        self.images = {each["id"]: each for each in run.manifest["inputs"] if whole or each["id"] in reached}
+        self._path = run.path
+        self._rows: dict[str, RowsByImage] = {}
+
+    def table(self, record: Record, image: str | None) -> Table:
+        """Return a table of the step, or its rows about one image."""
+        if image is None:
+            return read_table(self._path, record)
+        if record["name"] not in self._rows:
+            self._rows[record["name"]] = RowsByImage(self._path, record)
+        return self._rows[record["name"]].of(image)
 
 
 def open_run(path: str | Path) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from itertools import chain
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from interpretkit.provenance import sha256_bytes
 from interpretkit.rundir.files import append, existing, storage_errors, write_new
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
 _TEXT = "str"
 # The csv module reads no longer cells, unless a limit is changed for the whole process.
@@ -138,13 +139,75 @@ def read_table(run: Path, record: Mapping[str, Any]) -> Table:
     Raises:
         StorageError: If its file is missing, or is not the one that was stored.
     """
-    file, types = record["file"], record["columns"]
+    header, *rows = csv.reader(io.StringIO(_stored(run, record).decode(), newline=""))
+    return _table(header, rows, record["columns"])
+
+
+class RowsByImage:
+    """A table of a run, of which the rows about one image are read without the others.
+
+    The file is compared with the manifest when the first image is looked at, and again if it was changed since.
+
+    Args:
+        run: The run directory.
+        record: What the manifest says of the table.
+    """
+
+    def __init__(self, run: Path, record: Mapping[str, Any]) -> None:
+        self._run = run
+        self._record = record
+        self._seen: tuple[int, int] | None = None
+        self._header: list[str] = []
+        self._places: dict[str, list[tuple[int, int]]] = {}
+
+    def of(self, image: str) -> Table:
+        """Return the rows about an image.
+
+        Raises:
+            StorageError: If the file is missing, or is not the one that was stored.
+        """
+        path = existing(self._run, self._record["file"])
+        with storage_errors("read", path):
+            status = path.stat()
+            if self._seen != (status.st_mtime_ns, status.st_size):
+                self._look_through()
+                self._seen = (status.st_mtime_ns, status.st_size)
+            with path.open("rb") as file:
+                data = b"".join(_part(file, *place) for place in self._places.get(image, ()))
+        return _table(self._header, csv.reader(io.StringIO(data.decode(), newline="")), self._record["columns"])
+
+    def _look_through(self) -> None:
+        """Note where in the file the rows of each image lie."""
+        lines = _stored(self._run, self._record).splitlines(keepends=True)
+        rows = csv.reader(line.decode() for line in lines)
+        ends = [0, *accumulate(map(len, lines))]
+        self._header, self._places = next(rows), {}
+        column, start = self._header.index("image"), ends[rows.line_num]
+        for row in rows:
+            places = self._places.setdefault(row[column], [])
+            if places and places[-1][1] == start:
+                start, _ = places.pop()
+            places.append((start, ends[rows.line_num]))
+            start = ends[rows.line_num]
+
+
+def _stored(run: Path, record: Mapping[str, Any]) -> bytes:
+    """Return the content of a table's file, if it is the one that was stored."""
+    file = record["file"]
     path = existing(run, file)
     with storage_errors("read", path):
         data = path.read_bytes()
     if sha256_bytes(data) != record["sha256"]:
         raise StorageError(f"{file} differs from the manifest", where=str(run), hint="`interpretkit verify` says more")
-    header, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
+    return data
+
+
+def _part(file: BinaryIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(end - start)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]], types: Mapping[str, str]) -> Table:
     cells: list[tuple[str, ...]] = list(zip(*rows, strict=True)) or [()] * len(header)
     return Table({name: _column(types[name], cells[index]) for index, name in enumerate(header)})
 

@@ -214,6 +214,57 @@ def test_the_result_of_one_image_is_only_about_it(tmp_path):
     assert_same(found.images[0].pixels, picture(1))
 
 
+class Counted(dict):
+    """A record that counts how often it is asked anything."""
+
+    asked = 0
+
+    def __getitem__(self, key):
+        Counted.asked += 1
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize("count", [10, 40])
+def test_reading_the_images_of_a_run_one_by_one_looks_at_each_record_a_few_times(tmp_path, count):
+    names = [f"image{number}" for number in range(count)]
+    found = stored(tmp_path, *(result_of(names[start : start + 5], start) for start in range(0, count, 5)))
+    (step,) = found.manifest["steps"]
+    step["maps"] = [Counted(record) for record in step["maps"]]
+    found.manifest["inputs"] = [Counted(record) for record in found.manifest["inputs"]]
+    Counted.asked = 0
+    for name in names:
+        result = found.result("step", image=name)
+        assert [image.id for image in result.images] == [name]
+        assert list(result.maps) == ["stage4", "half"]
+    assert Counted.asked <= 16 * count
+
+
+def test_a_table_is_read_once_for_all_images_and_its_rows_for_each(tmp_path, monkeypatch):
+    odd = ["a\nb", "a,b", 'say "x"', "only\rreturn", "crlf\r\n", "日本"]
+    batches = [[("b", 1.0, odd[0]), ("a", 2.0, odd[1]), ("b", 3.0, odd[2])], [("a", 4.0, odd[3]), ("c", 5.0, odd[4])]]
+    draft = rundir.create(tmp_path, "demo")
+    for rows in batches:
+        columns = dict(zip(("image", "peak", "text"), zip(*rows, strict=True), strict=True))
+        draft.write_result("step", Result(tables={"peaks": Table(columns)}), reduction=False)
+    images = tuple(image(name) for name in ("a", "b", "c", "d"))
+    found = rundir.open_run(seal(draft, [step_of(draft, "step", Result(images=images), "image")], images))
+    whole = found.results["step"].tables["peaks"]
+    reads = []
+    read_bytes = type(tmp_path).read_bytes
+    monkeypatch.setattr(type(tmp_path), "read_bytes", lambda path: reads.append(path.name) or read_bytes(path))
+    for _ in range(2):
+        for name in ("a", "b", "c", "d"):
+            part, expected = found.result("step", image=name).tables["peaks"], whole.where("image", name)
+            assert list(part.rows()) == list(expected.rows())
+            assert [column.dtype.kind for column in part.columns.values()] == ["U", "f", "U"]
+    assert reads == ["peaks.csv"]
+    path = found.path / "results" / "step" / "peaks.csv"
+    path.write_text(path.read_text().replace("5.0", "6.5"))
+    os.utime(path, (1, 1))
+    with pytest.raises(StorageError, match=r"peaks\.csv differs"):
+        found.result("step", image="a").tables["peaks"]  # noqa: B018 - looking is what fails
+
+
 def test_maps_of_different_shapes_are_read_one_by_one(tmp_path):
     wide = Result(maps={"stage4": cam(np.ones((1, 2, 9)))}, images=(image("wide"),))
     tall = Result(maps={"stage4": cam(np.ones((1, 9, 2)))}, images=(image("tall"),))
