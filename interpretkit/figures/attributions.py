@@ -15,8 +15,15 @@ if TYPE_CHECKING:
     from interpretkit.contracts import Polarity
 
 
+_FINE = 64  # cells along a side, from which on single cells are not seen
+_SQUARES = 28  # into so many squares along a side a fine map is averaged
+
+
 def attribution(values: np.ndarray, pixels: np.ndarray, *, title: str, polarity: Polarity) -> Image:
     """Draw an attribution map beside its image: the photo, the positive part over it, the map on its native grid.
+
+    A map of more than 64 cells along a side, one number for every pixel or nearly so, is averaged over squares of cells
+    where it lies over the photo, and its colours reach from the percentile 0.5 to 99.5; the picture says so.
 
     Args:
         values: The map `(y, x)` at native resolution.
@@ -31,11 +38,13 @@ def attribution(values: np.ndarray, pixels: np.ndarray, *, title: str, polarity:
     """
     native = f"native {size(values.shape)}"
     signed = polarity == "signed"
+    fine = max(values.shape) > _FINE
+    averaged = max(values.shape) // _SQUARES if fine else 1
     return panels(
         [
             photo(pixels, title="input"),
-            overlay(values, pixels, title="positive part" if signed else "over the input"),
-            heatmap(values, title=f"signed, {native}" if signed else native, polarity=polarity),
+            overlay(values, pixels, title="positive part" if signed else "over the input", averaged=averaged),
+            heatmap(values, title=f"signed, {native}" if signed else native, polarity=polarity, robust=fine),
         ],
         title=title,
     )

@@ -26,10 +26,16 @@ if TYPE_CHECKING:
 OPACITY = 0.5
 _SIDE = 448  # pixels that the longer side of a map or photo takes, where it is not longer by nature
 _LARGEST_CELL = 64
+_ROBUST = (0.5, 99.5)  # percentiles
 
 
 def heatmap(
-    values: np.ndarray, *, title: str, polarity: Polarity, limits: tuple[float, float] | None = None
+    values: np.ndarray,
+    *,
+    title: str,
+    polarity: Polarity,
+    limits: tuple[float, float] | None = None,
+    robust: bool = False,
 ) -> Image.Image:
     """Draw a map on its native grid: nearest neighbour, one whole number of pixels to a cell.
 
@@ -39,6 +45,8 @@ def heatmap(
         polarity: `unsigned` is drawn in viridis, `signed` in coolwarm with limits symmetric about 0.
         limits: Of the colour scale, where pictures share one; by default the least and the greatest value.
             Cells beyond them are dotted and counted.
+        robust: Take the percentiles 0.5 and 99.5 as limits, so that few strong cells do not leave all others pale.
+            Cells beyond them are not dotted, being the strongest, but counted; the scale says `≤` and `≥` there.
 
     Raises:
         ValueError: If there is no cell to draw, or the limits are not finite and ascending.
@@ -49,6 +57,8 @@ def heatmap(
     """
     _check_map(values)
     finite = np.isfinite(values)
+    if robust:
+        limits = _percentiles(values[finite])
     low, high = _limits(values[finite], polarity, limits)
     varied = low < high
     beyond = finite & varied & ((values < low) | (values > high))
@@ -58,16 +68,21 @@ def heatmap(
     colours, zoom = colours_of(polarity), _zoom(*values.shape)
     body = cells.repeat(zoom, axis=0).repeat(zoom, axis=1)
     tiles = body.reshape(len(values), zoom, -1, zoom).swapaxes(1, 2)
-    dot(tiles, beyond, colours=colours)
+    if not robust:
+        dot(tiles, beyond, colours=colours)
     width = max(body.shape[1], NARROWEST)
     view = f"{size(values.shape)} cells, nearest ×{zoom}"
-    scale = _scale(low, high, width=body.shape[1]) if varied else []
+    ends = ("≤ " if robust and (values < low).any() else "", "≥ " if robust and (values > high).any() else "")
+    scale = _scale(low, high, width=body.shape[1], ends=ends) if varied else []
     words = _if_constant(values[finite], reach=max(abs(low), abs(high)))
-    below = [*scale, *_legend(words, int((~finite).sum()), int(beyond.sum()), colours=colours, width=width)]
+    if robust and beyond.any():
+        words = _clipped(values, beyond)
+    dotted = 0 if robust else int(beyond.sum())
+    below = [*scale, *_legend(words, int((~finite).sum()), dotted, colours=colours, width=width)]
     return sheet(body, colours=colours, above=[heading(title, view, width=width)], below=below)
 
 
-def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str) -> Image.Image:
+def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int = 1) -> Image.Image:
     """Lay the positive part of a map over the photo in grey.
 
     The map is interpolated bilinearly to the size of the photo, its cells tiling it evenly, and drawn in inferno from
@@ -77,6 +92,7 @@ def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str) -> Image.Imag
         values: The map `(y, x)` at native resolution.
         pixels: The photo `(y, x, 3)` uint8.
         title: What it is: the method, the layer, the target; wraps.
+        averaged: Average squares of so many cells first: a map as fine as the photo is a spray of dots over it.
 
     Raises:
         ValueError: If there is no cell to draw, or the photo has another shape or type.
@@ -87,6 +103,8 @@ def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str) -> Image.Imag
     """
     _check_map(values)
     _check_photo(pixels)
+    if averaged > 1:
+        values = _averaged(values, averaged)
     finite = np.isfinite(values)
     positive = np.where(finite, values, 0).clip(0).astype(np.float64)
     greatest = float(positive.max())
@@ -98,7 +116,7 @@ def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str) -> Image.Imag
     zoom = _zoom(*pixels.shape[:2])
     body = Image.fromarray(blended.repeat(zoom, axis=0).repeat(zoom, axis=1))
     width = max(body.width, NARROWEST)
-    view = _view(values, pixels, greatest) + _shown(zoom)
+    view = _view(values, pixels, greatest, averaged) + _shown(zoom)
     scale = _scale(0.0, greatest, width=body.width) if greatest > 0 else []
     below = [
         *scale,
@@ -151,6 +169,29 @@ def _limits(finite: np.ndarray, polarity: Polarity, limits: tuple[float, float] 
     return symmetric(*limits) if polarity == "signed" else limits
 
 
+def _percentiles(finite: np.ndarray) -> tuple[float, float] | None:
+    """Return robust limits; None where they leave nothing to tell apart, though the values differ."""
+    if finite.size == 0:
+        return None
+    low, high = (float(each) for each in np.percentile(finite.astype(np.float64), _ROBUST))
+    reach = float(np.abs(finite).max())
+    return (low, high) if high - low > NEARLY_CONSTANT * reach else None
+
+
+def _clipped(values: np.ndarray, beyond: np.ndarray) -> str:
+    """Say how much lies beyond robust limits, and how far it reaches."""
+    share = number(100 * float(beyond.mean()))
+    low, high = number(float(values[beyond].min())), number(float(values[beyond].max()))
+    low_percentile, high_percentile = (number(each) for each in _ROBUST)
+    return f"limits p{low_percentile} … p{high_percentile}; {share} % of cells beyond, from {low} to {high}"
+
+
+def _averaged(values: np.ndarray, side: int) -> np.ndarray:
+    """Return the means of squares of cells, by exact area; what is not finite spoils its square."""
+    height, width = (-(-length // side) for length in values.shape)
+    return _resized(values, (height, width), Image.Resampling.BOX)
+
+
 def _if_constant(finite: np.ndarray, *, reach: float) -> str:
     """Return what is to be said of a map that is constant, or nearly so beside its limits; else nothing."""
     if finite.size == 0:
@@ -161,8 +202,9 @@ def _if_constant(finite: np.ndarray, *, reach: float) -> str:
     return f"nearly constant: {constant(low, high, reach=reach)}" if high - low <= NEARLY_CONSTANT * reach else ""
 
 
-def _scale(low: float, high: float, *, width: int) -> list[np.ndarray]:
-    return [bar([number(low), number((low + high) / 2), number(high)], width=max(width, BAR))]
+def _scale(low: float, high: float, *, width: int, ends: tuple[str, str] = ("", "")) -> list[np.ndarray]:
+    ticks = [ends[0] + number(low), number((low + high) / 2), ends[1] + number(high)]
+    return [bar(ticks, width=max(width, BAR))]
 
 
 def _legend(words: str, broken: int, beyond: int, *, colours: str, width: int) -> list[np.ndarray]:
@@ -192,12 +234,17 @@ def _resized(values: np.ndarray, shape: tuple[int, ...], how: Image.Resampling) 
     return np.asarray(Image.fromarray(values.astype(np.float32)).resize((width, height), how))
 
 
-def _view(values: np.ndarray, pixels: np.ndarray, greatest: float) -> str:
+def _view(values: np.ndarray, pixels: np.ndarray, greatest: float, averaged: int) -> str:
     if greatest == 0:
         return "nothing is positive: the plain photo, in grey"
     ratios = [f"×{large / small:.3g}" for large, small in zip(pixels.shape, values.shape, strict=False)]
     ratio = ratios[0] if ratios[0] == ratios[1] else " and ".join(ratios)
-    part = "positive part, " if (values < 0).any() else ""
+    signed = bool((values < 0).any())
+    if averaged > 1:
+        means = f"means of {averaged}×{averaged} cells"
+        part = f"positive part of {means}" if signed else means
+        return f"{part}, bilinear {ratio}, opacity {OPACITY:g}"
+    part = "positive part, " if signed else ""
     grid = f"{size(values.shape)} → {size(pixels.shape[:2])}"
     return f"{part}bilinear {ratio} ({grid}), opacity {OPACITY:g}"
 

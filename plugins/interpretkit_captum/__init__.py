@@ -15,4 +15,17 @@ if TYPE_CHECKING:
 @hookimpl
 def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     """Offer the methods."""
-    yield from ()
+    from interpretkit_captum.deep_lift import DeepLift, DeepLiftShap
+    from interpretkit_captum.gradients import InputXGradient, Saliency
+    from interpretkit_captum.guided import Deconvolution, GuidedBackprop, GuidedGradCam
+    from interpretkit_captum.layers import InternalInfluence, LayerConductance, LayerIntegratedGradients
+    from interpretkit_captum.lrp import Lrp
+    from interpretkit_captum.noise import SmoothGrad, VarGrad
+    from interpretkit_captum.paths import GradientShap, IntegratedGradients
+    from interpretkit_captum.perturbations import FeatureAblation, Occlusion, ShapleyValueSampling
+    from interpretkit_captum.surrogates import KernelShap, Lime
+
+    yield from (Saliency, InputXGradient, SmoothGrad, VarGrad, IntegratedGradients, GradientShap)
+    yield from (GuidedBackprop, Deconvolution, GuidedGradCam, DeepLift, DeepLiftShap, Lrp)
+    yield from (Occlusion, FeatureAblation, ShapleyValueSampling, Lime, KernelShap)
+    yield from (LayerConductance, InternalInfluence, LayerIntegratedGradients)

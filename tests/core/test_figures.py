@@ -267,6 +267,62 @@ def test_a_photo_stands_before_the_tiles_as_large_as_one(random):
     assert np.array_equal(found[row : row + height, column : column + width], tile)
 
 
+@pytest.mark.parametrize("polarity", ["signed", "unsigned"])
+def test_robust_limits_are_percentiles_and_cells_beyond_keep_the_last_colour(random, polarity):
+    values = random.standard_cauchy((100, 90)) if polarity == "signed" else random.exponential(size=(100, 90)) ** 3
+    low, high = np.percentile(values, [0.5, 99.5])
+    if polarity == "signed":
+        low, high = -max(-low, high), max(-low, high)
+    found = entries(figures.heatmap(values, title="t", polarity=polarity, robust=True))
+    assert len(places(found, slow_tile(values, low, high, zoom=4))) == 1
+    plain = entries(figures.heatmap(values.clip(low, high), title="t", polarity=polarity, limits=(low, high)))
+    assert found.shape[0] > plain.shape[0], "nothing says that cells are beyond the limits"
+
+
+def test_robust_limits_take_the_whole_range_where_nothing_lies_beyond_or_hardly_a_cell_differs():
+    halves = np.arange(10_000.0).reshape(100, 100) > 5000
+    single = np.zeros((100, 100))
+    single[3, 4] = 2.0
+    for values in (halves.astype(float), single, -single, np.full((100, 100), np.nan), np.zeros((100, 100))):
+        pictures = [figures.heatmap(values, title="t", polarity="signed", robust=robust) for robust in (True, False)]
+        assert np.array_equal(*map(entries, pictures))
+
+
+@pytest.mark.parametrize("side", [8, 7])
+def test_an_averaged_overlay_is_that_of_the_means_of_squares(random, side):
+    values = random.standard_normal((56, 112))
+    pixels = random.integers(0, 256, (56, 112, 3), dtype=np.uint8)
+    means = values.reshape(56 // side, side, 112 // side, side).mean((1, 3))
+    found = entries(figures.overlay(values, pixels, title="t", averaged=side))
+    expected = entries(figures.overlay(means, pixels, title="t"))
+    rows, columns = body_of(expected)
+    assert np.abs(found[rows, columns].astype(int) - expected[rows, columns]).max() <= 2
+    unlike = entries(figures.overlay(values, pixels, title="t"))
+    assert np.abs(found[rows, columns].astype(int) - unlike[rows, columns]).max() > 20
+
+
+def test_an_averaged_overlay_marks_the_squares_of_cells_that_are_not_finite(random):
+    values = random.random((32, 32))
+    values[9, 20] = np.nan
+    found = entries(figures.overlay(values, np.full((32, 32, 3), 90, np.uint8), title="t", averaged=8))
+    rows, columns = body_of(found)
+    marked = (found[rows, columns] == palette("inferno")[NOT_FINITE]).all(-1)
+    square = np.zeros((4, 4), bool)
+    square[1, 2] = True
+    assert np.array_equal(marked, square.repeat(8 * 14, 0).repeat(8 * 14, 1))
+
+
+@pytest.mark.parametrize(("cells", "fine"), [(64, False), (65, True), (224, True)])
+def test_only_a_fine_attribution_map_is_averaged_and_drawn_within_robust_limits(random, cells, fine):
+    values = random.standard_cauchy((cells, cells))
+    pixels = random.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+    found = entries(figures.attribution(values, pixels, title="t", polarity="signed"))
+    heat = figures.heatmap(values, title=f"signed, native {cells}×{cells}", polarity="signed", robust=fine)
+    expected = np.asarray(heat.convert("RGB"))
+    top = found.shape[0] - expected.shape[0]
+    assert np.array_equal(found[top:, -expected.shape[1] :], expected)
+
+
 def slow_bilinear(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """Interpolate between the middles of cells that tile the picture; beyond the outermost they hold."""
     out = np.empty((height, width))

@@ -1,0 +1,107 @@
+"""What all methods share: options, passes of their own, and figures that say how far a map adds up."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
+
+from interpretkit import Figure, Needs, Result, Visualizer, figures
+from interpretkit_captum.completeness import Explanation, in_words, tables_of
+from interpretkit_captum.options import Targeted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import torch
+    from torch import nn
+
+    from interpretkit import Captured, Model
+    from interpretkit_captum.network import Subject
+
+INPUT = "input"
+
+
+class Attribution(Visualizer):
+    """A method that gives every pixel, or every cell of a layer, its part in the score."""
+
+    title: ClassVar[str]
+    """Its name in figures."""
+
+    joined: ClassVar[str] = "summed over the colour channels"
+    """What was done to the channels of a cell, for captions."""
+
+    about: ClassVar[str] = ""
+    """What stands before the name of the baseline in captions."""
+
+    polarity: ClassVar[Literal["signed", "unsigned"] | None] = "signed"
+
+    class Options(Targeted):
+        """What is explained."""
+
+    options: Targeted
+
+    def draw(self, result: Result) -> Iterator[Figure]:
+        """Draw the photo, the map over it, and the map on its own grid; say how far it adds up."""
+        (image,), (target,) = result.images, result.targets
+        for layer, each in result.maps.items():
+            what = f"{self.title} at {'the input' if layer == INPUT else layer}"
+            values, title = each.values[0], f"{what}: {target}"
+            yield Figure(
+                name=layer,
+                picture=figures.attribution(values, image.pixels, title=title, polarity=each.polarity),
+                caption=" ".join([f"{what}, {self.joined}.", *in_words(result, layer, about=self.about)]),
+                alt=figures.alt(values, what=f"{what} for {target}"),
+            )
+
+
+class OwnPasses(Attribution):
+    """A method that runs the network itself, image by image, through captum."""
+
+    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+        """Ask for passes of its own about the target."""
+        return Needs(own_passes=True, target=self.options.target)
+
+    def compute(self, captured: Captured) -> Result:
+        """Return one map `(image, y, x)` for the input, or for each layer, and how far they add up."""
+        import torch
+
+        from interpretkit_captum.network import fixed, subjects
+
+        seed = getattr(self.options, "seed", 0)
+        with self.network(captured) as network, fixed(network):
+            found = [self.explain(each) for each in subjects(captured, network, seed=seed)]
+        values = {layer: torch.stack([each[layer].values for each in found]) for layer in found[0]}
+        return Result(
+            maps={
+                layer: captured.map(layer, each, polarity=self.polarity or "signed") for layer, each in values.items()
+            },
+            tables=tables_of(captured, found, baseline=getattr(self.options, "baseline", "")),
+        )
+
+    @contextmanager
+    def network(self, captured: Captured) -> Iterator[nn.Module]:
+        """Make the network fit for the method, and put it back as it was.
+
+        Raises:
+            StepError: If the method cannot explain this network.
+        """
+        from interpretkit_captum.network import out_of_place
+
+        network = cast("Model", captured.model).module
+        with out_of_place(captured, network):
+            yield network
+
+    @abstractmethod
+    def explain(self, subject: Subject) -> Mapping[str, Explanation]:
+        """Return what the method says of one image: under `input`, or by layer."""
+
+
+def over_channels(values: torch.Tensor) -> torch.Tensor:
+    """Return attributions `(1, channel, y, x)` summed over channels, `(y, x)`."""
+    return values.detach()[0].sum(0)
+
+
+def total(values: torch.Tensor) -> float:
+    """Return the sum of all attributions, in float64."""
+    return float(values.detach().double().sum())

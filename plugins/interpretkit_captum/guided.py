@@ -1,0 +1,138 @@
+"""Methods that change the gradient at every ReLU: guided backpropagation, deconvolution, guided Grad-CAM."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+from pydantic import Field
+
+from interpretkit import Needs, StepError
+from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels
+from interpretkit_captum.completeness import Explanation
+from interpretkit_captum.options import Targeted
+from interpretkit_captum.papers import CAPTUM, DECONVOLUTION, GRAD_CAM, GUIDED_BACKPROP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+    from interpretkit import Captured, Model, Result
+    from interpretkit_captum.network import Subject
+
+
+class Rectified(OwnPasses):
+    """A method that changes the gradient at every ReLU; a network must have them as modules `nn.ReLU`."""
+
+    cost = "one forward and one backward pass of its own for each image and target"
+
+    @contextmanager
+    def network(self, captured: Captured) -> Iterator[nn.Module]:
+        """Give each call of a ReLU a module of its own.
+
+        Raises:
+            StepError: If a ReLU is no module, or there is none.
+        """
+        from interpretkit_captum.rectifiers import with_rectifiers
+
+        network = cast("Model", captured.model).module
+        with with_rectifiers(captured, network, method=self.name):
+            yield network
+
+
+class GuidedBackprop(Rectified):
+    r"""Guided backpropagation: the gradient, of which every ReLU lets only positive parts through.
+
+    $$R^l = \mathbb{1}[z^l > 0]\; \mathbb{1}[R^{l+1} > 0]\; R^{l+1}$$
+
+    backward through each ReLU with the input $z^l$; else as the gradient. The map `input`, `(image, y, x)`, is signed
+    and summed over the colour channels. It has no baseline and promises no completeness. It shows edges that
+    activate the network, and depends little on the class (Adebayo et al. 2018): do not read it as the reason for one.
+    """
+
+    name = "guided_backprop"
+    title = "Guided backpropagation"
+    citations = (GUIDED_BACKPROP, CAPTUM)
+
+    def explain(self, subject: Subject) -> dict[str, Explanation]:
+        """Propagate the score backward."""
+        import captum.attr
+
+        values = captum.attr.GuidedBackprop(subject.scored).attribute(subject.leaf())
+        return {INPUT: Explanation(values=over_channels(values))}
+
+
+class Deconvolution(Rectified):
+    r"""Deconvolution: the gradient, with a ReLU applied to what goes backward in place of the forward ReLU's slope.
+
+    $$R^l = \max(R^{l+1}, 0)$$
+
+    backward through each ReLU; else as the gradient. The map `input`, `(image, y, x)`, is signed and summed over the
+    colour channels. It has no baseline and promises no completeness, and like guided backpropagation depends little on
+    the class.
+    """
+
+    name = "deconvolution"
+    title = "Deconvolution"
+    citations = (DECONVOLUTION, CAPTUM)
+
+    def explain(self, subject: Subject) -> dict[str, Explanation]:
+        """Propagate the score backward."""
+        import captum.attr
+
+        values = captum.attr.Deconvolution(subject.scored).attribute(subject.leaf())
+        return {INPUT: Explanation(values=over_channels(values))}
+
+
+class GuidedGradCam(Rectified):
+    r"""Guided Grad-CAM: guided backpropagation where Grad-CAM is positive.
+
+    $$M(y, x) = \sum_c R_c(y, x) \cdot \mathrm{up}\Big( \max\Big(\sum_k \alpha_k A_k, 0\Big) \Big)(y, x)$$
+
+    with guided backpropagation $R$, and Grad-CAM at `layer`, interpolated to the image bilinearly, as in the paper
+    (captum's default is nearest). The map `input`, `(image, y, x)`, is signed and summed over the colour channels. It
+    has no baseline and promises no completeness.
+    """
+
+    name = "guided_grad_cam"
+    title = "Guided Grad-CAM"
+    citations = (GRAD_CAM, GUIDED_BACKPROP, CAPTUM)
+    cost = "two forward and two backward passes of its own for each image and target"
+
+    class Options(Targeted):
+        """Options of guided Grad-CAM."""
+
+        layer: str = Field(description="layer of Grad-CAM: one with a grid; the last is usual")
+
+    options: Options
+
+    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+        """Ask for the layer, so that it is checked, and for passes of its own."""
+        return Needs(own_passes=True, target=self.options.target, activations=[self.options.layer])
+
+    def compute(self, captured: Captured) -> Result:
+        """Return the map `input`, `(image, y, x)`.
+
+        Raises:
+            StepError: If the layer has no grid with its channels first.
+        """
+        for layer, activation in captured.activations.items():
+            if activation.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
+                shape = "×".join(map(str, activation.shape))
+                raise StepError(
+                    f"guided_grad_cam needs a layer with a grid (image, channel, y, x); {layer} returns {shape}",
+                    hint="choose a convolutional layer before the pooling",
+                )
+        return super().compute(captured)
+
+    def explain(self, subject: Subject) -> dict[str, Explanation]:
+        """Multiply guided backpropagation by Grad-CAM."""
+        import captum.attr
+
+        from interpretkit_captum.layers import module_of
+
+        layer = module_of(subject, self.options.layer)
+        method = captum.attr.GuidedGradCam(subject.scored, layer)
+        values = method.attribute(subject.leaf(), interpolate_mode="bilinear")
+        return {INPUT: Explanation(values=over_channels(values))}

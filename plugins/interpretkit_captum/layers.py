@@ -1,0 +1,181 @@
+"""Methods that give the cells of a layer their part in the score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from interpretkit import Needs, StepError
+from interpretkit_captum.attribution import OwnPasses, over_channels, total
+from interpretkit_captum.baselines import baseline_of
+from interpretkit_captum.completeness import Explanation
+from interpretkit_captum.options import Baselined, Batched, Paired
+from interpretkit_captum.papers import CAPTUM, CONDUCTANCE, INTEGRATED_GRADIENTS, INTERNAL_INFLUENCE
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from interpretkit import Model
+    from interpretkit_captum.network import Subject
+
+
+class LayerOptions(Baselined, Batched):
+    """At which layers, and in how many steps from the baseline."""
+
+    layers: list[str] = Field(min_length=1, description="layers to explain at, with a grid")
+    steps: int = Field(default=50, ge=2, description="points on the way from the baseline to the image")
+
+
+class LayerAttribution(OwnPasses):
+    """A method that follows a layer on the way from a baseline to the image."""
+
+    joined = "summed over channels"
+    complete = True
+
+    class Options(LayerOptions):
+        """At which layers."""
+
+    options: LayerOptions
+
+    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+        """Ask for the layers, so that they are checked, and for passes of its own."""
+        return Needs(own_passes=True, target=self.options.target, activations=self.options.layers)
+
+    def explain(self, subject: Subject) -> dict[str, Explanation]:
+        """Return one map per layer.
+
+        Raises:
+            StepError: If a layer has no grid, or its calls would have to be told apart.
+        """
+        baseline = baseline_of(subject, self.options.baseline)
+        scores = subject.against(baseline)
+        found = {}
+        for layer in subject.model.find(self.options.layers):
+            raw = self.attribute(subject, module_of(subject, layer.name), baseline)
+            if isinstance(raw, tuple):
+                (raw,) = raw
+            values = subject.model.arranged(layer, raw.detach(), inputs=subject.image)
+            if values.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
+                shape = "×".join(map(str, raw.shape[1:]))
+                raise StepError(
+                    f"{self.name} needs a layer with a grid (channel, y, x); {layer.name} returns {shape}",
+                    hint="choose a layer before the pooling, or say under the model's layouts how its tokens lie",
+                )
+            found[layer.name] = Explanation(
+                values=over_channels(values), total=total(raw) if self.complete else None, **scores
+            )
+        return found
+
+    def attribute(self, subject: Subject, module: nn.Module, baseline: torch.Tensor) -> torch.Tensor:
+        """Return the attributions of what a module returns, as captum does."""
+        raise NotImplementedError
+
+
+class LayerConductance(LayerAttribution):
+    r"""Layer conductance: how much of integrated gradients flows through each cell of a layer.
+
+    $$M(y, x) = \sum_k \int_0^1 \frac{\partial s}{\partial A_k(y, x)}\,
+      \frac{\partial A_k(y, x)}{\partial \alpha} \Big|_{I' + \alpha (I - I')} d\alpha$$
+
+    for the score $s$, the layer's activations $A$ and the way from the baseline $I'$ to the image $I$, in `steps`
+    differences of $A$ between both ends (captum's `riemann_trapezoid`; its default leaves out both ends). One map per
+    layer, `(image, y, x)`, at the layer's grid, signed, in units of the score, summed over channels. Complete where all
+    of the score goes through the layer: all attributions sum to $s(I) - s(I')$, up to the error of the steps; the table
+    `completeness` has the gap, tokens of no place included.
+    """
+
+    name = "layer_conductance"
+    title = "Layer conductance"
+    citations = (CONDUCTANCE, CAPTUM)
+    cost = "`steps` + 1 forward and backward passes of its own for each image, target and layer, and two forward passes"
+
+    class Options(Paired, LayerOptions):
+        """Options of layer conductance."""
+
+    options: Options
+
+    def attribute(self, subject: Subject, module: nn.Module, baseline: torch.Tensor) -> torch.Tensor:
+        """Return the conductance."""
+        import captum.attr
+
+        method = captum.attr.LayerConductance(subject.scored, module)
+        values: torch.Tensor = method.attribute(
+            subject.leaf(),
+            baseline,
+            n_steps=self.options.steps,
+            method="riemann_trapezoid",
+            internal_batch_size=min(self.options.internal_batch_size, self.options.steps + 1),
+        )
+        return values
+
+
+class InternalInfluence(LayerAttribution):
+    r"""Internal influence: the mean slope of the score in each cell of a layer between a baseline and the image.
+
+    $$M(y, x) = \sum_k \int_0^1 \frac{\partial s}{\partial A_k(y, x)} \Big|_{I' + \alpha (I - I')} d\alpha$$
+
+    One map per layer, `(image, y, x)`, at the layer's grid, signed, in units of the score per unit of the layer, summed
+    over channels. It says how much the score would change with the layer, not what the layer has contributed, and
+    promises no completeness.
+    """
+
+    name = "internal_influence"
+    title = "Internal influence"
+    complete = False
+    citations = (INTERNAL_INFLUENCE, CAPTUM)
+    cost = "`steps` forward and backward passes of its own for each image, target and layer, and two forward passes"
+
+    def attribute(self, subject: Subject, module: nn.Module, baseline: torch.Tensor) -> torch.Tensor:
+        """Return the mean slope."""
+        import captum.attr
+
+        method = captum.attr.InternalInfluence(subject.scored, module)
+        values: torch.Tensor = method.attribute(
+            subject.leaf(), baseline, n_steps=self.options.steps, internal_batch_size=self.options.internal_batch_size
+        )
+        return values
+
+
+class LayerIntegratedGradients(LayerAttribution):
+    r"""Layer integrated gradients: from a layer's activations for the baseline to those for the image.
+
+    $$M(y, x) = \sum_k \left( A_k - A'_k \right) \int_0^1
+      \frac{\partial s}{\partial A_k} \Big|_{A' + \alpha (A - A')} d\alpha$$
+
+    The straight way is one between activations $A'$ of the baseline and $A$ of the image, whereas conductance follows
+    images. One map per layer, `(image, y, x)`, at the layer's grid, signed, in units of the score, summed over
+    channels. Complete where all of the score goes through the layer: all attributions sum to $s(I) - s(I')$, up to
+    the error of the quadrature; the table `completeness` has the gap, tokens of no place included.
+    """
+
+    name = "layer_integrated_gradients"
+    title = "Layer integrated gradients"
+    citations = (INTEGRATED_GRADIENTS, CAPTUM)
+    cost = "`steps` forward and backward passes of its own for each image, target and layer, and four forward passes"
+
+    def attribute(self, subject: Subject, module: nn.Module, baseline: torch.Tensor) -> torch.Tensor:
+        """Integrate from the baseline's activations."""
+        import captum.attr
+
+        method = captum.attr.LayerIntegratedGradients(subject.scored, module)
+        values: torch.Tensor = method.attribute(
+            subject.leaf(), baseline, n_steps=self.options.steps, internal_batch_size=self.options.internal_batch_size
+        )
+        return values
+
+
+def module_of(subject: Subject, name: str) -> nn.Module:
+    """Return the module that a layer's name stands for.
+
+    Raises:
+        StepError: If it stands for one of several calls: captum hooks all of them.
+    """
+    (layer,) = subject.model.find([name])
+    if layer.address.call is not None:
+        raise StepError(
+            f"captum cannot tell the calls of a layer apart, so {name} cannot be explained",
+            hint="choose a layer that is called once",
+        )
+    return subject.network.get_submodule(layer.address.path)

@@ -1,0 +1,159 @@
+"""The network as captum is given it: its score for a target, out of place, its parameters held fixed."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import nn
+
+from interpretkit import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+    from interpretkit import Captured, Model, Target
+
+
+class Scored(nn.Module):
+    """Gives the score of a target for images: contrasts are scores like any other, and captum needs no target.
+
+    Args:
+        model: What knows how to score.
+        target: What is explained.
+        network: The network to run in place of the model's own: a copy of it.
+    """
+
+    def __init__(self, model: Model, target: Target, network: nn.Module | None = None) -> None:
+        super().__init__()
+        self.network = network or model.module
+        self._model = model
+        self._target = target
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the score of each of `images` `(image, channel, y, x)`, `(image,)`."""
+        # A copy, since the first operation of a network may work in place.
+        return self._model.score(self.network(images.clone()), [self._target])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One image that is explained.
+
+    Attributes:
+        image: `(1, channel, y, x)`, as the model is fed.
+        pixels: The same as a picture, `(y, x, 3)` uint8.
+        target: What is explained.
+        model: The model.
+        network: The network to run: the model's own, or a copy.
+        seed: For random numbers about this image.
+    """
+
+    image: torch.Tensor
+    pixels: np.ndarray
+    target: Target
+    model: Model
+    network: nn.Module
+    seed: int
+
+    @property
+    def scored(self) -> Scored:
+        """The network as captum is given it."""
+        return Scored(self.model, self.target, self.network)
+
+    def leaf(self) -> torch.Tensor:
+        """Return a copy of the image for which gradients can be taken."""
+        return self.image.detach().clone().requires_grad_()
+
+    def against(self, baselines: torch.Tensor, *, batch_size: int = 1) -> dict[str, float]:
+        """Return the `score` of the image and, as `reference`, the mean of those of baselines."""
+        reference = self.scores(baselines, batch_size=batch_size).double().mean()
+        return {"score": float(self.scores(self.image)), "reference": float(reference)}
+
+    def scores(self, images: torch.Tensor, *, batch_size: int = 1) -> torch.Tensor:
+        """Return the score of each of `images`, `(image,)`, without gradients, so many at a time."""
+        with torch.no_grad():
+            return torch.cat([self.scored(chunk) for chunk in torch.split(images, batch_size)])
+
+
+def subjects(captured: Captured, network: nn.Module, *, seed: int) -> Iterator[Subject]:
+    """Yield what is explained, image by image."""
+    model = cast("Model", captured.model)
+    for position, (image, target) in enumerate(zip(captured.images, captured.targets, strict=True)):
+        yield Subject(
+            image=captured.inputs[position : position + 1],
+            pixels=image.pixels,
+            target=target,
+            model=model,
+            network=network,
+            seed=captured.seed(position, seed),
+        )
+
+
+@contextmanager
+def fixed(network: nn.Module) -> Iterator[None]:
+    """Take gradients for what the network is fed only, and keep captum's remarks about its hooks to itself."""
+    parameters = [(each, each.requires_grad) for each in network.parameters()]
+    with warnings.catch_warnings(), torch.enable_grad():
+        warnings.filterwarnings("ignore", message=r"\s*Setting (forward, )?backward hooks", category=UserWarning)
+        try:
+            for each, _ in parameters:
+                each.requires_grad_(False)  # noqa: FBT003
+            yield
+        finally:
+            for each, wanted in parameters:
+                each.requires_grad_(wanted)
+
+
+@contextmanager
+def out_of_place(captured: Captured, network: nn.Module) -> Iterator[None]:
+    """Let modules that work in place (`ReLU(inplace=True)`) work on a copy meanwhile.
+
+    Hooks on a module that overwrites what it was given get the wrong values, or fail.
+
+    Raises:
+        StepError: If the network then computes another score: it goes on with what a module has overwritten.
+    """
+    in_place = [part for part in network.modules() if getattr(part, "inplace", False) is True]
+    try:
+        for part in in_place:
+            setattr(part, "inplace", False)  # noqa: B010 - torch's modules do not declare it
+        if in_place:
+            _check_score(captured, network)
+        yield
+    finally:
+        for part in in_place:
+            setattr(part, "inplace", True)  # noqa: B010
+
+
+def _check_score(captured: Captured, network: nn.Module) -> None:
+    model, target = cast("Model", captured.model), captured.targets[0]
+    with torch.no_grad():
+        score = float(Scored(model, target, network)(captured.inputs[:1]))
+    if not math.isclose(score, target.score, rel_tol=1e-2, abs_tol=1e-3):
+        raise StepError(
+            f"the network gives a score of {score:.4g} in place of {target.score:.4g} when its modules do not work in "
+            "place, so it goes on with what one of them has overwritten",
+            hint="let it use what the module returns",
+        )
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's and numpy's global generators, which captum draws from, and put them back as they were."""
+    import numpy as np
+
+    before: Any = np.random.get_state()  # noqa: NPY002 - the generator that captum uses
+    with torch.random.fork_rng():
+        try:
+            torch.manual_seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            yield
+        finally:
+            np.random.set_state(before)  # noqa: NPY002

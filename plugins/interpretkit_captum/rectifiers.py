@@ -1,0 +1,156 @@
+"""Networks made fit for methods that change the backward pass at modules, and refused where that would be wrong."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from interpretkit import StepError
+from interpretkit_captum.network import out_of_place
+from interpretkit_captum.operations import observe
+from interpretkit_captum.pooling import MaxPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from interpretkit import Captured
+    from interpretkit_captum.operations import Observed
+
+_OTHER = "integrated_gradients, smooth_grad and occlusion take any network"
+# What torch runs for the activation functions and other operations that are not linear in their input.
+_NOT_LINEAR = frozenset({
+    "relu", "threshold", "clamp", "clamp_min", "clamp_max", "hardtanh", "leaky_relu", "_prelu_kernel", "elu", "celu",
+    "gelu", "silu", "mish", "softplus", "sigmoid", "log_sigmoid_forward", "tanh", "hardswish", "hardsigmoid",
+    "_softmax", "_log_softmax", "maximum", "minimum", "abs", "exp", "log", "pow", "sqrt", "rsqrt",
+    "max_pool2d_with_indices", "max_pool2d", "adaptive_max_pool2d", "amax", "max",
+    "native_layer_norm", "native_group_norm", "linalg_vector_norm",
+    "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
+})  # fmt: skip
+_PRODUCTS = frozenset({"mul", "div", "mm", "bmm", "matmul"})
+
+
+@contextmanager
+def with_rectifiers(captured: Captured, network: nn.Module, *, method: str) -> Iterator[None]:
+    """Let captum change the gradient at every ReLU of the network.
+
+    Raises:
+        StepError: If a ReLU is no module, or there is none: captum would change nothing there, and not say so.
+    """
+    seen = observe(network, captured.inputs[:1])
+    for each in seen.operations:
+        if each.name in {"relu", "threshold"} and not isinstance(each.module, nn.ReLU):
+            raise StepError(
+                f"{method} changes the gradient at modules nn.ReLU, but there is a function {each}",
+                hint="make it a module nn.ReLU of its own",
+            )
+    if not any(isinstance(part, nn.ReLU) for part in _called(network, seen)):
+        others = {str(each) for each in seen.operations if each.name in _NOT_LINEAR}
+        instead = f", but {min(others)}" if others else ""
+        raise StepError(
+            f"{method} changes the gradient at modules nn.ReLU; the network has none{instead}: the result would be the "
+            "plain gradient",
+            hint=_OTHER,
+        )
+    with replaced(network, one_for_each_call(network, seen, (nn.ReLU,))), own_input(captured, network, (nn.ReLU,)):
+        yield
+
+
+@contextmanager
+def with_rules(captured: Captured, network: nn.Module) -> Iterator[None]:
+    """Let DeepLift apply its rules at every operation of the network that is not linear.
+
+    Raises:
+        StepError: If there is one without a rule: captum would take the plain gradient there, and not say so.
+    """
+    from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
+
+    kinds = tuple(SUPPORTED_NON_LINEAR)
+    seen = observe(network, captured.inputs[:1])
+    for each in seen.operations:
+        product = each.name in _PRODUCTS and each.branches > 1
+        if (each.name in _NOT_LINEAR or product) and type(each.module) not in kinds:
+            what = f"a product of activations: {each}" if product else f"a function {each}"
+            known = ", ".join(kind.__name__ for kind in kinds)
+            raise StepError(
+                f"DeepLift has rules for modules {known}, but there is {what}",
+                hint="make it such a module" if each.name in {"relu", "max_pool2d_with_indices"} else _OTHER,
+            )
+    pools = {part: MaxPool(part) for part in network.modules() if type(part) is nn.MaxPool2d}
+    others = one_for_each_call(network, seen, tuple(kind for kind in kinds if kind is not nn.MaxPool2d))
+    with replaced(network, pools | others), own_input(captured, network, kinds):
+        yield
+
+
+def _called(network: nn.Module, seen: Observed) -> Iterator[nn.Module]:
+    return (part for path, part in network.named_modules() if path in seen.calls)
+
+
+def one_for_each_call(
+    network: nn.Module, seen: Observed, kinds: tuple[type[nn.Module], ...]
+) -> dict[nn.Module, nn.Module]:
+    """Return what to put in place of modules of these kinds that are called several times."""
+    return {
+        part: _Calls(part, seen.calls[path])
+        for path, part in network.named_modules()
+        if isinstance(part, kinds) and seen.calls.get(path, 0) > 1
+    }
+
+
+@contextmanager
+def replaced(network: nn.Module, instead: Mapping[nn.Module, nn.Module]) -> Iterator[None]:
+    """Put modules in place of others meanwhile, wherever they are."""
+    places = [
+        (parent, name, part)
+        for parent in network.modules()
+        for name, part in parent._modules.items()  # noqa: SLF001 - named_children() leaves out what has two names
+        if part is not None and part in instead
+    ]
+    try:
+        for parent, name, part in places:
+            setattr(parent, name, instead[part])
+        yield
+    finally:
+        for parent, name, part in places:
+            setattr(parent, name, part)
+
+
+@contextmanager
+def own_input(captured: Captured, network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[None]:
+    """Give modules of these kinds a copy of their input, and let them work out of place.
+
+    captum's hooks change the whole gradient of what a module is given: also what comes from its other readers, and
+    too late for the module that has returned it.
+    """
+    handles = [part.register_forward_pre_hook(_copied) for part in network.modules() if isinstance(part, kinds)]
+    try:
+        with out_of_place(captured, network):
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _copied(_module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(each.clone() if isinstance(each, torch.Tensor) else each for each in given)
+
+
+class _Calls(nn.Module):
+    """Stands for a module without parameters that is called several times: each call has a module of its own."""
+
+    def __init__(self, part: nn.Module, calls: int) -> None:
+        super().__init__()
+        # Deep: hooks on a shallow copy are hooks on all.
+        self.each = nn.ModuleList(deepcopy(part) for _ in range(calls))
+        self._count = 0
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Run the module of this call."""
+        part = self.each[self._count % len(self.each)]
+        self._count += 1
+        result: torch.Tensor = part(values)
+        return result

@@ -1,0 +1,81 @@
+"""Regions of an image that are taken away together: square patches, or superpixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from interpretkit import PluginError
+from interpretkit_captum.options import Baselined, Batched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from interpretkit_captum.network import Subject
+
+
+class RegionOptions(Baselined, Batched):
+    """Which regions, and what they are replaced by."""
+
+    regions: Literal["grid", "superpixels"] = Field(
+        default="grid",
+        description="what is taken away together: square patches, or superpixels of similar colour (SLIC; needs "
+        "`pip install interpretkit[superpixels]`)",
+    )
+    patch: int = Field(default=32, ge=1, description="side of a square patch in pixels; with regions: grid")
+    superpixels: int = Field(default=50, ge=2, description="about how many superpixels; with regions: superpixels")
+    compactness: float = Field(
+        default=10.0, gt=0, description="how much nearness counts beside colour; with regions: superpixels"
+    )
+
+
+def regions_of(subject: Subject, options: RegionOptions) -> torch.Tensor:
+    """Return which region each pixel is in, `(y, x)`, counted from 0 without gaps.
+
+    Raises:
+        PluginError: If superpixels are wanted and scikit-image is not installed.
+    """
+    import torch
+
+    if options.regions == "grid":
+        height, width = subject.image.shape[-2:]
+        down, across = torch.arange(height) // options.patch, torch.arange(width) // options.patch
+        labels = down[:, None] * (int(across[-1]) + 1) + across
+    else:
+        labels = torch.from_numpy(_superpixels(subject, options))
+    regions: torch.Tensor = torch.unique(labels, return_inverse=True)[1]
+    return regions.to(subject.image.device)
+
+
+def _superpixels(subject: Subject, options: RegionOptions) -> object:
+    try:
+        from skimage.segmentation import slic
+    except ImportError as error:
+        raise PluginError(
+            "superpixels need scikit-image, which is not installed",
+            hint="pip install interpretkit[superpixels], or choose regions: grid",
+        ) from error
+    return slic(
+        subject.pixels, n_segments=options.superpixels, compactness=options.compactness, start_label=0, channel_axis=-1
+    )
+
+
+def kept(subject: Subject, regions: torch.Tensor, baseline: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a function from which regions are kept, `(variant, region)` of 0 and 1, to scores, `(variant,)`.
+
+    captum attributes to the regions themselves: it need not know of the image, and gives one number for each.
+    """
+    import torch
+
+    scored = subject.scored
+
+    def score(keep: torch.Tensor) -> torch.Tensor:
+        # Of each variant `(1, y, x)`: whether a pixel is kept.
+        shown = keep.bool()[:, regions].unsqueeze(1)
+        scores: torch.Tensor = scored(torch.where(shown, subject.image, baseline))
+        return scores
+
+    return score

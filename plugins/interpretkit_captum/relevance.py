@@ -1,0 +1,76 @@
+"""Rules of relevance for the layers of a network, and the networks that have none."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from interpretkit import StepError
+from interpretkit_captum.operations import observe
+from interpretkit_captum.rectifiers import one_for_each_call, own_input, replaced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interpretkit import Captured
+
+_WEIGHTED = (nn.Conv2d, nn.Linear)
+# Each has one value for each it is given: relevance passes as it is.
+_PASSING = (nn.Identity, nn.Flatten, nn.Unflatten)
+# Functions that change nothing but the shape.
+_SHAPES = frozenset({
+    "view", "_unsafe_view", "reshape", "_reshape_alias", "clone", "alias", "detach", "t", "transpose", "permute",
+    "unsqueeze", "squeeze", "expand", "contiguous", "_to_copy", "lift_fresh",
+})  # fmt: skip
+_OTHER = "integrated_gradients, smooth_grad and occlusion take any network"
+
+
+@contextmanager
+def with_relevance(captured: Captured, network: nn.Module) -> Iterator[None]:
+    """Let captum propagate relevance through a network.
+
+    Raises:
+        StepError: If an operation of it has no rule, or a module with weights is called several times.
+    """
+    from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES, SUPPORTED_NON_LINEAR_LAYERS
+
+    activations = tuple(SUPPORTED_NON_LINEAR_LAYERS)
+    known = (*SUPPORTED_LAYERS_WITH_RULES, *activations, *_PASSING)
+    seen = observe(network, captured.inputs[:1])
+    for path, part in network.named_modules():
+        leaf = bool(path) and not any(part.children())
+        if leaf and type(part) not in known and path in seen.calls:
+            raise StepError(f"LRP has no rule for {path} ({type(part).__name__})", hint=_OTHER)
+        if leaf and type(part) not in activations and seen.calls.get(path, 0) > 1:
+            what = f"LRP cannot follow {path} ({type(part).__name__}), which is called {seen.calls[path]} times"
+            raise StepError(what, hint="let each call have a module of its own")
+    for each in seen.operations:
+        if type(each.module) not in known and each.name not in _SHAPES:
+            what = "branches that meet by " if each.branches > 1 else ""
+            raise StepError(f"LRP has rules for modules, and none for {what}a function {each}", hint=_OTHER)
+    with replaced(network, one_for_each_call(network, seen, activations)), own_input(captured, network, activations):
+        yield
+
+
+def set_rules(network: nn.Module, rule: str, *, epsilon: float, gamma: float) -> None:
+    """Give every layer of a network its rule; captum takes them away again after each image.
+
+    Args:
+        network: The network.
+        rule: Of convolutions and linear layers: `epsilon`, `gamma` or `alpha1_beta0`.
+        epsilon: Of the rule of that name.
+        gamma: Of the rule of that name.
+    """
+    from captum.attr._core.lrp import SUPPORTED_NON_LINEAR_LAYERS
+    from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRule
+
+    for part in network.modules():
+        if isinstance(part, _WEIGHTED) and rule == "gamma":
+            part.rule = GammaRule(gamma)
+        elif isinstance(part, _WEIGHTED) and rule == "alpha1_beta0":
+            part.rule = Alpha1_Beta0_Rule()
+        elif type(part) not in SUPPORTED_NON_LINEAR_LAYERS and not any(part.children()):
+            # Also to layers that are never called: captum wants one for each.
+            part.rule = EpsilonRule(epsilon)
