@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from interpretkit import Citation
 from interpretkit_cam.base import ScoredMaps, model_of
 
 if TYPE_CHECKING:
+    import torch
+
     from interpretkit import Captured
 
 
@@ -39,6 +39,8 @@ class AblationCAM(ScoredMaps):
 
     def weights(self, captured: Captured, layer: str, position: int) -> torch.Tensor:
         """Return the drop of the score without each channel, `(channel,)`."""
+        import torch
+
         activation, target = captured.activations[layer][position], captured.targets[position]
         drops = activation.new_zeros(len(activation))
         image = captured.inputs[position : position + 1]

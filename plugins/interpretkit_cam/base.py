@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from pydantic import Field
 
 from interpretkit import Figure, Needs, Result, StepError, TargetSpec, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import torch
 
     from interpretkit import Captured, Map, Model
 
@@ -130,6 +131,8 @@ class ScoredMaps(TargetMaps):
 
     def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
         """Return the maps of each layer, `(image, y, x)`."""
+        import torch
+
         maps = {}
         for layer, activation in captured.activations.items():
             weights = [self.weights(captured, layer, position) for position in range(len(activation))]
@@ -144,6 +147,8 @@ def weighted_sum(weights: torch.Tensor, activation: torch.Tensor) -> torch.Tenso
         >>> weighted_sum(torch.tensor([[2.0, -1.0]]), torch.ones(1, 2, 1, 3))
         tensor([[[1., 1., 1.]]])
     """
+    import torch
+
     return torch.einsum("nk,nkyx->nyx", weights, activation)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from interpretkit import Citation, Needs, StepError
 from interpretkit_cam.base import TargetMaps, model_of, weighted_sum
 
 if TYPE_CHECKING:
+    import torch
+
     from interpretkit import Captured, Model
 
 
@@ -50,6 +50,8 @@ class CAM(TargetMaps):
         return {layer: self._map(captured, layer) for layer in captured.activations}
 
     def _map(self, captured: Captured, layer: str) -> torch.Tensor:
+        import torch
+
         activation = captured.activations[layer]
         weights, bias = self._last_linear(captured, layer)
         maps = weighted_sum(weights, activation)
@@ -66,6 +68,8 @@ class CAM(TargetMaps):
 
     def _last_linear(self, captured: Captured, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Return for each image the weights of its target `(image, channel)`, and the bias `(image,)` in float64."""
+        import torch
+
         channels = captured.activations[layer].shape[1]
         linears = [each for each in model_of(captured).module.modules() if isinstance(each, torch.nn.Linear)]
         fitting = [each for each in linears if each.in_features == channels]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from pydantic import Field
 
 from interpretkit import Citation, Needs
 from interpretkit_cam.base import GradientMaps, LayerMaps
 
 if TYPE_CHECKING:
+    import torch
+
     from interpretkit import Captured, Model
 
 EIGEN_CAM = Citation(
@@ -110,6 +111,8 @@ def first_component(values: torch.Tensor, *, centre: bool) -> torch.Tensor:
         >>> first_component(torch.tensor([[[[3.0, 0.0]], [[4.0, 0.0]]]]), centre=False)
         tensor([[[5., 0.]]])
     """
+    import torch
+
     cells = values.flatten(2).double()
     if centre:
         cells = cells - cells.mean(2, keepdim=True)

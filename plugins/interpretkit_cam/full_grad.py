@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import nn
 
 from interpretkit import Citation, Figure, Needs, Result, Table, TargetSpec, Visualizer, figures
 from interpretkit_cam.base import model_of
@@ -15,29 +13,12 @@ from interpretkit_cam.base import model_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import torch
+    from torch import nn
+
     from interpretkit import Captured, Model
 
 _INPUT = "input"
-_LINEAR = (
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
-_NORMALISING = (
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.SyncBatchNorm,
-    nn.InstanceNorm1d,
-    nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-    nn.GroupNorm,
-    nn.LayerNorm,
-)
 
 
 class FullGrad(Visualizer):
@@ -89,6 +70,8 @@ class FullGrad(Visualizer):
 
     def compute(self, captured: Captured) -> Result:
         """Return the map `input`, and the tables `contributions` and `completeness`."""
+        import torch
+
         names, sums = [], []
         saliency = torch.zeros_like(captured.inputs[:, 0])
         for name, each in _parts(captured):
@@ -130,10 +113,16 @@ def _parts(captured: Captured) -> Iterator[tuple[str, torch.Tensor]]:
 
 def _bias(part: nn.Module) -> torch.Tensor | None:
     """Return what a module adds to a function without a constant; None if it adds nothing, or is of no known kind."""
-    if isinstance(part, _LINEAR):
+    from torch import nn
+    from torch.nn.modules.batchnorm import _NormBase  # of batch and instance normalisation
+    from torch.nn.modules.conv import _ConvNd
+
+    if isinstance(part, nn.Linear | _ConvNd):
         return None if part.bias is None else part.bias.detach()
     # Some normalisations bring an activation along: what they return is no sum with a bias then.
-    if not isinstance(part, _NORMALISING) or any(not isinstance(each, nn.Identity) for each in part.children()):
+    if not isinstance(part, _NormBase | nn.GroupNorm | nn.LayerNorm) or any(
+        not isinstance(each, nn.Identity) for each in part.children()
+    ):
         return None
     bias: torch.Tensor | None = getattr(part, "bias", None)
     mean, variance = getattr(part, "running_mean", None), getattr(part, "running_var", None)
@@ -146,6 +135,8 @@ def _bias(part: nn.Module) -> torch.Tensor | None:
 
 def _spread(bias: torch.Tensor, part: nn.Module, gradient: torch.Tensor) -> torch.Tensor:
     """Return the bias in a shape that broadcasts to the module's output."""
+    from torch import nn
+
     first = gradient.ndim == 4 or not isinstance(part, nn.Linear | nn.LayerNorm)  # noqa: PLR2004 - channels before cells
     if bias.ndim > 1 or not first or gradient.shape[1] != len(bias):
         return bias
@@ -154,12 +145,14 @@ def _spread(bias: torch.Tensor, part: nn.Module, gradient: torch.Tensor) -> torc
 
 def _laid_over(part: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     """Return the magnitudes of `part` `(image, channel, y, x)`, from 0 to 1 in each image, on a grid of `size`."""
+    import torch
+
     sizes = part.abs()
     low, high = sizes.amin((1, 2, 3), keepdim=True), sizes.amax((1, 2, 3), keepdim=True)
     rescaled = (sizes - low) / torch.where(high > low, high - low, 1)
     # Interpolation is linear, so the channels can be summed before it.
     total = rescaled.sum(1, keepdim=True)
-    return nn.functional.interpolate(total, size, mode="bilinear", align_corners=False)[:, 0]
+    return torch.nn.functional.interpolate(total, size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def _tables(captured: Captured, names: Sequence[str], sums: np.ndarray) -> dict[str, Table]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from pydantic import Field
 
 from interpretkit import Citation
 from interpretkit_cam.base import ScoredMaps, model_of
 
 if TYPE_CHECKING:
+    import torch
+
     from interpretkit import Captured
 
 
@@ -55,6 +56,8 @@ class ScoreCAM(ScoredMaps):
 
     def weights(self, captured: Captured, layer: str, position: int) -> torch.Tensor:
         """Return the softmax of the masked images' scores over the channels used, `(channel,)`; 0 for the others."""
+        import torch
+
         model, targets = model_of(captured), captured.targets[position : position + 1]
         activation, image = captured.activations[layer][position], captured.inputs[position]
         weights = activation.new_zeros(len(activation))
@@ -77,6 +80,8 @@ class ScoreCAM(ScoredMaps):
 
 def _masks(channels: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     """Return `channels` `(channel, y, x)`, interpolated and each stretched from 0 to 1, `(channel, 1, y, x)`."""
+    import torch
+
     masks = torch.nn.functional.interpolate(channels[:, None], size, mode="bilinear", align_corners=False)
     low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
     return (masks - low) / (high - low).clamp(min=torch.finfo(masks.dtype).tiny)

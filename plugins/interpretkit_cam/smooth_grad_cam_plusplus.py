@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from pydantic import Field
 
 from interpretkit import Citation, Needs
@@ -12,6 +11,8 @@ from interpretkit_cam.base import TargetMaps, model_of, weighted_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import torch
 
     from interpretkit import Captured, Model
 
@@ -76,6 +77,8 @@ class SmoothGradCAMPlusPlus(TargetMaps):
 
     def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
         """Return the maps of each layer, `(image, y, x)`; the copies run once for all of them."""
+        import torch
+
         moments = [self._moments(captured, position) for position in range(len(captured.images))]
         maps = {}
         for layer, activation in captured.activations.items():
@@ -85,6 +88,8 @@ class SmoothGradCAMPlusPlus(TargetMaps):
 
     def _moments(self, captured: Captured, position: int) -> dict[str, torch.Tensor]:
         """Return the mean first, second and third power of each layer's gradient `(power, channel, y, x)`, float64."""
+        import torch
+
         model, targets = model_of(captured), captured.targets[position : position + 1]
         sums: dict[str, torch.Tensor] = {}
         for copies in self._copies(captured, position):
@@ -95,6 +100,8 @@ class SmoothGradCAMPlusPlus(TargetMaps):
 
     def _copies(self, captured: Captured, position: int) -> Iterator[torch.Tensor]:
         """Yield noisy copies of an image `(copy, channel, y, x)`, the same whatever is run at once."""
+        import torch
+
         image = captured.inputs[position]
         scale = self.options.noise * (image.max() - image.min())
         generator = torch.Generator().manual_seed(captured.seed(position, self.options.seed))
@@ -108,6 +115,8 @@ class SmoothGradCAMPlusPlus(TargetMaps):
 
 def _weights(activation: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
     """Return the weights `(image, channel)` from `moments` `(power, image, channel, y, x)` of the gradients."""
+    import torch
+
     first, second, third = moments
     alpha = second / (2 * second + third * activation.double().sum((2, 3), keepdim=True))
     # Where all gradients are 0, alpha is 0/0 and what it is to weight is 0.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from interpretkit import Citation
 from interpretkit_cam.base import GradientMaps, weighted_sum
+
+if TYPE_CHECKING:
+    import torch
 
 
 class XGradCAM(GradientMaps):
@@ -35,6 +38,8 @@ class XGradCAM(GradientMaps):
 
     def maps(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return the activations weighted by their channels' activation-weighted mean gradients, `(image, y, x)`."""
+        import torch
+
         total = activation.sum((2, 3))
         weights = torch.einsum("nkyx,nkyx->nk", activation, gradient) / torch.where(total == 0, torch.inf, total)
         return weighted_sum(weights, activation)
