@@ -151,4 +151,6 @@ def _reach(values: np.ndarray) -> float:
 
 def _windows(values: np.ndarray, side: int) -> np.ndarray:
     """Return the mean of each square window of `side` cells that lies inside."""
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(values, (side, side)).mean((-2, -1)))
+    for axis in (0, 1):
+        values = np.lib.stride_tricks.sliding_window_view(values, side, axis=axis).mean(-1)
+    return values

@@ -43,7 +43,7 @@ class Agreement(Reduction):
             venue="ICML Workshop on Theoretic Foundation, Criticism, and Application Trend of Explainable AI",
             year=2021,
             arxiv="2105.03287",
-            remark="agreement of methods by rank correlation",
+            remark="that methods disagree, and that agreement is no measure of quality",
         ),
         Citation(
             key="wang2004image",
