@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,11 @@ EVENTS = "events.jsonl"
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     """Return the text of a manifest, with its seal."""
-    sealed = {**manifest, "seal": seal_of(manifest)}
-    return (json.dumps(sealed, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    text = io.StringIO()
+    # `dumps` would keep each bracket and comma as a text of its own until it joins them: six times the manifest in all.
+    json.dump({**manifest, "seal": seal_of(manifest)}, text, indent=1, ensure_ascii=False, allow_nan=False)
+    text.write("\n")
+    return text.getvalue().encode()
 
 
 def seal_of(manifest: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from PIL import Image
 from interpretkit import rundir
 from interpretkit.contracts import InputImage, Map, Result, Table
 from interpretkit.errors import CheckError, RecipeError, StepError, StorageError
+from interpretkit.rundir.manifest import manifest_bytes
 from interpretkit.targets import Target
 
 TEXTS = [
@@ -262,7 +264,7 @@ def test_a_table_is_read_once_for_all_images_and_its_rows_for_each(tmp_path, mon
     path.write_text(path.read_text().replace("5.0", "6.5"))
     os.utime(path, (1, 1))
     with pytest.raises(StorageError, match=r"peaks\.csv differs"):
-        found.result("step", image="a").tables["peaks"]  # noqa: B018 - looking is what fails
+        found.result("step", image="a").tables["peaks"]
 
 
 def test_maps_of_different_shapes_are_read_one_by_one(tmp_path):
@@ -566,6 +568,17 @@ def test_what_cannot_be_opened_says_why(run, spoil, error, message):
     spoil(run)
     with pytest.raises(error, match=message):
         rundir.open_run(run)
+
+
+def test_a_long_manifest_is_written_in_little_more_memory_than_it_takes():
+    manifest = {"steps": [{"id": str(number), "shape": [1, 2, 3], "about": "ä" * 9} for number in range(4000)]}
+    tracemalloc.start()
+    data = manifest_bytes(manifest)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * len(data)
+    expected = json.dumps({**manifest, "seal": json.loads(data)["seal"]}, indent=1, ensure_ascii=False)
+    assert data.decode() == expected + "\n"
 
 
 @pytest.mark.parametrize("path", ["nowhere", "results"])
