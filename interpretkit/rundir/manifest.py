@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +23,13 @@ EVENTS = "events.jsonl"
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     """Return the text of a manifest, with its seal."""
-    text = io.StringIO()
     # `dumps` would keep each bracket and comma as a text of its own until it joins them: six times the manifest in all.
-    json.dump({**manifest, "seal": seal_of(manifest)}, text, indent=1, ensure_ascii=False, allow_nan=False)
-    text.write("\n")
-    return text.getvalue().encode()
+    encoder = json.JSONEncoder(indent=1, ensure_ascii=False, allow_nan=False)
+    data = bytearray()
+    for piece in encoder.iterencode({**manifest, "seal": seal_of(manifest)}):
+        data += piece.encode()
+    data += b"\n"
+    return bytes(data)
 
 
 def seal_of(manifest: Mapping[str, Any]) -> str:

@@ -571,7 +571,9 @@ def test_what_cannot_be_opened_says_why(run, spoil, error, message):
 
 
 def test_a_long_manifest_is_written_in_little_more_memory_than_it_takes():
-    manifest = {"steps": [{"id": str(number), "shape": [1, 2, 3], "about": "ä" * 9} for number in range(4000)]}
+    record = {"key": "stage4", "dims": ["image", "y", "x"], "shape": [1, 7, 7], "dtype": "float32", "about": "ä"}
+    files = [f"results/cam/image{number}.safetensors" for number in range(4000)]
+    manifest = {"maps": [{**record, "file": file, "sha256": "0" * 64} for file in files]}
     tracemalloc.start()
     data = manifest_bytes(manifest)
     _, peak = tracemalloc.get_traced_memory()
