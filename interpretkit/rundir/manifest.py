@@ -23,8 +23,13 @@ EVENTS = "events.jsonl"
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     """Return the text of a manifest, with its seal."""
-    sealed = {**manifest, "seal": seal_of(manifest)}
-    return (json.dumps(sealed, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    # `dumps` would keep each bracket and comma as a text of its own until it joins them: six times the manifest in all.
+    encoder = json.JSONEncoder(indent=1, ensure_ascii=False, allow_nan=False)
+    data = bytearray()
+    for piece in encoder.iterencode({**manifest, "seal": seal_of(manifest)}):
+        data += piece.encode()
+    data += b"\n"
+    return bytes(data)
 
 
 def seal_of(manifest: Mapping[str, Any]) -> str:

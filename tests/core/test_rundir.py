@@ -9,6 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from PIL import Image
 from interpretkit import rundir
 from interpretkit.contracts import InputImage, Map, Result, Table
 from interpretkit.errors import CheckError, RecipeError, StepError, StorageError
+from interpretkit.rundir.manifest import manifest_bytes
 from interpretkit.targets import Target
 
 TEXTS = [
@@ -566,6 +568,19 @@ def test_what_cannot_be_opened_says_why(run, spoil, error, message):
     spoil(run)
     with pytest.raises(error, match=message):
         rundir.open_run(run)
+
+
+def test_a_long_manifest_is_written_in_little_more_memory_than_it_takes():
+    record = {"key": "stage4", "dims": ["image", "y", "x"], "shape": [1, 7, 7], "dtype": "float32", "about": "ä"}
+    files = [f"results/cam/image{number}.safetensors" for number in range(4000)]
+    manifest = {"maps": [{**record, "file": file, "sha256": "0" * 64} for file in files]}
+    tracemalloc.start()
+    data = manifest_bytes(manifest)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * len(data)
+    expected = json.dumps({**manifest, "seal": json.loads(data)["seal"]}, indent=1, ensure_ascii=False)
+    assert data.decode() == expected + "\n"
 
 
 @pytest.mark.parametrize("path", ["nowhere", "results"])
