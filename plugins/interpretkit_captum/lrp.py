@@ -38,7 +38,7 @@ class Lrp(OwnPasses):
     says how much. A contrast is the difference of the relevances of its two classes.
 
     Every operation must be a module with a rule: convolutions, batch normalisations, linear layers, poolings, ReLU,
-    tanh, dropout, flattening. Branches that meet by `+` have none; RepVGG needs its deploy form.
+    tanh, dropout, flattening, or one that only adds up branches. Branches that meet by a `+` outside of one have none.
     """
 
     name = "lrp"

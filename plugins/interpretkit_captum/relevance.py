@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from interpretkit import Captured
+    from interpretkit_captum.operations import Observed
 
 _WEIGHTED = (nn.Conv2d, nn.Linear)
 # Each has one value for each it is given: relevance passes as it is.
@@ -39,19 +40,28 @@ def with_relevance(captured: Captured, network: nn.Module) -> Iterator[None]:
     activations = tuple(SUPPORTED_NON_LINEAR_LAYERS)
     known = (*SUPPORTED_LAYERS_WITH_RULES, *activations, *_PASSING)
     seen = observe(network, captured.inputs[:1])
+    sums = set()
     for path, part in network.named_modules():
         leaf = bool(path) and not any(part.children())
         if leaf and type(part) not in known and path in seen.calls:
-            raise StepError(f"LRP has no rule for {path} ({type(part).__name__})", hint=_OTHER)
+            if not _adds(part, seen):
+                raise StepError(f"LRP has no rule for {path} ({type(part).__name__})", hint=_OTHER)
+            sums.add(part)
         if leaf and type(part) not in activations and seen.calls.get(path, 0) > 1:
             what = f"LRP cannot follow {path} ({type(part).__name__}), which is called {seen.calls[path]} times"
             raise StepError(what, hint="let each call have a module of its own")
     for each in seen.operations:
-        if type(each.module) not in known and each.name not in _SHAPES:
+        if type(each.module) not in known and each.module not in sums and each.name not in _SHAPES:
             what = "branches that meet by " if each.branches > 1 else ""
             raise StepError(f"LRP has rules for modules, and none for {what}a function {each}", hint=_OTHER)
     with replaced(network, one_for_each_call(network, seen, activations)), own_input(captured, network, activations):
         yield
+
+
+def _adds(part: nn.Module, seen: Observed) -> bool:
+    """Whether a module does nothing but add what it is given: then relevance is shared out as in any linear layer."""
+    names = {each.name for each in seen.operations if each.module is part}
+    return names <= _SHAPES | {"add"} and not any(part.parameters())
 
 
 def set_rules(network: nn.Module, rule: str, *, epsilon: float, gamma: float) -> None:

@@ -226,6 +226,37 @@ def test_a_transformer_is_explained_by_gradients_and_perturbations_and_refused_b
             found(model, images, name)
 
 
+def test_the_branches_of_a_repvgg_share_relevance_as_its_deploy_form_does():
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    found = {}
+    for form in ("train", "deploy"):
+        options = {
+            "variant": "custom",
+            "depths": (1, 2, 1, 1),
+            "widths": (8, 8, 16, 16),
+            "num_classes": 5,
+            "form": form,
+        }
+        model = ik.load_model("repvgg", dtype="float64", **options)
+        for name in ("lrp", "deep_lift", "input_x_gradient"):
+            more = {"baseline": "image_mean"} if name == "deep_lift" else {}
+            result = ik.visualize(model, images, name, target=1, **more)
+            found[form, name] = torch.from_numpy(result.maps["input"].values)
+    scale = float(found["deploy", "lrp"].abs().max())
+    for name in ("lrp", "deep_lift", "input_x_gradient"):
+        torch.testing.assert_close(found["train", name], found["deploy", name], rtol=1e-4, atol=1e-5 * scale)
+    torch.testing.assert_close(found["train", "lrp"], found["train", "input_x_gradient"], rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_deep_lift_is_complete_on_a_resnet_which_uses_its_rectifiers_again():
+    torchvision = pytest.importorskip("torchvision")
+    torch.manual_seed(0)
+    net = torchvision.models.resnet18(num_classes=5).double().eval()
+    images = torch.randn(1, 3, 48, 48, dtype=torch.float64)
+    table = ik.visualize(ik.wrap(net), images, "deep_lift", target=1).tables["completeness"]
+    assert abs(table["gap"][0]) < 1e-12 < abs(table["difference"][0])
+
+
 @pytest.mark.parametrize("name", ["guided_backprop", "deep_lift", "lrp", "integrated_gradients"])
 def test_a_network_is_left_as_found_also_after_a_failure(images, name):
     for kind in (Net, Discarding) if name != "lrp" else (Functional, Gelu):
