@@ -113,7 +113,9 @@ class ChannelContributions(Visualizer):
             default=5, ge=2, le=100, description="draws of random channels that the ablation is set beside"
         )
         seed: int = Field(default=0, ge=0, description="of the random draws; the draws differ from image to image")
-        variants: int = Field(default=32, ge=1, description="ablated variants of an image that go through in one pass")
+        internal_batch_size: int = Field(
+            default=32, ge=1, description="ablated variants of an image that go through in one pass"
+        )
 
     options: Options
 
@@ -146,7 +148,7 @@ class ChannelContributions(Visualizer):
                         split.order,
                         draws=self.options.random,
                         seed=self.options.seed,
-                        at_once=self.options.variants,
+                        at_once=self.options.internal_batch_size,
                     )
                 )
         return Result(maps=maps, tables={name: stacked(parts) for name, parts in tables.items()})

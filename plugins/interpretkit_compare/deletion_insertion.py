@@ -105,7 +105,7 @@ class DeletionInsertion(Visualizer):
             default="probability", description="what is watched; for a contrast always the difference of the logits"
         )
         random_orders: int = Field(default=2, ge=1, le=1000, description="random orders to take the mean over")
-        batch_size: int = Field(default=32, ge=1, description="images per pass")
+        internal_batch_size: int = Field(default=32, ge=1, description="images per pass")
         seed: int = Field(default=0, ge=0, description="of the random orders, and of the order of equal cells")
 
     options: Options
@@ -219,8 +219,8 @@ class _Watched:
         when = torch.from_numpy(ranks.ravel())[cells].to(before.device)
         counts = np.unique(np.linspace(0, ranks.size, min(self._options.steps, ranks.size) + 1).round().astype(int))
         fractions, scores = [], []
-        for start in range(0, len(counts), self._options.batch_size):
-            limits = torch.from_numpy(counts[start : start + self._options.batch_size]).to(before.device)
+        for start in range(0, len(counts), self._options.internal_batch_size):
+            limits = torch.from_numpy(counts[start : start + self._options.internal_batch_size]).to(before.device)
             replaced = when < limits[:, None, None]
             scores.append(self._scores(torch.where(replaced[:, None], after, before)))
             fractions.append(replaced.double().mean((1, 2)).cpu().numpy())

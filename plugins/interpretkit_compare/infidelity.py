@@ -76,7 +76,7 @@ class Infidelity(Visualizer):
             description="standard deviation of the blur, as a part of the image's shorter side",
         )
         samples: int = Field(default=64, ge=2, le=100000, description="how many perturbed images")
-        batch_size: int = Field(default=32, ge=1, description="perturbed images per pass")
+        internal_batch_size: int = Field(default=32, ge=1, description="perturbed images per pass")
         seed: int = Field(default=0, ge=0, description="of the shares")
 
     options: Options
@@ -135,8 +135,8 @@ class Infidelity(Visualizer):
         generator = np.random.default_rng(captured.seed(position, options.seed))
         shares = options.sigma * generator.standard_normal((options.samples, grid[0] * grid[1]))
         drops = []
-        for start in range(0, options.samples, options.batch_size):
-            some = torch.from_numpy(shares[start : start + options.batch_size]).to(image)
+        for start in range(0, options.samples, options.internal_batch_size):
+            some = torch.from_numpy(shares[start : start + options.internal_batch_size]).to(image)
             drops.append(model.scores(image - some[:, cells][:, None] * way, [target]).double().cpu())
         score = model.scores(image, [target]).double().cpu()
         return shares, (score - torch.cat(drops)).numpy()

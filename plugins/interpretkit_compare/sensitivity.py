@@ -62,7 +62,7 @@ class SensitivityMax(Visualizer):
             "the preprocessing is ImageNet's",
         )
         samples: int = Field(default=10, ge=1, le=10000, description="how many noisy images to try")
-        batch_size: int = Field(default=16, ge=1, description="noisy images per pass")
+        internal_batch_size: int = Field(default=16, ge=1, description="noisy images per pass")
         seed: int = Field(default=0, ge=0, description="of the noise")
 
     options: Options
@@ -122,6 +122,6 @@ class SensitivityMax(Visualizer):
                 image,
                 perturb_radius=self.options.radius,
                 n_perturb_samples=self.options.samples,
-                max_examples_per_batch=min(self.options.batch_size, self.options.samples),
+                max_examples_per_batch=min(self.options.internal_batch_size, self.options.samples),
             )
         return float(found[0])

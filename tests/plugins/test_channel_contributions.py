@@ -105,9 +105,9 @@ def test_the_maps_of_all_channels_sum_to_grad_cam(model, images):
     np.testing.assert_allclose(found.maps["0, against"].values[0].sum((1, 2)), weights[::-1], rtol=1e-12)
 
 
-@pytest.mark.parametrize("variants", [3, 32])
-def test_ablation_equals_the_rest_of_the_net_on_the_edited_activation(model, images, variants):
-    found = ik.visualize(model, images, ID, layers=["3", "0"], target=2, random=4, seed=7, variants=variants)
+@pytest.mark.parametrize("size", [3, 32])
+def test_ablation_equals_the_rest_of_the_net_on_the_edited_activation(model, images, size):
+    found = ik.visualize(model, images, ID, layers=["3", "0"], target=2, random=4, seed=7, internal_batch_size=size)
     for layer, split, counts in (("0", 1, [1, 2, 4, 5]), ("3", 4, [1, 2, 4, 8, 11])):
         activation, _, rest = by_hand(model.module, images[1], split, 2)
         fills = {"zero": torch.zeros_like(activation), "mean": activation.mean((1, 2), keepdim=True) + 0 * activation}
@@ -154,7 +154,7 @@ def test_variants_go_through_in_parts(model, images, monkeypatch):
         return original(self, *arguments, variants=variants, **more)
 
     monkeypatch.setattr(ik.Model, "scores_with", counted)
-    ik.visualize(model, images[:1], ID, layers=["3"], target=0, random=3, variants=7)
+    ik.visualize(model, images[:1], ID, layers=["3"], target=0, random=3, internal_batch_size=7)
     assert max(sizes) == 7
     assert sum(sizes) == 2 * 5 * (1 + 3)
 

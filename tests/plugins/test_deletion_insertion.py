@@ -68,7 +68,13 @@ def test_on_a_linear_net_deletion_takes_the_contributions_away_from_the_greatest
     model, images = linear_model(), images_of((4, 6))
     values = contributions(model, images, 1)
     found = ik.visualize(
-        model, images, "deletion_insertion", of=linear_results(images, values), steps=24, score="logit", batch_size=5
+        model,
+        images,
+        "deletion_insertion",
+        of=linear_results(images, values),
+        steps=24,
+        score="logit",
+        internal_batch_size=5,
     )
     for position in range(2):
         fractions, scores = line(found, f"image{position}", "deletion", "map")
@@ -120,7 +126,9 @@ def test_curves_equal_a_slow_derivation_on_grids_that_do_not_divide_the_image(gr
     model, images = conv_model(), images_of((9, 11))
     values = np.random.default_rng(2).standard_normal((2, *grid))
     of = explained(model, images, values)
-    found = ik.visualize(model, images, "deletion_insertion", of=of, steps=steps, fill="mean", blur=0.1, batch_size=4)
+    found = ik.visualize(
+        model, images, "deletion_insertion", of=of, steps=steps, fill="mean", blur=0.1, internal_batch_size=4
+    )
     for position in range(2):
         image = images[position].numpy()
         mean = np.broadcast_to(image.mean((1, 2), keepdims=True), image.shape)

@@ -131,7 +131,7 @@ def test_sensitivity_equals_captum_called_directly_with_the_class_held_fixed():
 
     model, images = conv_model(), images_of((8, 8))
     found = scored(
-        step(SensitivityMax, radius=0.8, samples=7, batch_size=3), {"ixg": step(InputGradient)}, model, images
+        step(SensitivityMax, radius=0.8, samples=7, internal_batch_size=3), {"ixg": step(InputGradient)}, model, images
     )
     table = found.tables["sensitivity"]
     method = InputXGradient(model.module)
@@ -167,7 +167,7 @@ def test_a_constant_gradient_is_not_sensitive_and_a_map_of_zeros_has_no_sensitiv
     np.testing.assert_array_equal(found.where("attribution", "ixg/input")["sensitivity_max"], [np.nan, np.nan])
 
 
-def test_sensitivity_depends_on_the_seed_and_on_no_batch_size():
+def test_sensitivity_depends_on_the_seed_and_on_no_internal_batch_size():
     model, images = conv_model(), images_of((8, 8))
 
     def found(**options):
@@ -176,7 +176,7 @@ def test_sensitivity_depends_on_the_seed_and_on_no_batch_size():
 
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    np.testing.assert_allclose(found(batch_size=1), found(batch_size=99), rtol=1e-12)
+    np.testing.assert_allclose(found(internal_batch_size=1), found(internal_batch_size=99), rtol=1e-12)
     assert (found(seed=1) != found()).all()
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -235,7 +235,7 @@ def test_infidelity_equals_captum_called_directly_on_the_map_spread_over_its_pix
 
     model, images = conv_model(), images_of((8, 9))
     values = np.random.default_rng(0).standard_normal((2, *grid))
-    found, rows = infidelity(model, images, {"m": values}, samples=11, batch_size=4, sigma=0.3)
+    found, rows = infidelity(model, images, {"m": values}, samples=11, internal_batch_size=4, sigma=0.3)
     up = (8 // grid[0], 9 // grid[1])
     for position in range(2):
         shares = 0.3 * np.random.default_rng(seed_of(found, position)).standard_normal((11, *grid))
