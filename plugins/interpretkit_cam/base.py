@@ -67,7 +67,7 @@ class LayerMaps(Visualizer):
 
     def _figure(self, layer: str, each: Map, result: Result) -> Figure:
         values = each.values[0]
-        target = str(result.targets[0]) if result.targets else "no class, whatever is predicted"
+        target = str(result.targets[0]) if result.targets else "of no class, the same for each"
         picture = figures.attribution(
             values, result.images[0].pixels, title=f"{self.title} at {layer}: {target}", polarity="signed"
         )

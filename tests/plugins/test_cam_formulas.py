@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import pytorch_grad_cam
@@ -17,12 +20,20 @@ from interpretkit.plan import Plan, ResolvedStep, parse_options, plan_step
 from interpretkit.registry import Plugin, discover
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 GRADIENT = ["grad_cam", "grad_cam_plusplus", "hirescam", "xgrad_cam", "layer_cam", "eigen_grad_cam"]
 METHODS = [*GRADIENT, "eigen_cam", "cam"]
 DOUBLE = torch.float64
+POOLING = partial(nn.AdaptiveAvgPool2d, 1)
 
 
-def network(*, head: nn.Module | None = None, channels: int = 6) -> nn.Sequential:
+def linear(inputs: int, outputs: int) -> Callable[[], nn.Module]:
+    return lambda: nn.Linear(inputs, outputs)
+
+
+def network(*head: Callable[[], nn.Module], channels: int = 6) -> nn.Sequential:
     """Two convolutions: layer 3 is before the last ReLU, layer 4 after it; large logits, beside others' epsilons."""
     torch.manual_seed(0)
     net = nn.Sequential(
@@ -31,15 +42,15 @@ def network(*, head: nn.Module | None = None, channels: int = 6) -> nn.Sequentia
         nn.MaxPool2d(2),
         nn.Conv2d(5, channels, 3, padding=1),
         nn.ReLU(),
-        head or nn.Sequential(nn.Flatten(), nn.Linear(channels * 20, 4)),
+        nn.Sequential(*(part() for part in head or (nn.Flatten, linear(channels * 20, 4)))),
     )
     with torch.no_grad():
         next(part for part in net.modules() if isinstance(part, nn.Linear)).weight.mul_(1e3)
     return net.to(DOUBLE).eval()
 
 
-def pooled(channels: int = 6) -> nn.Sequential:
-    return network(head=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 4)))
+def pooled() -> nn.Sequential:
+    return network(POOLING, nn.Flatten, linear(6, 4))
 
 
 @pytest.fixture
@@ -288,26 +299,14 @@ def test_each_image_has_the_cam_of_its_own_class(images):
         torch.testing.assert_close(found[position], alone)
 
 
-def headed(*parts: nn.Module) -> nn.Sequential:
-    return network(head=nn.Sequential(*parts))
-
-
 @pytest.mark.parametrize(
     ("net", "layer", "why"),
     [
         (network, "4", "no linear layer takes its 6 channels"),
         (pooled, "3", "pooled and weighted it gives 'image0'"),
-        (lambda: headed(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(6, 4)), "4", "pooled and weighted"),
-        (
-            lambda: headed(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 4)),
-            "4",
-            "pooled and weighted",
-        ),
-        (
-            lambda: headed(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2), nn.Linear(2, 4)),
-            "4",
-            "returns no logits",
-        ),
+        (lambda: network(partial(nn.AdaptiveMaxPool2d, 1), nn.Flatten, linear(6, 4)), "4", "pooled and weighted"),
+        (lambda: network(POOLING, nn.Flatten, linear(6, 6), nn.Tanh, linear(6, 4)), "4", "pooled and weighted"),
+        (lambda: network(POOLING, nn.Flatten, linear(6, 2), linear(2, 4)), "4", "returns no logits"),
     ],
     ids=["flattened", "before-relu", "max-pooling", "two-layers", "narrow"],
 )
@@ -363,6 +362,24 @@ def test_any_number_of_methods_on_any_number_of_layers_costs_one_pass_each_way(m
     assert not outcome.failures
     assert {name: len(each.maps) for name, each in outcome.results.items()} == dict.fromkeys(METHODS, 5) | {"cam": 1}
     assert (len(forwards), len(backwards)) == (1, 1)
+
+
+def test_every_call_of_a_layer_has_a_map_and_none_at_all_is_an_error(images):
+    net = network()
+    net.add_module("spare", nn.Identity())
+    net.forward = lambda values: nn.Sequential(*list(net)[:-1])(net[4](values))
+    found = ik.visualize(ik.wrap(net), images.abs(), "hirescam", layers=["4#*"], target=1)
+    assert list(found.maps) == ["4#1", "4#2"]
+    with pytest.raises(ik.StepError, match=r"none of the layers spare#\* is called on the way to the score"):
+        ours(net, images, "hirescam", "spare#*", target=1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_of_a_bfloat16_network_are_those_of_float32_in_few_digits(images, method):
+    more = {} if method == "eigen_cam" else {"target": 1}
+    exact = ours(pooled().float(), images.float(), method, "4", **more)
+    found = ours(pooled().bfloat16(), images.float(), method, "4", **more)
+    torch.testing.assert_close(found, exact, rtol=0.1, atol=0.1 * float(exact.abs().max()))
 
 
 @pytest.mark.parametrize("method", METHODS)
