@@ -110,7 +110,7 @@ def visualize(
     visualizer: str,
     *,
     of: Mapping[str, Result] | None = None,
-    batch_size: int | None = None,
+    batch_size: int = 16,
     **options: Any,
 ) -> Result:
     """Compute one visualizer's result for some images.
@@ -120,7 +120,7 @@ def visualize(
         images: A tensor `(image, channel, y, x)` as the model is fed, or one or several paths or PIL images.
         visualizer: Its id, as `interpretkit plugins` lists it.
         of: Results that it reads, by a name for each; for the same images.
-        batch_size: Images per pass; 16 unless given. A visualizer that has an option of this name gets it too.
+        batch_size: Images per shared pass.
         **options: The visualizer's own options, as `interpretkit show NAME` lists them.
 
     Returns:
@@ -138,15 +138,12 @@ def visualize(
         >>> result.maps["1"].values.shape
         (2, 4, 4, 4)
     """
-    chosen = {} if batch_size is None else {"batch_size": batch_size}
-    setting = Numerics.parse(chosen)
-    if "batch_size" in discover().visualizer(visualizer).offer.Options.model_fields:
-        options |= chosen
     step = _step(visualizer, options, of=tuple(of or ()))
     if len(step.of) < step.visualizer.reads:
         raise RecipeError(f"{visualizer} reads earlier results", hint="give them as of={'a name': result}")
     one_step = Plan(models={"model": model}, steps=(plan_step(step, model),))
     results = []
+    setting = Numerics.parse({"batch_size": batch_size})
     with numerics.in_force(setting):
         for batch in _batches(images, one_step.models, setting.batch_size):
             given = {name: each.select(*(image.id for image in batch.images)) for name, each in (of or {}).items()}

@@ -117,7 +117,7 @@ class ScoredMaps(TargetMaps):
     class Options(TargetMaps.Options):
         """Options of every method with forward passes of its own."""
 
-        batch_size: int = Field(default=32, ge=1, description="how many variants of an image to run at once")
+        internal_batch_size: int = Field(default=32, ge=1, description="how many variants of an image to run at once")
 
     options: Options
 

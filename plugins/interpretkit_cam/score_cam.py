@@ -64,7 +64,7 @@ class ScoreCAM(ScoredMaps):
         used = self._used(activation)
         scores = [
             model.scores(image * _masks(activation[chosen], image.shape[1:]), targets)
-            for chosen in torch.split(used, self.options.batch_size)
+            for chosen in torch.split(used, self.options.internal_batch_size)
         ]
         if scores:
             weights[used] = torch.cat(scores).softmax(0)

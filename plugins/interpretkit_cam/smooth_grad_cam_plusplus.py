@@ -67,7 +67,7 @@ class SmoothGradCAMPlusPlus(TargetMaps):
             description="standard deviation of the noise, as a share of the image's range after preprocessing",
         )
         seed: int = Field(default=0, description="seed of the noise; each image has its own noise under any seed")
-        batch_size: int = Field(default=16, ge=1, description="how many copies to run at once")
+        internal_batch_size: int = Field(default=16, ge=1, description="how many copies to run at once")
 
     options: Options
 
@@ -107,7 +107,7 @@ class SmoothGradCAMPlusPlus(TargetMaps):
         generator = torch.Generator().manual_seed(captured.seed(position, self.options.seed))
         left = self.options.samples
         while left > 0:
-            count = min(left, self.options.batch_size)
+            count = min(left, self.options.internal_batch_size)
             noise = torch.stack([torch.randn(image.shape, generator=generator) for _ in range(count)])
             yield image + scale * noise.to(image)
             left -= count

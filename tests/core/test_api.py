@@ -12,16 +12,6 @@ def features():
     return ik.visualize(tiny_model(), tiny_images(), "feature_grid", layers=["features"])
 
 
-def test_a_visualizer_with_a_batch_size_of_its_own_gets_the_calls():
-    model = tiny_model()
-    counts = []
-    model.module.head.register_forward_hook(lambda _m, _a, output: counts.append(len(output)))
-    ik.visualize(model, tiny_images(1), "score_cam", layers=["features"], batch_size=3)
-    first, *own = counts
-    assert first == 1
-    assert max(own) == 3
-
-
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
 def test_a_batch_size_below_one_is_refused(batch_size):
     with pytest.raises(ik.RecipeError, match="batch_size: "):

@@ -62,7 +62,7 @@ def brute_ablation(net: nn.Sequential, images: torch.Tensor, layer: int, target:
 @pytest.mark.parametrize("batch_size", [1, 4, 32])
 @pytest.mark.parametrize("layer", [0, 3, 4])
 def test_ablation_cam_equals_brute_force(net, images, layer, batch_size):
-    found = ours(net, images, "ablation_cam", str(layer), target=2, batch_size=batch_size)
+    found = ours(net, images, "ablation_cam", str(layer), target=2, internal_batch_size=batch_size)
     torch.testing.assert_close(found, brute_ablation(net, images, layer, 2), rtol=1e-9, atol=1e-11)
 
 
@@ -117,7 +117,7 @@ def brute_score(net: nn.Sequential, image: torch.Tensor, layer: int, target: int
 @pytest.mark.parametrize("channels", [None, 1, 3])
 @pytest.mark.parametrize("layer", [0, 4])
 def test_score_cam_equals_brute_force(net, images, layer, channels):
-    found = ours(net, images, "score_cam", str(layer), target=2, channels=channels, batch_size=2)
+    found = ours(net, images, "score_cam", str(layer), target=2, channels=channels, internal_batch_size=2)
     for position in range(len(images)):
         expected = brute_score(net, images[position : position + 1], layer, 2, channels=channels)
         torch.testing.assert_close(found[position], expected, rtol=1e-9, atol=1e-11)
@@ -201,7 +201,9 @@ def slow_smooth(net: nn.Sequential, image: torch.Tensor, copies: list[torch.Tens
 @pytest.mark.parametrize("layer", [0, 4])
 def test_smooth_grad_cam_plusplus_equals_the_papers_formula_in_loops(net, images, layer, batch_size):
     options = {"samples": 3, "noise": 0.2, "seed": 5}
-    found = ours(net, images, "smooth_grad_cam_plusplus", str(layer), target=2, batch_size=batch_size, **options)
+    found = ours(
+        net, images, "smooth_grad_cam_plusplus", str(layer), target=2, internal_batch_size=batch_size, **options
+    )
     for position in range(len(images)):
         image = images[position : position + 1]
         expected = slow_smooth(net, image, noisy(image, **options), layer=layer, target=2)
@@ -243,7 +245,7 @@ def test_all_layers_of_smooth_grad_cam_plusplus_share_the_passes(net, images):
     net.register_forward_hook(lambda _m, _a, output: seen.append(len(output)))
     layers = ["0", "1", "3", "4"]
     result = ik.visualize(
-        ik.wrap(net), images, "smooth_grad_cam_plusplus", layers=layers, samples=5, batch_size=3, target=0
+        ik.wrap(net), images, "smooth_grad_cam_plusplus", layers=layers, samples=5, internal_batch_size=3, target=0
     )
     assert list(result.maps) == layers
     assert seen == [2, 3, 2, 3, 2]
@@ -251,9 +253,9 @@ def test_all_layers_of_smooth_grad_cam_plusplus_share_the_passes(net, images):
 
 def test_smooth_grad_cam_plusplus_keeps_the_contract():
     offer = discover().visualizers["smooth_grad_cam_plusplus"].offer
-    check_visualizer(offer, layers=["features"], target="class 1", samples=3, batch_size=2)
+    check_visualizer(offer, layers=["features"], target="class 1", samples=3, internal_batch_size=2)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_the_contract(method):
-    check_visualizer(discover().visualizers[method].offer, layers=["features"], target="class 1", batch_size=3)
+    check_visualizer(discover().visualizers[method].offer, layers=["features"], target="class 1", internal_batch_size=3)
