@@ -142,3 +142,21 @@ def test_importing_the_package_loads_neither_torch_nor_matplotlib():
     code = "import sys, interpretkit; print({'torch', 'matplotlib', 'numpy', 'pydantic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_every_built_in_visualizer_says_what_it_costs_and_each_paper_has_one_entry():
+    registry = discover()
+    offers = [found.offer for found in [*registry.visualizers.values(), *registry.models.values()]]
+    entries: dict[str, str] = {}
+    for citation in (citation for offer in offers for citation in offer.citations):
+        assert entries.setdefault(citation.key, citation.bibtex()) == citation.bibtex()
+    for found in registry.visualizers.values():
+        assert found.offer.cost
+        own = "passes" in found.offer.cost and "of its own" in found.offer.cost
+        assert found.offer.citations or not own, f"{found.offer.name} does not say whose method it is"
+
+
+def test_the_readme_names_every_built_in_visualizer():
+    page = (ROOT / "README.md").read_text()
+    for name, found in discover().visualizers.items():
+        assert found.plugin.distribution != "interpretkit" or f"`{name}`" in page, name

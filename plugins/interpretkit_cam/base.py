@@ -23,6 +23,8 @@ class LayerMaps(Visualizer):
     The papers end with $\max(L, 0)$; the sign is kept here, and only the overlay shows the positive part.
     """
 
+    requires = "layers with a grid of cells: maps, or tokens of patches"
+
     title: ClassVar[str]
     """What figures call the method."""
 

@@ -25,6 +25,7 @@ class CAM(TargetMaps):
     """
 
     name = "cam"
+    requires = "a layer that global average pooling and one linear layer turn into the logits"
     title = "CAM"
     citations = (
         Citation(

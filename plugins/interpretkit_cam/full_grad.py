@@ -40,6 +40,7 @@ class FullGrad(Visualizer):
     """
 
     name = "full_grad"
+    requires = "nothing; all is accounted for in a network of linear layers, batch normalisation and ReLUs"
     citations = (
         Citation(
             key="srinivas2019fullgrad",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class WithRules(OwnPasses):
     """A method that applies DeepLIFT's rules; a network must have what is not linear as modules that have one."""
 
+    requires = "activations and max pooling as modules, not as functions"
+
     @contextmanager
     def network(self, captured: Captured) -> Iterator[nn.Module]:
         """Give each call of a module with a rule a module of its own.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class Rectified(OwnPasses):
     """A method that changes the gradient at every ReLU; a network must have them as modules `nn.ReLU`."""
 
+    requires = "ReLUs as modules, not as functions"
+
     cost = "one forward and one backward pass of its own for each image and target"
 
     @contextmanager

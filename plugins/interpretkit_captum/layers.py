@@ -31,6 +31,8 @@ class LayerOptions(Baselined, Batched):
 class LayerAttribution(OwnPasses):
     """A method that follows a layer on the way from a baseline to the image."""
 
+    requires = "layers with a grid of cells: maps, or tokens of patches"
+
     joined = "summed over channels"
     complete = True
 

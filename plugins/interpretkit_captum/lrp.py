@@ -42,6 +42,7 @@ class Lrp(OwnPasses):
     """
 
     name = "lrp"
+    requires = "modules that have a rule: convolutions, linear layers, batch normalisation, pooling, ReLUs"
     title = "LRP"
     citations = (LRP, LRP_RULES, CAPTUM)
     cost = (

@@ -45,6 +45,7 @@ class ChannelStats(Reduction):
     """
 
     name = "channel_stats"
+    requires = "layers (image, channel, …); labels of the images for means by class"
     citations = (
         Citation(
             key="chan1982updating",

@@ -37,6 +37,7 @@ class Exemplars(Reduction):
     """
 
     name = "exemplars"
+    requires = "layers with a grid of cells; several images"
     citations = (
         Citation(
             key="zhou2015object",

@@ -75,6 +75,7 @@ class ChannelContributions(Visualizer):
     """
 
     name = "channel_contributions"
+    requires = "layers with a grid of cells; under `of`, if anything, a step with attribution maps of the same target"
     citations = (
         Citation(
             key="selvaraju2017gradcam",

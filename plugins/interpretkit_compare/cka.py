@@ -56,6 +56,7 @@ class CKA(Reduction):
     """
 
     name = "cka"
+    requires = "steps with feature maps; several images, or `examples: cells`"
     citations = (
         Citation(
             key="kornblith2019similarity",

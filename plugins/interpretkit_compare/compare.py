@@ -39,6 +39,7 @@ class Compare(Visualizer):
     """
 
     name = "compare"
+    requires = "steps with feature maps (image, channel, y, x), or with attribution maps (image, y, x), or both"
     citations = (
         Citation(
             key="spearman1904proof",

@@ -70,6 +70,7 @@ class DeletionInsertion(Visualizer):
     """
 
     name = "deletion_insertion"
+    requires = "steps with attribution maps of the same model"
     citations = (
         Citation(
             key="petsiuk2018rise",

@@ -44,6 +44,7 @@ class DepthSweep(Visualizer):
     """
 
     name = "depth_sweep"
+    requires = "a step with attribution maps at several layers; masks in the manifest for localisation"
     citations = (
         Citation(
             key="zhang2018topdown",

@@ -56,6 +56,7 @@ class Infidelity(Visualizer):
     """
 
     name = "infidelity"
+    requires = "steps with attribution maps of the same model"
     citations = (YEH,)
     cost = "`samples` + 2 forward passes for each map"
     reads = 1

@@ -35,6 +35,7 @@ class Agreement(Reduction):
     """
 
     name = "agreement"
+    requires = "steps with two attribution maps or more; several images"
     citations = (
         Citation(
             key="neely2021order",

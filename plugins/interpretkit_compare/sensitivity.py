@@ -48,6 +48,7 @@ class SensitivityMax(Visualizer):
     """
 
     name = "sensitivity_max"
+    requires = "steps with attribution maps of the same model, in a recipe: they are computed again"
     citations = (YEH,)
     cost = "`samples` + 1 times what the step costs that a map is from, for each map"
     reads = 1

@@ -33,6 +33,7 @@ class Sparseness(Visualizer):
     """
 
     name = "sparseness"
+    requires = "steps with attribution maps"
     citations = (
         Citation(
             key="chalasani2020concise",

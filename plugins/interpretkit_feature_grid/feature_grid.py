@@ -53,6 +53,7 @@ class FeatureGrid(Visualizer):
     """
 
     name = "feature_grid"
+    requires = "layers with a grid of cells: maps, or tokens of patches"
     cost = "nothing beyond the shared forward pass; with order: contribution one backward pass, shared too"
     polarity = "signed"
 

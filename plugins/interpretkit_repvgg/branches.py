@@ -48,6 +48,7 @@ class Branches(Visualizer):
     """
 
     name = "repvgg_branches"
+    requires = "a RepVGG in training form"
     citations = (REPVGG, CAM)
     cost = "one backward pass for each target, shared with the other steps"
     polarity = "signed"

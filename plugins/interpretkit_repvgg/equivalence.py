@@ -62,6 +62,7 @@ class Equivalence(Visualizer):
     """
 
     name = "repvgg_equivalence"
+    requires = "steps in pairs, with maps of the same names and shapes"
     citations = (REPVGG,)
     cost = "no pass: it reads results of earlier steps"
     reads = 2

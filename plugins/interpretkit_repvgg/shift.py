@@ -44,6 +44,7 @@ class Shift(Reduction):
     """
 
     name = "repvgg_shift"
+    requires = "a RepVGG in training form; several images"
     citations = (BATCH_NORM, MOMENTS)
 
     class Options(Reduction.Options):
