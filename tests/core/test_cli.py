@@ -474,7 +474,7 @@ def test_cite_lists_each_paper_once_with_what_it_stands_for(run):
     code, out, _ = run("cite", RECIPES / "repvgg_b0.yaml")
     lines = out.splitlines()
     assert code == 0
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert lines[0].startswith("model model: Ding et al., RepVGG")
     assert lines[1].startswith("step gradcam: Selvaraju et al.")
 
