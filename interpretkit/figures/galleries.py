@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from interpretkit.figures.colour import PAPER, paletted
-from interpretkit.figures.sheet import heading, sheet
+from interpretkit.figures.sheet import NARROWEST, heading, sheet
 from interpretkit.figures.text import LABEL, SOFT, paragraph
 from interpretkit.figures.words import count, size
 
@@ -33,7 +33,9 @@ class Exhibit(NamedTuple):
 
 
 def gallery(rows: Sequence[Sequence[Exhibit]], *, labels: Sequence[str], title: str) -> Image.Image:
-    """Draw rows of small photos, each enlarged by a whole number or shrunk to fit a square of 112 pixels.
+    """Draw rows of small photos on one scale: the largest fits a square of 112 pixels.
+
+    Photos are enlarged by a whole number, nearest neighbour, or shrunk by area averaging.
 
     Args:
         rows: The photos, row by row.
@@ -54,50 +56,41 @@ def gallery(rows: Sequence[Sequence[Exhibit]], *, labels: Sequence[str], title: 
     for pixels in photos:
         if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:  # noqa: PLR2004 - y, x, colours
             raise ValueError(f"a photo is uint8 (y, x, 3), not {pixels.dtype} {size(pixels.shape)}")
+    scale = _SIDE / max((max(pixels.shape[:2]) for pixels in photos if pixels.size), default=_SIDE)
     names = [paragraph(label, width=_WIDEST_LABEL) for label in labels]
     left = max(name.shape[1] for name in names) + _GAP
-    strips = [_strip(name, row, left=left, columns=max(map(len, rows))) for name, row in zip(names, rows, strict=True)]
-    body = Image.new("RGB", (strips[0].width, sum(strip.height for strip in strips)))
+    width = max(left + max(map(len, rows)) * (_SIDE + _GAP) - _GAP, NARROWEST)
+    strips = [_strip(name, row, left=left, width=width, scale=scale) for name, row in zip(names, rows, strict=True)]
+    body = Image.new("RGB", (width, sum(strip.height for strip in strips)))
     top = 0
     for strip in strips:
         body.paste(strip, (0, top))
         top += strip.height
-    view = f"{count(len(photos), 'picture')}, {_zooms(photos)}"
-    return sheet(body, colours=_COLOURS, above=[heading(title, view, width=body.width)])
+    view = f"{count(len(photos), 'picture')}, {f'nearest ×{int(scale)}' if scale >= 1 else f'shrunk ×{scale:.2g}'}"
+    return sheet(body, colours=_COLOURS, above=[heading(title, view, width=width)])
 
 
-def _strip(name: np.ndarray, row: Sequence[Exhibit], *, left: int, columns: int) -> Image.Image:
+def _strip(name: np.ndarray, row: Sequence[Exhibit], *, left: int, width: int, scale: float) -> Image.Image:
     """Return one row: its label, its photos at the bottom of their squares, and the words below them."""
     words = [paragraph(exhibit.words, width=_SIDE, points=LABEL, shade=SOFT) for exhibit in row]
-    side = _SIDE if row else 0
+    photos = [_scaled(exhibit.pixels, scale) if exhibit.pixels.size else None for exhibit in row]
+    side = max((photo.height for photo in photos if photo), default=0)
     deepest = max((block.shape[0] for block in words), default=0)
-    height = max(side + 3 + deepest, name.shape[0]) + _GAP
-    canvas = np.full((height, left + columns * (_SIDE + _GAP) - _GAP), PAPER, np.uint8)
+    canvas = np.full((max(side + 3 + deepest, name.shape[0]) + _GAP, width), PAPER, np.uint8)
     top = max((side - name.shape[0]) // 2, 0)
     canvas[top : top + name.shape[0], : name.shape[1]] = name
-    starts = range(left, canvas.shape[1], _SIDE + _GAP)
+    starts = range(left, width, _SIDE + _GAP)
     for start, block in zip(starts, words, strict=False):
-        canvas[_SIDE + 3 :][: block.shape[0], start : start + block.shape[1]] = block
+        canvas[side + 3 :][: block.shape[0], start : start + block.shape[1]] = block
     strip = paletted(canvas, _COLOURS).convert("RGB")
-    for start, exhibit in zip(starts, row, strict=False):
-        if exhibit.pixels.size:
-            photo = _fitted(exhibit.pixels)
-            strip.paste(photo, (start, _SIDE - photo.height))
+    for start, photo in zip(starts, photos, strict=False):
+        if photo:
+            strip.paste(photo, (start, side - photo.height))
     return strip
 
 
-def _fitted(pixels: np.ndarray) -> Image.Image:
-    zoom = _SIDE // max(pixels.shape[:2])
-    if zoom:
-        return Image.fromarray(pixels.repeat(zoom, axis=0).repeat(zoom, axis=1))
-    height, width = (max(length * _SIDE // max(pixels.shape[:2]), 1) for length in pixels.shape[:2])
+def _scaled(pixels: np.ndarray, scale: float) -> Image.Image:
+    if scale >= 1:
+        return Image.fromarray(pixels.repeat(int(scale), axis=0).repeat(int(scale), axis=1))
+    height, width = (max(int(length * scale), 1) for length in pixels.shape[:2])
     return Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
-
-
-def _zooms(photos: Sequence[np.ndarray]) -> str:
-    """Say how the photos are shown: enlarged by what, or shrunk to what."""
-    ratios = sorted({_SIDE / max(pixels.shape[:2]) for pixels in photos if pixels.size})
-    if not ratios:
-        return "none with pixels"
-    shown = [f"nearest ×{int(ratio)}" if ratio >= 1 else f"shrunk ×{ratio:.2g}" for ratio in (ratios[0], ratios[-1])]
-    return " to ".join(dict.fromkeys(shown))

@@ -47,7 +47,7 @@ class SmoothGradCAMPlusPlus(TargetMaps):
         Citation(
             key="smilkov2017smoothgrad",
             authors="Smilkov, Daniel and Thorat, Nikhil and Kim, Been and Viégas, Fernanda and Wattenberg, Martin",
-            title="SmoothGrad: removing noise by adding noise",
+            title="SmoothGrad: Removing Noise by Adding Noise",
             venue="",
             year=2017,
             kind="misc",

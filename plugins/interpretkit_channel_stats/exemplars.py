@@ -251,10 +251,10 @@ def _sheet(part: _Part) -> Figure:
         )
     field = _field_in_words(part)
     top = int(part.table["rank"].max(initial=0))
-    picture = figures.gallery(rows, labels=labels, title=f"{part.layer}: the {top} images that activate a channel most")
+    picture = figures.gallery(rows, labels=labels, title=f"{part.layer}: images that activate a channel most")
     caption = (
-        f"Exemplars of {part.layer}: for {len(part.shown)} channels the {top} images with the greatest values, the "
-        f"greatest first; below each the value and the image. {field}"
+        f"Exemplars of {part.layer}: for {len(part.shown)} channels the images with the greatest values, {top} at "
+        f"most, the greatest first; below each the value and the image. {field}"
         f"{f' Channels that are 0 in every image: {silent}.' if silent else ''}"
     )
     return Figure(name=part.layer, picture=picture, caption=caption, alt=_told(part, field))

@@ -387,21 +387,28 @@ def test_a_photo_is_shown_as_it_is_and_panels_stand_side_by_side(random):
     assert heat_rows == rows, "maps and photos of one row do not align"
 
 
-def test_a_gallery_shows_every_photo_enlarged_by_a_whole_number_or_shrunk_beside_its_label(random):
-    small, wide = (random.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in ((7, 5), (60, 448)))
+@pytest.mark.parametrize(("largest", "zoom"), [((7, 5), 16), ((60, 448), 0.25)])
+def test_a_gallery_shows_its_photos_on_one_scale_beside_the_label_of_their_row(random, largest, zoom):
+    first, second = (random.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in (largest, (4, 5)))
     nothing = np.zeros((0, 3, 3), np.uint8)
     rows = [
-        [figures.Exhibit(small, "cat: 3.2"), figures.Exhibit(wide, "a name as long as this does not fit below one")],
+        [figures.Exhibit(first, "cat: 3.2"), figures.Exhibit(second, "a name as long as this does not fit below one")],
         [figures.Exhibit(nothing, "border: 0.1")],
+        [],
     ]
-    picture = figures.gallery(rows, labels=["channel 12", "channel 3"], title=LONG)
-    found = np.asarray(picture)
-    enlarged = small.repeat(16, axis=0).repeat(16, axis=1)
-    shrunk = np.asarray(Image.fromarray(wide).resize((112, 15), Image.Resampling.BOX))
-    ((row, column),) = places(found[..., 0], enlarged[..., 0])
-    assert np.array_equal(found[row : row + 112, column : column + 80], enlarged)
-    ((lower, further),) = places(found[..., 0], shrunk[..., 0])
-    assert (lower + 15, further) == (row + 112, column + 112 + 10)
+    found = np.asarray(figures.gallery(rows, labels=["channel 12", "channel 3", "channel 4: none"], title=LONG))
+    found_at = []
+    for pixels in (first, second):
+        height, width = (int(length * zoom) for length in pixels.shape[:2])
+        how = Image.Resampling.BOX if zoom < 1 else Image.Resampling.NEAREST
+        shown = np.asarray(Image.fromarray(pixels).resize((width, height), how))
+        matches = [
+            place
+            for place in places(found[..., 0], shown[..., 0])
+            if np.array_equal(found[place[0] : place[0] + height, place[1] : place[1] + width], shown)
+        ]
+        found_at.append((matches[0][0] + height, matches[0][1]))
+    assert found_at[1] == (found_at[0][0], found_at[0][1] + 112 + 10)
     margins = np.concatenate([found[:, :12].ravel(), found[:, -12:].ravel(), found[-12:].ravel()])
     assert (margins == 255).all()
 

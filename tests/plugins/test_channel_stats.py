@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,11 @@ from PIL import Image
 from torch import nn
 
 import interpretkit as ik
+from interpretkit.plan import resolve
+from interpretkit.recipe import read_recipe
+from interpretkit.registry import discover
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
+from interpretkit_channel_stats import bins
 from interpretkit_channel_stats.channel_stats import ChannelStats
 
 
@@ -297,6 +304,23 @@ def test_layers_sum_up_their_channels(model, images):
         }
         for name, value in expected.items():
             assert row[name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_every_column_is_explained_on_the_page_and_its_recipe_is_valid(model, images, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "inside.md").read_text()
+    net = ik.wrap(nn.Sequential(*model.module, nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    for visualizer, options in (
+        ("channel_stats", {"histograms": "channel"}),
+        ("exemplars", {}),
+        ("feature_grid", {"order": "contribution", "target": 0}),
+    ):
+        for name, table in ik.visualize(net, images, visualizer, layers=["2"], **options).tables.items():
+            assert f"`{name}`" in page
+            for column in table.columns:
+                assert f"`{column}`" in page or column in bins.NAMES, (name, column)
+    (recipe,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    assert len(resolve(read_recipe(tmp_path / "recipe.yaml"), discover()).steps) == 4
 
 
 @pytest.mark.parametrize("histograms", ["layer", "channel"])
