@@ -98,17 +98,15 @@ def subjects(captured: Captured, network: nn.Module, *, seed: int) -> Iterator[S
 
 @contextmanager
 def fixed(network: nn.Module) -> Iterator[None]:
-    """Take gradients for what the network is fed only, and keep captum's remarks about its hooks to itself."""
-    parameters = [(each, each.requires_grad) for each in network.parameters()]
+    """Take gradients for what the network is fed only, and keep captum's remarks about its hooks to itself.
+
+    Whether parameters take gradients is put back by the core, as after all passes of a step's own.
+    """
     with warnings.catch_warnings(), torch.enable_grad():
         warnings.filterwarnings("ignore", message=r"\s*Setting (forward, )?backward hooks", category=UserWarning)
-        try:
-            for each, _ in parameters:
-                each.requires_grad_(False)  # noqa: FBT003
-            yield
-        finally:
-            for each, wanted in parameters:
-                each.requires_grad_(wanted)
+        for each in network.parameters():
+            each.requires_grad_(False)  # noqa: FBT003 - torch takes it by place only
+        yield
 
 
 @contextmanager
