@@ -1,11 +1,11 @@
-"""Time integrated gradients on RepVGG-B0: interpretkit's step against captum called directly, and what memory both take.
+"""Time integrated gradients on RepVGG-B0, interpretkit's step against captum called directly, and measure their memory.
 
     python benchmarks/integrated_gradients.py            # 50 steps
     python benchmarks/integrated_gradients.py --quick    # 8 steps, one run of each
 
-Both sides explain the same image for the same class, in batches of several sizes; runs are interleaved, and the best size of
-either side counts. What interpretkit makes besides (the shared forward pass, the scores of image and baseline, tables)
-is in its time. Peak memory is that of a process of its own for each size, beyond what the loaded network takes.
+Both sides explain the same image for the same class, in batches of several sizes; runs are interleaved, and the best
+size of either side counts. What interpretkit makes besides (the shared forward pass, the scores of image and baseline,
+tables) is in its time. Peak memory is that of a process of its own for each size, beyond what the loaded network takes.
 Nothing is compared across machines.
 """
 

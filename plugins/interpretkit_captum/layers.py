@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -34,7 +34,8 @@ class LayerAttribution(OwnPasses):
     requires = "layers with a grid of cells: maps, or tokens of patches"
 
     joined = "summed over channels"
-    complete = True
+    complete: ClassVar[bool] = True
+    """Whether all attributions sum to what the score exceeds the baseline's by, where all goes through the layer."""
 
     class Options(LayerOptions):
         """At which layers."""

@@ -36,7 +36,6 @@ class NoiseOptions(Seeded, Batched):
 class OfNoise(OwnPasses):
     """A method that reads the attributions of noisy copies."""
 
-    deterministic = True
     cost = "`samples` forward and backward passes of its own for each image and target"
 
     class Options(NoiseOptions):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -82,8 +82,11 @@ class OfRegions(OwnPasses):
     """A method that gives each region of the image one number."""
 
     joined = "each pixel with the value of its region"
-    complete = False
-    fewest = 1
+    complete: ClassVar[bool] = False
+    """Whether the values of all regions sum to what the score exceeds the baseline's by."""
+
+    fewest: ClassVar[int] = 1
+    """How many regions it needs at least."""
 
     class Options(RegionOptions):
         """Which regions."""

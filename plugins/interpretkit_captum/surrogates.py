@@ -90,7 +90,7 @@ class KernelShap(OfRegions):
         import captum.attr
 
         method = captum.attr.KernelShap(score)
-        # captum's own is scikit-learn's in float32, too coarse for the weight of 10⁶.
+        # captum's own needs scikit-learn.
         method.interpretable_model = Ridge(0.0)
         values: torch.Tensor = method.attribute(
             whole, n_samples=self.options.samples, perturbations_per_eval=self.options.internal_batch_size
