@@ -59,11 +59,10 @@ def test_all_methods_of_one_pass_together_cost_one_forward_and_one_backward_pass
         step("input_x_gradient", "{}"),
         step("features", f"{{layers: {LAYERS}, order: contribution}}", uses="feature_grid"),
         step("channel_stats", f"{{layers: {LAYERS}}}"),
-        step("exemplars", "{layers: [stage3], channels: [0, 1]}"),
         step("compare", "{}", of="[features, grad_cam]"),
         step("depth_sweep", "{}", of="[grad_cam]"),
         step("sparseness", "{}", of="[grad_cam, saliency]"),
-        step("cka", "{}", of="[features]"),
+        step("cka", "{examples: cells}", of="[features]"),
     ]
     carried_out(tmp_path, steps)
     assert counts == {"forward": 1, "backward": 1}

@@ -146,6 +146,7 @@ def weighted_sum(weights: torch.Tensor, activation: torch.Tensor) -> torch.Tenso
     """Return the sum over the channels of `activation` `(image, channel, y, x)` with `weights` `(image, channel)`.
 
     Example:
+        >>> import torch
         >>> weighted_sum(torch.tensor([[2.0, -1.0]]), torch.ones(1, 2, 1, 3))
         tensor([[[1., 1., 1.]]])
     """

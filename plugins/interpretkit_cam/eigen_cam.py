@@ -108,6 +108,7 @@ def first_component(values: torch.Tensor, *, centre: bool) -> torch.Tensor:
         centre: Whether to take each channel's mean over the cells off first.
 
     Example:
+        >>> import torch
         >>> first_component(torch.tensor([[[[3.0, 0.0]], [[4.0, 0.0]]]]), centre=False)
         tensor([[[5., 0.]]])
     """
