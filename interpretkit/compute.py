@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interpretkit import topclasses
-from interpretkit.capture import INPUT, Address, Capture, left_as_found
+from interpretkit.calls import INPUT, Address
+from interpretkit.capture import Capture, left_as_found
 from interpretkit.contracts import Captured, Map, Result, Table
 from interpretkit.errors import InterpretkitError, StepError, cause
 from interpretkit.targets import CLASS_TOKEN, class_label, single

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from interpretkit.calls import EVERY, Address
 from interpretkit.errors import RecipeError, StepError, did_you_mean
 from interpretkit.layertable import LayerInfo, LayerTable
 from interpretkit.layout import Layout, arrange
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from interpretkit.capture import Address, Call
+    from interpretkit.calls import Call
 
 
 _USUAL_SIZE = 224
@@ -40,8 +41,6 @@ class Layer:
 
     def calls(self, recorded: Collection[Address]) -> tuple[Layer, ...]:
         """Return the layers that it stands for: itself, or those among `recorded` that are calls of it."""
-        from interpretkit.capture import EVERY, Address
-
         if self.address.call != EVERY:
             return (self,)
         base, path = self.name.removesuffix("#*"), self.address.path
@@ -374,8 +373,6 @@ class Model:
 
     def _named(self, patterns: Sequence[str]) -> Mapping[Address, str] | None:
         """Return the names asked for, by what the probe calls the module: a shared one has several paths."""
-        from interpretkit.capture import Address
-
         if not patterns:
             return None
         layers = self.find(patterns)
@@ -386,8 +383,6 @@ class Model:
         return next(str(first) for first, module in self.module.named_modules() if module is wanted)
 
     def _rows(self, call: Call, named: Mapping[Address, str] | None, aliased: Mapping[str, str]) -> Iterator[LayerInfo]:
-        from interpretkit.capture import EVERY, Address
-
         path, number = call.address.path, f"#{call.address.call}" if call.address.call else ""
         if named is None:
             aliases = [alias for alias, of in aliased.items() if of == path]
@@ -411,8 +406,6 @@ class Model:
             )
 
     def _layer(self, name: str, call: int | None) -> Layer:
-        from interpretkit.capture import EVERY, Address
-
         address = Address(self.aliases.get(name, name), call)
         return Layer(name if call is None else f"{name}#{'*' if call == EVERY else call}", address)
 
@@ -439,8 +432,6 @@ def _positions(module: torch.nn.Module) -> dict[str, int]:
 
 def _split_call(pattern: str) -> tuple[str, int | None]:
     base, mark, call = pattern.partition("#")
-    from interpretkit.capture import EVERY
-
     if not mark:
         return base, None
     if call == "*":

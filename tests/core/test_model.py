@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from interpretkit.capture import Address
+from interpretkit.calls import Address
 from interpretkit.errors import RecipeError, StepError
 from interpretkit.model import Layer, Model
 from interpretkit.preprocessing import Preprocessing
