@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from interpretkit import topclasses
 from interpretkit.calls import INPUT, Address
 from interpretkit.capture import Capture, left_as_found
-from interpretkit.contracts import Captured, Map, Result, Table
+from interpretkit.contracts import Captured
 from interpretkit.errors import InterpretkitError, StepError, cause
+from interpretkit.results import Map, Result, Table
 from interpretkit.targets import CLASS_TOKEN, class_label, single
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from interpretkit.contracts import InputImage
     from interpretkit.inputs import Batch
     from interpretkit.model import Model
     from interpretkit.plan import Plan, PlannedStep, ResolvedStep
+    from interpretkit.results import InputImage
     from interpretkit.targets import SingleSpec, Target
 
 TOP = 5
