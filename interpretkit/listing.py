@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LayersForm = Literal["table", "tree", "json"]
 
+_LISTED = 20
 _SIZE = re.compile(r"([1-9][0-9]{0,4})(?:[x×]([1-9][0-9]{0,4}))?", re.ASCII)
 
 
@@ -40,7 +41,7 @@ def plan_text(resolved: Resolved) -> str:
         passes = f"{_count(forward, 'forward pass')} and {_count(backward, 'backward pass')} per batch"
         lines.append(f"model {key}: {model.name}, {passes}")
         own = [each.step for each in planned.steps if each.needs.own_passes and each.step.model == key]
-        lines += [f"  passes of its own, step {step.id}: {step.visualizer.cost}" for step in own]
+        lines += [f"  passes of its own, step {step.id}: {_cost(step.visualizer)}" for step in own]
     shapes = {key: {row.name: row.shape for row in model.layers()} for key, model in models.items()}
     for each in planned.steps:
         lines += _step_lines(each, shapes[each.step.model])
@@ -176,11 +177,23 @@ def _step_lines(planned: PlannedStep, shapes: Mapping[str, tuple[int, ...] | Non
     reads = f", reads {', '.join(step.of)}" if step.of else ""
     lines = [f"step {step.id}: {step.visualizer.name} on {step.model}{reads}{target}"]
     gradients = set(planned.gradients)
-    for layer in planned.activations:
-        shape = shapes.get(layer.name)
+    for layer in planned.activations[:_LISTED]:
+        shape = shapes.get(layer.name.removesuffix("#*"))
         text = "×".join(map(str, shape)) if shape else "shape known when it is run"
         lines.append(f"  {layer.name}: {text}{' with gradient' if layer in gradients else ''}")
-    return lines
+    more = len(planned.activations) - _LISTED
+    return [*lines, f"  and {_count(more, 'layer')} more"] if more > 0 else lines
+
+
+def _cost(visualizer: Visualizer) -> str:
+    """Return what a step costs, its options given by their values."""
+    values = visualizer.options.model_dump()
+
+    def value(name: re.Match[str]) -> str:
+        found = values.get(name[1])
+        return name[0] if found is None else str(found)
+
+    return re.sub(r"`(\w+)`", value, visualizer.cost)
 
 
 def _summary(offer: type[Visualizer | ModelBuilder]) -> str:

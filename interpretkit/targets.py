@@ -28,6 +28,9 @@ class Contrast(BaseModel):
     for_: int | str = Field(alias="for", description="class index or name whose logit counts")
     against: int | str = Field(description="class index or name whose logit is subtracted")
 
+    def __str__(self) -> str:
+        return f"{self.for_} against {self.against}"
+
 
 class Top(BaseModel):
     """A target that asks for one map for each of the most probable classes.
@@ -40,6 +43,9 @@ class Top(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     top: int = Field(ge=1, le=20, description="how many of the most probable classes to explain, each by itself")
+
+    def __str__(self) -> str:
+        return f"top {self.top}"
 
     @property
     def ranks(self) -> tuple[Ranked, ...]:

@@ -492,3 +492,16 @@ def test_cite_prints_entries_that_bibtex_can_read(run):
 def test_cite_of_a_recipe_without_papers_prints_nothing(run, folder):
     (folder / "recipe.yaml").write_text(RECIPE.split("  - id: gradcam", maxsplit=1)[0])
     assert run("cite", "recipe.yaml", "--plugin", "plugin.py") == (0, "", "")
+
+
+def test_plan_says_what_passes_of_its_own_cost_in_numbers_and_shortens_long_lists(run):
+    code, out, _ = run("plan", RECIPES / "compare_b0.yaml")
+    lines = out.splitlines()
+    assert code == 0
+    assert "step integrated_gradients: 32 forward and backward passes" in out
+    assert "step top3: grad_cam on model, target top 3" in lines
+    start = lines.index("step fullgrad: full_grad on model, target predicted")
+    listed = lines[start + 1 : start + 22]
+    assert listed[0] == "  stage0.rbr_dense.bn#*: 64×112×112 with gradient"
+    assert listed[-1].startswith("  and ")
+    assert listed[-1].endswith(" layers more")
