@@ -10,7 +10,7 @@ from pydantic import Field
 
 from interpretkit import Citation, Figure, Needs, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, tabled
-from interpretkit_compare.perturbed import IN_WORDS, Fill, cells_of, filled
+from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,8 +45,8 @@ class Curve(NamedTuple):
 class DeletionInsertion(Visualizer):
     r"""Deletion and insertion curves of attribution maps, and the area under them.
 
-    Deletion takes the image away cell by cell, the cell with the greatest value of the map first, and watches the
-    score of the class that the map explains; insertion starts from the blurred image and puts the image back in the
+    Deletion takes the image away cell by cell, the cell with the greatest value of the map first, and watches the score
+    of the class that the map explains; insertion always starts from the blurred image and puts the image back in the
     same order. With $s(q)$ the score when the share $q$ of the pixels is replaced,
 
     $$\mathrm{AUC} = \int_0^1 s(q)\, dq$$
@@ -85,28 +85,16 @@ class DeletionInsertion(Visualizer):
     cost = "about 4 · `steps` forward passes for each map, and 2 · `random_orders` · `steps` for each class and grid"
     reads = 1
 
-    class Options(Visualizer.Options):
+    class Options(PerturbedOptions):
         """Options of deletion and insertion."""
 
         steps: int = Field(
             default=25, ge=1, le=10000, description="in how many steps the image is replaced; at most one for each cell"
         )
-        fill: Fill = Field(
-            default="zero",
-            description="what stands in for a deleted cell: zero (of the network's input, as in the paper), mean "
-            "(colour of the image), black, or blurred; insertion always starts from the blurred image",
-        )
-        blur: float = Field(
-            default=0.05,
-            gt=0,
-            le=0.5,
-            description="standard deviation of the blur, as a part of the image's shorter side",
-        )
         score: Literal["probability", "logit"] = Field(
             default="probability", description="what is watched; for a contrast always the difference of the logits"
         )
         random_orders: int = Field(default=2, ge=1, le=1000, description="random orders to take the mean over")
-        internal_batch_size: int = Field(default=32, ge=1, description="images per pass")
         seed: int = Field(default=0, ge=0, description="of the random orders, and of the order of equal cells")
 
     options: Options
@@ -194,8 +182,8 @@ class _Watched:
         self._options = options
         image = captured.inputs[position : position + 1]
         self._image = image
-        self._deleted = filled(image, options.fill, model=self._model, blur=options.blur)
-        self._blurred = filled(image, "blurred", model=self._model, blur=options.blur)
+        self._deleted = self._model.baseline(image, options.fill, blur=options.blur)
+        self._blurred = self._model.baseline(image, "blurred", blur=options.blur)
 
     def curves(self, ranks: np.ndarray) -> dict[str, Curve]:
         """Return the deletion and the insertion curve of the cells of a grid `(y, x)` in the order of their ranks."""
