@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Citation, Figure, Needs, Result, StepError, Table, Visualizer, figures
-from interpretkit_compare.attributions import attributions, tabled
+from interpretkit_compare.attributions import attributions
 from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
+from interpretkit_compare.tables import stacked, tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,9 +110,9 @@ class DeletionInsertion(Visualizer):
         Raises:
             StepError: If there is no attribution map, or one explains no class or another model.
         """
-        areas: list[tuple[object, ...]] = []
-        points: list[tuple[object, ...]] = []
-        for position, image in enumerate(captured.images):
+        areas: list[dict[str, object]] = []
+        points: list[Table] = []
+        for position in range(len(captured.images)):
             # Maps of one grid that explain the same class share their random orders.
             random: dict[tuple[object, ...], dict[str, Curve]] = {}
             for each in attributions(captured):
@@ -123,14 +124,10 @@ class DeletionInsertion(Visualizer):
                 orders = {order: watched.curves(ranks[order][0]) for order in ("map", "reverse")}
                 orders["random"] = random[same]
                 for curve in _BETTER:
-                    about = (image.id, each.name, each.explained(position), watched.scored, curve)
-                    areas.append((*about, *_areas(curve, orders)))
-                    for order, found in orders.items():
-                        lines = zip(*found[curve], strict=True)
-                        points += [(image.id, each.name, curve, order, *line) for line in lines]
-        names = ("image", "attribution", "target", "score", "curve", "auc", "auc_random", "auc_reverse", "gain")
-        columns = ("image", "attribution", "curve", "order", "fraction", "score")
-        return Result(tables={"auc": tabled(names, areas), "curves": tabled(columns, points)})
+                    about = each.about(captured, position)
+                    areas.append({**about, "score": watched.scored, "curve": curve, **_areas(curve, orders)})
+                    points += [_points(about, curve, order, found[curve]) for order, found in orders.items()]
+        return Result(tables={"auc": tabled(areas), "curves": stacked(points)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw one row for each map: its deletion curve and its insertion curve, beside random and reverse order."""
@@ -226,10 +223,17 @@ class _Watched:
         return np.asarray(logits.double().softmax(1)[:, self.target.index].cpu().numpy())
 
 
-def _areas(curve: str, orders: Mapping[str, Mapping[str, Curve]]) -> tuple[float, float, float, float]:
+def _points(about: Mapping[str, str], curve: str, order: str, found: Curve) -> Table:
+    same = {"image": about["image"], "attribution": about["attribution"], "curve": curve, "order": order}
+    columns = {name: np.full(len(found.scores), value) for name, value in same.items()}
+    return Table(columns, fraction=found.fractions, score=found.scores)
+
+
+def _areas(curve: str, orders: Mapping[str, Mapping[str, Curve]]) -> dict[str, float]:
     """Return the areas under a curve in the order of the map, at random and in reverse, and the gain over random."""
     of_map, random, reverse = (orders[order][curve].area for order in ("map", "random", "reverse"))
-    return of_map, random, reverse, of_map - random if _BETTER[curve] == "higher" else random - of_map
+    gain = of_map - random if _BETTER[curve] == "higher" else random - of_map
+    return {"auc": of_map, "auc_random": random, "auc_reverse": reverse, "gain": gain}
 
 
 def _plot(panel: Axes, area: Table, points: Table) -> None:

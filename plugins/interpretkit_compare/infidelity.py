@@ -8,10 +8,11 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Figure, Needs, Result, StepError, Visualizer, figures
-from interpretkit_compare.attributions import attributions, labels, tabled
+from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
 from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
 from interpretkit_compare.sensitivity import YEH
+from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,14 +83,14 @@ class Infidelity(Visualizer):
             StepError: If there is no attribution map, or one explains no class or another model.
         """
         rows = []
-        for position, image in enumerate(captured.images):
+        for position in range(len(captured.images)):
             for each in attributions(captured):
                 target = each.target(captured, position)
                 values = each.values(captured, position)
                 shares, drops = self._drops(captured, position, target, (values.shape[0], values.shape[1]))
-                rows.append((image.id, each.name, each.explained(position), *compared(shares @ values.ravel(), drops)))
-        columns = ("image", "attribution", "target", *Scores._fields)
-        return Result(tables={"infidelity": tabled(columns, rows)})
+                scores = compared(shares @ values.ravel(), drops)
+                rows.append({**each.about(captured, position), **scores._asdict()})
+        return Result(tables={"infidelity": tabled(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the relative infidelity of all maps as bars; a map that points the wrong way says so."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from interpretkit import Citation, Figure, Map, Reduction, Result, StepError, Table, figures
 from interpretkit_compare.measures import IN_WORDS, MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, how, matrices, on_one_grid
-from interpretkit_compare.sources import WITHOUT_CHANNELS, sources
+from interpretkit_compare.sources import ATTRIBUTION, sources
 from interpretkit_compare.tables import stacked
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Agreement(Reduction):
         Raises:
             StepError: If there are not two attribution maps to compare.
         """
-        found = sources(captured.results, WITHOUT_CHANNELS)
+        found = sources(captured.results, ATTRIBUTION)
         if len(found) < 2:  # noqa: PLR2004 - a pair
             raise StepError(
                 f"two attribution maps can agree, and {', '.join(captured.results)} has {len(found)}",

@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Citation, Figure, Needs, Result, StepError, Visualizer
-from interpretkit_compare.attributions import attributions, labels, tabled
+from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
+from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,12 +80,11 @@ class SensitivityMax(Visualizer):
             StepError: If there is no attribution map, one is not finite, or its step cannot be computed once more.
         """
         rows = [
-            (image.id, each.name, each.explained(position), self._sensitivity(captured, each, position))
-            for position, image in enumerate(captured.images)
+            {**each.about(captured, position), "sensitivity_max": self._sensitivity(captured, each, position)}
+            for position in range(len(captured.images))
             for each in attributions(captured)
         ]
-        columns = ("image", "attribution", "target", "sensitivity_max")
-        return Result(tables={"sensitivity": tabled(columns, rows)})
+        return Result(tables={"sensitivity": tabled(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the sensitivity of all maps as bars."""
