@@ -9,9 +9,9 @@ from pydantic import Field
 
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels, total
 from interpretkit_captum.baselines import around
+from interpretkit_captum.citations import CAPTUM, DEEP_LIFT, SHAP
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Paired, Seeded
-from interpretkit_captum.papers import CAPTUM, DEEP_LIFT, SHAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from interpretkit import Needs, StepError
 from interpretkit_captum.attribution import OwnPasses, over_channels, total
+from interpretkit_captum.citations import CAPTUM, CONDUCTANCE, INTEGRATED_GRADIENTS, INTERNAL_INFLUENCE
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Paired
-from interpretkit_captum.papers import CAPTUM, CONDUCTANCE, INTEGRATED_GRADIENTS, INTERNAL_INFLUENCE
 
 if TYPE_CHECKING:
     import torch

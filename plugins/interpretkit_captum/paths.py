@@ -8,10 +8,10 @@ from pydantic import Field
 
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels, total
 from interpretkit_captum.baselines import around
+from interpretkit_captum.citations import CAPTUM, INTEGRATED_GRADIENTS, SHAP
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.noise import noisy
 from interpretkit_captum.options import Baselined, Batched, Seeded
-from interpretkit_captum.papers import CAPTUM, INTEGRATED_GRADIENTS, SHAP
 
 if TYPE_CHECKING:
     from interpretkit_captum.network import Subject

@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from interpretkit import StepError
 from interpretkit_captum.attribution import INPUT, OwnPasses, total
+from interpretkit_captum.citations import CAPTUM, DECONVOLUTION, SHAPLEY_SAMPLING, SLIC
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Seeded
-from interpretkit_captum.papers import CAPTUM, DECONVOLUTION, SHAPLEY_SAMPLING, SLIC
 from interpretkit_captum.regions import RegionOptions, kept, regions_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from pydantic import Field
 from interpretkit import Citation, Figure, Map, Needs, Result, StepError, Table, TargetSpec, Visualizer
 from interpretkit_compare import contribution_figure
 from interpretkit_compare.ablation import ablation
-from interpretkit_compare.agreement import averaged, coarser, rank_correlation
+from interpretkit_compare.grids import averaged, coarser
 from interpretkit_compare.measures import top_iou
+from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import attributions_of_one_step
 from interpretkit_compare.tables import stacked, tabled
 

@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer, figures
-from interpretkit_compare.agreement import rank_correlation
+from interpretkit_compare.citations import SSIM
 from interpretkit_compare.measures import MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, extents, how, matrices, on_one_grid
+from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import ATTRIBUTION, FEATURES, sources
 from interpretkit_compare.tables import stacked, tabled
 
@@ -51,16 +52,7 @@ class Compare(Visualizer):
             doi="10.2307/1412159",
             remark="rank correlation",
         ),
-        Citation(
-            key="wang2004image",
-            authors="Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.",
-            title="Image Quality Assessment: From Error Visibility to Structural Similarity",
-            venue="IEEE Transactions on Image Processing",
-            year=2004,
-            kind="article",
-            doi="10.1109/TIP.2003.819861",
-            remark="structural similarity",
-        ),
+        SSIM,
     )
     cost = "no pass: it reads results of earlier steps"
     reads = 1

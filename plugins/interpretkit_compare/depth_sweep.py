@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer, figures
-from interpretkit_compare.agreement import rank_correlation
-from interpretkit_compare.localization import energy_inside, entropy, overlap, pointing
+from interpretkit_compare.localization import energy_inside, overlap, pointing, positive_entropy
+from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import attributions_of_one_step
 from interpretkit_compare.tables import tabled
 
@@ -153,7 +153,7 @@ def _rows(found: list[Source], position: int, image: InputImage, read: Result) -
             "layer": source.key,
             "height": values.shape[0],
             "width": values.shape[1],
-            "entropy": entropy(values),
+            "entropy": positive_entropy(values),
             "agreement": float(rank_correlation(values, last)),
             **localized,
         }

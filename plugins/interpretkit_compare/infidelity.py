@@ -10,8 +10,8 @@ from pydantic import Field
 from interpretkit import Figure, Needs, Result, StepError, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
+from interpretkit_compare.citations import SENSITIVITY_AND_INFIDELITY
 from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
-from interpretkit_compare.sensitivity import YEH
 from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Infidelity(Visualizer):
 
     name = "infidelity"
     requires = "steps with attribution maps of the same model"
-    citations = (YEH,)
+    citations = (SENSITIVITY_AND_INFIDELITY,)
     cost = "`samples` + 2 forward passes for each map"
     reads = 1
 

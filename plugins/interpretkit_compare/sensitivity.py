@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Needs, Result, StepError, Visualizer
+from interpretkit import Figure, Needs, Result, StepError, Visualizer
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
+from interpretkit_compare.citations import SENSITIVITY_AND_INFIDELITY
 from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
 
     from interpretkit import Captured, Model
     from interpretkit_compare.attributions import Attribution
-
-YEH = Citation(
-    key="yeh2019infidelity",
-    authors="Yeh, Chih-Kuan and Hsieh, Cheng-Yu and Suggala, Arun Sai and Inouye, David I. and Ravikumar, Pradeep",
-    title="On the (In)fidelity and Sensitivity of Explanations",
-    venue="NeurIPS",
-    year=2019,
-    arxiv="1901.09392",
-)
 
 
 class SensitivityMax(Visualizer):
@@ -50,7 +42,7 @@ class SensitivityMax(Visualizer):
 
     name = "sensitivity_max"
     requires = "steps with attribution maps of the same model, in a recipe: they are computed again"
-    citations = (YEH,)
+    citations = (SENSITIVITY_AND_INFIDELITY,)
     cost = "`samples` + 1 times what the step costs that a map is from, for each map"
     reads = 1
 
