@@ -11,6 +11,8 @@ from pydantic import Field
 from interpretkit import Citation, Figure, Map, Reduction, Result, StepError, Table, figures
 from interpretkit_compare import cka_sums
 from interpretkit_compare.grids import averaged
+from interpretkit_compare.sources import FEATURES, sources
+from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -148,14 +150,12 @@ class CKA(Reduction):
                 hint="look at more images, or set `examples: cells`",
             )
         own = {name: _numbers(result, name, name) for name in dict.fromkeys([*rows, *columns])}
-        channels = {name: len(result.maps[name].values) for name in own}
-        found = [
-            (row, column, *_ratios(_numbers(result, row, column), own[row], own[column]), count, *sizes)
-            for row, column in product(rows, columns)
-            for sizes in [(channels[row], channels[column])]
-        ]
-        names = ("row", "column", "cka", "debiased", "n", "row_channels", "column_channels")
-        return Result(tables={"cka": Table(dict(zip(names, zip(*found, strict=True), strict=True)))})
+        found = []
+        for row, column in product(rows, columns):
+            biased, debiased = _ratios(_numbers(result, row, column), own[row], own[column])
+            sizes = {"row_channels": len(result.maps[row].values), "column_channels": len(result.maps[column].values)}
+            found.append({"row": row, "column": column, "cka": biased, "debiased": debiased, "n": count, **sizes})
+        return Result(tables={"cka": tabled(found)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw both estimates as matrices, rows and columns being layers."""
@@ -224,7 +224,7 @@ def _layers(results: Mapping[str, Result]) -> list[dict[str, Map]]:
     found = []
     for step, result in results.items():
         prefix = f"{step}/" if len(results) > 1 else ""
-        layers = {prefix + name: each for name, each in result.maps.items() if each.values.ndim == 4}  # noqa: PLR2004
+        layers = {prefix + source.key: source.map for source in sources({step: result}, FEATURES)}
         if not layers:
             raise StepError(
                 f"CKA: step {step!r} has no feature maps (image, channel, y, x)", hint="read a `feature_grid` step"
