@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import Field
 
-from interpretkit import Needs, StepError
+from interpretkit import Needs
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels
 from interpretkit_captum.citations import CAPTUM, DECONVOLUTION, GRAD_CAM, GUIDED_BACKPROP
 from interpretkit_captum.completeness import Explanation
@@ -119,13 +119,8 @@ class GuidedGradCam(Rectified):
         Raises:
             StepError: If the layer has no grid with its channels first.
         """
-        for layer, activation in captured.activations.items():
-            if activation.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
-                shape = "×".join(map(str, activation.shape))
-                raise StepError(
-                    f"guided_grad_cam needs a layer with a grid (image, channel, y, x); {layer} returns {shape}",
-                    hint="choose a convolutional layer before the pooling",
-                )
+        for layer in captured.activations:
+            captured.features(layer)
         return super().compute(captured)
 
     def explain(self, subject: Subject) -> dict[str, Explanation]:

@@ -14,7 +14,6 @@ from interpretkit_compare.measures import MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, extents, how, matrices, on_one_grid
 from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import ATTRIBUTION, FEATURES, sources
-from interpretkit_compare.tables import stacked, tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,8 +73,10 @@ class Compare(Visualizer):
         if features and attributions:
             pairs = [(feature, attribution) for feature in features for attribution in attributions]
             aligned = [_aligned(feature, attribution, ids) for feature, attribution in pairs]
-            tables["channels"] = stacked(aligned)
-            tables["layers"] = stacked([_summary(*pair, ids, each) for pair, each in zip(pairs, aligned, strict=True)])
+            tables["channels"] = Table.stacked(aligned)
+            tables["layers"] = Table.stacked(
+                [_summary(*pair, ids, each) for pair, each in zip(pairs, aligned, strict=True)]
+            )
             for (feature, attribution), table in zip(pairs, aligned, strict=True):
                 if attribution in _shown_by(feature, attributions):
                     maps |= self._shown(feature, attribution, table, ids)
@@ -140,7 +141,7 @@ def _aligned(feature: Source, attribution: Source, ids: list[str]) -> Table:
                 rank_correlation=found[order],
             )
         )
-    return stacked(parts)
+    return Table.stacked(parts)
 
 
 def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Table) -> Table:
@@ -165,7 +166,7 @@ def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Tabl
                 "max": float(finite.max(initial=-np.inf)) if len(finite) else np.nan,
             }
         )
-    return tabled(rows)
+    return Table.of_rows(rows)
 
 
 def _pairs(attributions: list[Source], ids: list[str], options: PairOptions) -> Table:
@@ -186,7 +187,7 @@ def _pairs(attributions: list[Source], ids: list[str], options: PairOptions) -> 
                 **found,
             )
         )
-    return stacked(parts)
+    return Table.stacked(parts)
 
 
 def _end(correlations: np.ndarray, end: str, count: int) -> np.ndarray:
