@@ -15,20 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from interpretkit.api import draw, load_model, open_run, run, visualize, wrap
     from interpretkit.citations import Citation
-    from interpretkit.contracts import (
-        Captured,
-        Figure,
-        InputImage,
-        Map,
-        ModelBuilder,
-        Needs,
-        Options,
-        Published,
-        Reduction,
-        Result,
-        Table,
-        Visualizer,
-    )
+    from interpretkit.contracts import Captured, ModelBuilder, Needs, Options, Published, Reduction, Visualizer
     from interpretkit.conversion import convert
     from interpretkit.errors import (
         CheckError,
@@ -45,6 +32,7 @@ if TYPE_CHECKING:
     from interpretkit.layout import Layout
     from interpretkit.model import Model
     from interpretkit.preprocessing import Preprocessing
+    from interpretkit.results import Figure, InputImage, Map, Result, Table
     from interpretkit.rundir import Run
     from interpretkit.targets import Contrast, Target, TargetSpec, Top
     from interpretkit.weights import load_state
@@ -54,10 +42,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "api": ("draw", "load_model", "open_run", "run", "visualize", "wrap"),
     "citations": ("Citation",),
-    "contracts": (
-        "Captured", "Figure", "InputImage", "Map", "ModelBuilder", "Needs", "Options", "Published", "Reduction",
-        "Result", "Table", "Visualizer",
-    ),
+    "contracts": ("Captured", "ModelBuilder", "Needs", "Options", "Published", "Reduction", "Visualizer"),
     "conversion": ("convert",),
     "errors": (
         "CheckError", "InputError", "InterpretkitError", "PluginError", "RecipeError", "StepError", "StorageError",
@@ -67,6 +52,7 @@ _HOMES = {
     "layout": ("Layout",),
     "model": ("Model",),
     "preprocessing": ("Preprocessing",),
+    "results": ("Figure", "InputImage", "Map", "Result", "Table"),
     "rundir": ("Run",),
     "targets": ("Contrast", "Target", "TargetSpec", "Top"),
     "weights": ("load_state",),

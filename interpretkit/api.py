@@ -11,7 +11,7 @@ import numpy as np
 
 from interpretkit import drawing, inputs, numerics, rundir, weights
 from interpretkit.compute import compute
-from interpretkit.contracts import Reduction, Result
+from interpretkit.contracts import Reduction
 from interpretkit.engine import Engine
 from interpretkit.errors import InputError, RecipeError
 from interpretkit.executor import LocalExecutor
@@ -20,6 +20,7 @@ from interpretkit.plan import Plan, ResolvedStep, check_labels, parse_options, p
 from interpretkit.preprocessing import Preprocessing
 from interpretkit.recipe import ModelEntry, Numerics, dump_inline, read_recipe
 from interpretkit.registry import discover
+from interpretkit.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from interpretkit.contracts import Figure
     from interpretkit.engine import Event
     from interpretkit.errors import InterpretkitError
     from interpretkit.inputs import Batch
     from interpretkit.plan import Resolved
+    from interpretkit.results import Figure
     from interpretkit.rundir import Run
 
 

@@ -8,68 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
+from interpretkit.calls import EVERY, INPUT, OTHER_LAYER, Address, Call
 from interpretkit.dataflow import Dataflow
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import TracebackType
-
-    from interpretkit.receptive import Cells, Extent
-
-
-EVERY = 0
-"""In place of the number of a call: every call of a module."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """One call of one module: what a hook can catch.
-
-    Attributes:
-        path: The module's name in `named_modules()`.
-        call: Which of its calls in a forward pass, counted from 1; None where it is called once; `EVERY` for all of
-            them, be there none.
-    """
-
-    path: str
-    call: int | None = None
-
-    def __str__(self) -> str:
-        return self.path if self.call is None else f"{self.path}#{'*' if self.call == EVERY else self.call}"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call that a probe has seen, in the order of execution.
-
-    Attributes:
-        address: The call.
-        kind: The module's class.
-        shape: Of the tensor that it returns; None where that is none.
-        parameters: Number of parameters in the module.
-        strides: Pixels of the image from one cell of that tensor to the next, down and across; None where it has no
-            cells in that direction, or where that is not known.
-        extents: Pixels that a cell sees; None where that is not known.
-        grid: What each of its cells sees, down and across; None where they lie in no order, or that is not known.
-    """
-
-    address: Address
-    kind: str
-    shape: tuple[int, ...] | None
-    parameters: int
-    strides: tuple[float | None, float | None] = (None, None)
-    extents: tuple[Extent, Extent] = (None, None)
-    grid: tuple[Cells | None, Cells | None] = (None, None)
-
-
-INPUT = Address("<input>")
-"""Stands for what the network is fed, where gradients are told apart; no module can be called so in a recipe."""
 
 
 class Capture:
@@ -148,7 +98,7 @@ class Capture:
         # A copy, since the first operation of a network may work in place.
         output = self._module(inputs.clone())
         for address in self._addresses:
-            problem = _call_problem(address, self._calls[address.path])
+            problem = address.problem(calls=self._calls[address.path])
             if problem is not None:
                 self.activations.pop(address, None)
                 self.refused[address] = problem
@@ -178,7 +128,7 @@ class Capture:
             if not isinstance(output, torch.Tensor) or (wants_gradient and not output.is_floating_point()):
                 for address in addresses:
                     what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
-                    self.refused[address] = StepError(what, hint=_OTHER_LAYER)
+                    self.refused[address] = StepError(what, hint=OTHER_LAYER)
                 return None
             if wants_gradient:
                 torch.set_grad_enabled(True)
@@ -233,22 +183,6 @@ def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
     return [
         call if counts[call.address.path] > 1 else replace(call, address=Address(call.address.path)) for call in calls
     ]
-
-
-_OTHER_LAYER = "`interpretkit layers` lists what each layer returns"
-
-
-def _call_problem(address: Address, calls: int) -> StepError | None:
-    if address.call == EVERY:
-        return None
-    if calls == 0:
-        return StepError(f"layer {address} was not called in this forward pass", hint=_OTHER_LAYER)
-    if address.call is None and calls > 1:
-        which = f"say which: {address}#1 to {address}#{calls}"
-        return StepError(f"layer {address} was called {calls} times", hint=which)
-    if address.call is not None and address.call > calls:
-        return StepError(f"layer {address.path} was called {calls} times, so there is no {address}")
-    return None
 
 
 def _describe(output: Any) -> str:
@@ -322,7 +256,7 @@ class Substitution:
                 output = self._module(inputs.clone())
             finally:
                 handle.remove()
-        problem = _call_problem(self._address, self._calls)
+        problem = self._address.problem(calls=self._calls)
         if problem is not None:
             raise problem
         return output
@@ -332,5 +266,5 @@ class Substitution:
         if self._address.call not in (None, self._calls):
             return None
         if not isinstance(output, torch.Tensor):
-            raise StepError(f"{self._address} returns {_describe(output)}, not a tensor", hint=_OTHER_LAYER)
+            raise StepError(f"{self._address} returns {_describe(output)}, not a tensor", hint=OTHER_LAYER)
         return self._replace(output)

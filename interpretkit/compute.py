@@ -6,15 +6,17 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from interpretkit import topclasses
-from interpretkit.capture import INPUT, Address, Capture, left_as_found
-from interpretkit.contracts import Captured, Map, Result, Table
+from interpretkit import passes, topclasses
+from interpretkit.calls import INPUT
+from interpretkit.capture import left_as_found
+from interpretkit.contracts import Captured
 from interpretkit.errors import InterpretkitError, StepError, cause
-from interpretkit.targets import CLASS_TOKEN, class_label, single
+from interpretkit.results import Map, Result, Table
+from interpretkit.targets import single
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,23 +24,12 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from interpretkit.contracts import InputImage
+    from interpretkit.calls import Address
     from interpretkit.inputs import Batch
-    from interpretkit.model import Model
+    from interpretkit.passes import Pass, Prediction
     from interpretkit.plan import Plan, PlannedStep, ResolvedStep
-    from interpretkit.targets import SingleSpec, Target
-
-TOP = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """One of the classes that a model finds most probable in an image."""
-
-    index: int
-    label: str
-    logit: float
-    probability: float
+    from interpretkit.results import InputImage
+    from interpretkit.targets import SingleSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,28 +55,6 @@ class Outcome:
     seconds: Mapping[str, float]
 
 
-@dataclass(slots=True, kw_only=True)
-class _Pass:
-    """What one model's pass over a batch has left for the steps that look at it."""
-
-    model: Model
-    images: tuple[InputImage, ...]
-    inputs: torch.Tensor
-    activations: Mapping[Address, torch.Tensor] = field(default_factory=dict)
-    refused: Mapping[Address, StepError] = field(default_factory=dict)
-    attributed: dict[SingleSpec, _Attributed | InterpretkitError] = field(default_factory=dict)
-    predictions: tuple[tuple[Prediction, ...], ...] = ()
-    failure: InterpretkitError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Attributed:
-    """A resolved target, and the gradients of its score."""
-
-    targets: tuple[Target, ...]
-    gradients: Mapping[Address, torch.Tensor]
-
-
 def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = None) -> Outcome:
     """Run every model of the plan once on the batch and compute every step.
 
@@ -96,7 +65,7 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
         batch: Images, and what each model is fed of them.
         given: Results for the same images that steps may read besides those of earlier steps.
     """
-    passes = {key: _run(key, model, plan.steps, batch) for key, model in plan.models.items()}
+    done = {key: passes.over_batch(key, model, plan.steps, batch) for key, model in plan.models.items()}
     results: dict[str, Result] = dict(given or {})
     failures: dict[str, InterpretkitError] = {}
     seconds = {}
@@ -105,8 +74,8 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
         began = time.perf_counter()
         try:
             _check_read_steps(step, failures)
-            again = _Again(plan, passes[step.model], results)
-            results[step.id] = _computed(planned, passes[step.model], results, again)
+            again = _Again(plan, done[step.model], results)
+            results[step.id] = _computed(planned, done[step.model], results, again)
         except InterpretkitError as error:
             failures[step.id] = error
         seconds[step.id] = time.perf_counter() - began
@@ -116,101 +85,8 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
         masks=batch.masks,
         results={planned.step.id: results[planned.step.id] for planned in plan.steps if planned.step.id in results},
         failures=failures,
-        predictions={key: each.predictions for key, each in passes.items()},
+        predictions={key: each.predictions for key, each in done.items()},
         seconds=seconds,
-    )
-
-
-def _run(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> _Pass:
-    """Run a model once over the batch for all steps that look at it."""
-    like = next(model.module.parameters(), batch.inputs[key])
-    inputs = batch.inputs[key].to(like.device, like.dtype)
-    seen = zip(batch.images, batch.pixels[key], batch.masks[key], strict=True)
-    images = tuple(replace(image, pixels=pixels, mask=mask) for image, pixels, mask in seen)
-    return _pass([planned for planned in steps if planned.step.model == key], model, images, inputs)
-
-
-def _pass(steps: Sequence[PlannedStep], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> _Pass:
-    """Make one forward pass of a model, and one backward pass for each distinct target that needs one."""
-    done = _Pass(model=model, images=images, inputs=inputs)
-    targets = _targets(steps)
-    tokens = [Address(model.class_token)] if CLASS_TOKEN in targets and model.class_token else []
-    capture = Capture(
-        model.module,
-        activations=[*(layer.address for planned in steps for layer in planned.activations), *tokens],
-        gradients=[layer.address for planned in steps for layer in planned.gradients],
-        input_gradient=any(planned.needs.input_gradient for planned in steps),
-    )
-    with capture:
-        try:
-            output = capture.forward(inputs)
-        except Exception as error:  # noqa: BLE001 - a user's network may raise anything
-            shape = "×".join(map(str, inputs.shape))
-            done.failure = StepError(
-                f"model {model.name!r} failed on images {shape}: {cause(error)}",
-                hint="does it take images of this size and number of channels?",
-            )
-            done.failure.__cause__ = error
-            return done
-        done.activations, done.refused = capture.activations, capture.refused
-        done.predictions = _predictions(model, output)
-        for target, backward in targets.items():
-            done.attributed[target] = _attribute(target, done, output, capture if backward else None)
-    done.activations = {address: value.detach() for address, value in capture.activations.items()}
-    return done
-
-
-def _targets(steps: Sequence[PlannedStep]) -> dict[SingleSpec, bool]:
-    """Return the distinct targets of some steps, and whether any needs gradients of it."""
-    wanted: dict[SingleSpec, bool] = {}
-    for planned in steps:
-        for target in () if planned.needs.target is None else single(planned.needs.target):
-            wanted[target] = wanted.get(target, False) or planned.needs.wants_gradients
-    return wanted
-
-
-def _attribute(spec: SingleSpec, done: _Pass, output: Any, capture: Capture | None) -> _Attributed | InterpretkitError:
-    try:
-        if spec == CLASS_TOKEN:
-            score, targets = done.model.class_token_norms(_class_token(done))
-        else:
-            targets = done.model.targets(spec, output, labels=[image.label for image in done.images])
-            score = done.model.score(output, targets)
-        return _Attributed(targets, capture.backward(score) if capture else {})
-    except StepError as error:
-        broken = [str(a) for a, value in done.activations.items() if not bool(value.isfinite().all())]
-        if broken:
-            error.hint = f"the first captured layer with NaN or infinity is {broken[0]}"
-        return error
-    except InterpretkitError as error:
-        return error
-
-
-def _class_token(done: _Pass) -> torch.Tensor:
-    address = Address(done.model.class_token)
-    if address in done.refused:
-        raise done.refused[address]
-    return done.activations[address]
-
-
-def _predictions(model: Model, output: Any) -> tuple[tuple[Prediction, ...], ...]:
-    try:
-        logits = model.logits(output).detach().double()
-    except StepError:
-        return ()
-    probabilities = logits.softmax(1)
-    best = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-    return tuple(
-        tuple(
-            Prediction(
-                index=index,
-                label=class_label(index, model.classes),
-                logit=float(logits[row, index]),
-                probability=float(probabilities[row, index]),
-            )
-            for index in indices
-        )
-        for row, indices in enumerate(best.tolist())
     )
 
 
@@ -224,7 +100,7 @@ class SkippedError(StepError):
     """A step that was not tried, since one that it reads has failed."""
 
 
-def _computed(planned: PlannedStep, done: _Pass, results: Mapping[str, Result], again: _Again) -> Result:
+def _computed(planned: PlannedStep, done: Pass, results: Mapping[str, Result], again: _Again) -> Result:
     """Compute a step: once, or once for each of the top classes."""
     specs = (None,) if planned.needs.target is None else single(planned.needs.target)
     parts = [_compute(planned, _captured(planned, done, results, spec=spec, again=again)) for spec in specs]
@@ -232,7 +108,7 @@ def _computed(planned: PlannedStep, done: _Pass, results: Mapping[str, Result], 
 
 
 def _captured(
-    planned: PlannedStep, done: _Pass, results: Mapping[str, Result], *, spec: SingleSpec | None, again: _Again
+    planned: PlannedStep, done: Pass, results: Mapping[str, Result], *, spec: SingleSpec | None, again: _Again
 ) -> Captured:
     if done.failure is not None:
         raise _again(done.failure)
@@ -278,7 +154,7 @@ class _Again:
     """Computes a step that was computed before once more, for variants of one image and the target that it had."""
 
     plan: Plan
-    done: _Pass
+    done: Pass
     results: Mapping[str, Result]
 
     def __call__(self, step: str, inputs: torch.Tensor, position: int) -> Result:
@@ -292,7 +168,7 @@ class _Again:
             if others:
                 raise StepError(f"step {step!r} explains several classes of each image", hint="give it one target")
             planned = replace(planned, needs=replace(planned.needs, target=target.spec))
-        variants = _pass([planned], self.done.model, images, inputs)
+        variants = passes.over([planned], self.done.model, images, inputs)
         earlier = {each: self(each, inputs, position) for each in planned.step.of}
         return _computed(planned, variants, earlier, _Again(self.plan, variants, earlier))
 

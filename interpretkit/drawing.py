@@ -13,9 +13,9 @@ from interpretkit.errors import InterpretkitError, StepError, cause
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from interpretkit.contracts import Figure, Result
     from interpretkit.model import Model
     from interpretkit.plan import ResolvedStep
+    from interpretkit.results import Figure, Result
 
 
 def draw(step: ResolvedStep, result: Result, model: Model) -> Iterator[tuple[str | None, Figure]]:

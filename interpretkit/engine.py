@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from interpretkit.compute import Outcome
-    from interpretkit.contracts import InputImage
     from interpretkit.executor import Executor
     from interpretkit.inputs import ImageFile
     from interpretkit.plan import Plan, Resolved
+    from interpretkit.results import InputImage
     from interpretkit.rundir import Draft
 
 

@@ -4,72 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from interpretkit.errors import RecipeError, StepError, did_you_mean
-from interpretkit.layertable import LayerInfo, LayerTable
+from interpretkit.layernames import Layer, LayerNames, layer_positions, matches
+from interpretkit.layertable import LayerTable
 from interpretkit.layout import Layout, arrange
 from interpretkit.preprocessing import Preprocessing, stretched
+from interpretkit.provenance import WeightsInfo
 from interpretkit.targets import SingleSpec, Target, resolve_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     import torch
     from PIL.Image import Image
 
-    from interpretkit.capture import Address, Call
-
 
 _USUAL_SIZE = 224
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A layer as somebody asked for it, and the module call that it stands for.
-
-    Attributes:
-        name: The name asked for: an alias, or a path, with `#k` for the k-th call or `#*` for every call.
-        address: What the hook catches.
-    """
-
-    name: str
-    address: Address
-
-    def calls(self, recorded: Collection[Address]) -> tuple[Layer, ...]:
-        """Return the layers that it stands for: itself, or those among `recorded` that are calls of it."""
-        from interpretkit.capture import EVERY, Address
-
-        if self.address.call != EVERY:
-            return (self,)
-        base, path = self.name.removesuffix("#*"), self.address.path
-        found = sorted(each.call for each in recorded if each.path == path and each.call)
-        # Called once, it has its plain name.
-        return tuple(Layer(base if found == [1] else f"{base}#{call}", Address(path, call)) for call in found)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightsInfo:
-    """Where a model's weights come from.
-
-    Attributes:
-        kind: `random`, `path`, `hub`, `published`, or `given` (the module was handed over with its weights).
-        source: File, repository with revision, or published name with address; for a fallback, what it stands in for.
-        sha256: Hash of the file; empty where there is none.
-        fallback: Why random weights were used although the recipe asks for others; empty if it does not.
-    """
-
-    kind: Literal["random", "path", "hub", "published", "given"] = "given"
-    source: str = ""
-    sha256: str = ""
-    fallback: str = ""
-
-    def __str__(self) -> str:
-        if self.kind == "random":
-            return f"random weights in place of {self.source}" if self.fallback else "random weights"
-        return self.source or "weights as given"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +61,7 @@ class Model:
     weights: WeightsInfo = field(default_factory=WeightsInfo)
 
     def __post_init__(self) -> None:
-        positions = _positions(self.module)
+        positions = layer_positions(self.module)
         for alias, path in self.aliases.items():
             if path not in positions:
                 hint = did_you_mean(path, positions, otherwise="an alias stands for a path of named_modules()")
@@ -134,33 +87,7 @@ class Model:
         Raises:
             RecipeError: If a pattern matches nothing; it lists the nearest names.
         """
-        positions = _positions(self.module)
-        # An alias comes where its layer does, so that a glob gives layers in the order of the network.
-        names = [*self.aliases, *(path for path in positions if path not in self.aliases)]
-        names.sort(key=lambda name: positions[self.aliases.get(name, name)])
-        chosen: list[Layer] = []
-        for pattern in patterns:
-            base, call = _split_call(pattern.removeprefix("!"))
-            matches = [base] if base in names else [name for name in names if self._globbed(name, base)]
-            if not matches:
-                hint = did_you_mean(base, names, otherwise="`interpretkit layers` lists what it has")
-                if "reparameterized" in self.notes:
-                    hint += "; this model has been re-parameterised: branches are in the training-form weights only"
-                raise RecipeError(f"model {self.name!r} has no layer {base!r}", hint=hint)
-            found = [self._layer(name, call) for name in matches]
-            if pattern.startswith("!"):
-                unwanted = {layer.address for layer in found}
-                chosen = [layer for layer in chosen if layer.address not in unwanted]
-            elif base in names:
-                chosen += found
-            else:
-                # A glob finds a layer that has an alias under both names: the alias is enough.
-                taken = {layer.address for layer in chosen}
-                first = {layer.address: layer for layer in reversed(found) if layer.address not in taken}
-                chosen += [layer for layer in found if layer in first.values()]
-        if not chosen:
-            raise RecipeError(f"the patterns {', '.join(patterns)} leave no layer of model {self.name!r}")
-        return tuple(dict.fromkeys(chosen))
+        return self._names.find(patterns)
 
     def layers(self, *patterns: str, size: tuple[int, int] | None = None) -> LayerTable:
         """List the layers that a forward pass of one image calls, in the order of execution.
@@ -179,7 +106,8 @@ class Model:
 
         like = next(self.module.parameters(), torch.zeros(()))
         shape = (1, _input_channels(self.module), *(size or self._input_size()))
-        named = self._named(patterns)
+        names = self._names
+        asked = names.asked(patterns) if patterns else None
         try:
             calls = probe(self.module, torch.zeros(shape, dtype=like.dtype, device=like.device))
         except Exception as error:
@@ -189,8 +117,7 @@ class Model:
                 f"{type(error).__name__}: {cause}",
                 hint="it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`",
             ) from error
-        aliased = {alias: self._first_path(path) for alias, path in self.aliases.items()}
-        return LayerTable(row for call in calls for row in self._rows(call, named, aliased))
+        return LayerTable(names.rows(calls, asked))
 
     def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> torch.Tensor:
         """Return what `layer` gave for `inputs`, or its gradient, as a view `(image, channel, y, x)`.
@@ -198,7 +125,7 @@ class Model:
         What is no map, or cannot be told to be one, is returned as it is.
         """
         path = layer.address.path
-        declared = (layout for pattern, layout in self.layouts.items() if _matches(path, pattern))
+        declared = (layout for pattern, layout in self.layouts.items() if matches(path, pattern))
         return arrange(values, network=self.module, path=path, inputs=inputs, declared=next(declared, None))
 
     def targets(self, spec: SingleSpec, output: Any, *, labels: Sequence[str | None]) -> tuple[Target, ...]:
@@ -368,53 +295,11 @@ class Model:
             return known.picture(tensor)
         return stretched(tensor)
 
-    def _globbed(self, name: str, pattern: str) -> bool:
-        parent, _, last = name.rpartition(".")
-        return _matches(name, pattern) and not (parent and name in self.aliases and pattern.rpartition(".")[2] != last)
-
-    def _named(self, patterns: Sequence[str]) -> Mapping[Address, str] | None:
-        """Return the names asked for, by what the probe calls the module: a shared one has several paths."""
-        from interpretkit.capture import Address
-
-        if not patterns:
-            return None
-        layers = self.find(patterns)
-        return {Address(self._first_path(each.address.path), each.address.call): each.name for each in layers}
-
-    def _first_path(self, path: str) -> str:
-        wanted = self.module.get_submodule(path)
-        return next(str(first) for first, module in self.module.named_modules() if module is wanted)
-
-    def _rows(self, call: Call, named: Mapping[Address, str] | None, aliased: Mapping[str, str]) -> Iterator[LayerInfo]:
-        from interpretkit.capture import EVERY, Address
-
-        path, number = call.address.path, f"#{call.address.call}" if call.address.call else ""
-        if named is None:
-            aliases = [alias for alias, of in aliased.items() if of == path]
-            names = [name + number for name in ([] if path in self.aliases else [path]) + aliases]
-        elif call.address in named:
-            names = [named[call.address]]
-        else:
-            whole = named.get(Address(path)) or named.get(Address(path, EVERY))
-            names = [] if whole is None else [whole.removesuffix("#*") + number]
-        for name in names:
-            yield LayerInfo(
-                name=name,
-                path=str(call.address),
-                kind=call.kind,
-                shape=None if call.shape is None else call.shape[1:],
-                stride=call.strides,
-                receptive_field=call.extents,
-                parameters=call.parameters,
-                alias_of=str(call.address) if name.partition("#")[0] in self.aliases else "",
-                grid=call.grid,
-            )
-
-    def _layer(self, name: str, call: int | None) -> Layer:
-        from interpretkit.capture import EVERY, Address
-
-        address = Address(self.aliases.get(name, name), call)
-        return Layer(name if call is None else f"{name}#{'*' if call == EVERY else call}", address)
+    @property
+    def _names(self) -> LayerNames:
+        lost = "this model has been re-parameterised: branches are in the training-form weights only"
+        note = lost if "reparameterized" in self.notes else ""
+        return LayerNames(self.module, self.aliases, model=self.name, note=note)
 
     def _input_size(self) -> tuple[int, int]:
         known = self.preprocessing
@@ -429,38 +314,6 @@ class Model:
             what = f"the preprocessing of model {self.name!r} failed on a black image: {type(error).__name__}: {error}"
             raise StepError(what, hint="or say the size: `--size`, or `layers(size=(height, width))`") from error
         return (shape[-2], shape[-1])
-
-
-def _positions(module: torch.nn.Module) -> dict[str, int]:
-    """Return where each layer comes in the network, by its path."""
-    paths = (path for path, _ in module.named_modules(remove_duplicate=False) if path)
-    return {path: position for position, path in enumerate(paths)}
-
-
-def _split_call(pattern: str) -> tuple[str, int | None]:
-    base, mark, call = pattern.partition("#")
-    from interpretkit.capture import EVERY
-
-    if not mark:
-        return base, None
-    if call == "*":
-        return base, EVERY
-    if not call.isdecimal() or int(call) == 0:
-        raise RecipeError(f"layer {pattern!r}: after '#' comes the number of a call, from 1, or '*'")
-    return base, int(call)
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Match part by part: `*` stays within one part of a path, `**` spans any number of parts."""
-    return _match_parts(name.split("."), pattern.split("."))
-
-
-def _match_parts(parts: list[str], patterns: list[str]) -> bool:
-    if not patterns:
-        return not parts
-    if patterns[0] == "**":
-        return any(_match_parts(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match_parts(parts[1:], patterns[1:])
 
 
 def _input_channels(module: torch.nn.Module) -> int:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from interpretkit.contracts import ModelBuilder, Options, Visualizer
     from interpretkit.inputs import ImageFile
-    from interpretkit.model import Layer, Model
+    from interpretkit.layernames import Layer
+    from interpretkit.model import Model
     from interpretkit.recipe import Recipe, StepEntry
     from interpretkit.registry import Plugin, Registered, Registry
     from interpretkit.targets import TargetSpec

@@ -1,4 +1,4 @@
-"""What a run was made of and with: hashes of bytes, arrays and weights, versions, the environment. Pure functions."""
+"""What a run was made of and with: hashes of bytes, arrays and weights, where weights come from, the environment."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import math
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,6 +19,28 @@ if TYPE_CHECKING:
     import torch
 
 _PACKAGES = ("interpretkit", "torch", "torchvision", "captum", "numpy", "pillow", "matplotlib", "safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsInfo:
+    """Where a model's weights come from.
+
+    Attributes:
+        kind: `random`, `path`, `hub`, `published`, or `given` (the module was handed over with its weights).
+        source: File, repository with revision, or published name with address; for a fallback, what it stands in for.
+        sha256: Hash of the file; empty where there is none.
+        fallback: Why random weights were used although the recipe asks for others; empty if it does not.
+    """
+
+    kind: Literal["random", "path", "hub", "published", "given"] = "given"
+    source: str = ""
+    sha256: str = ""
+    fallback: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "random":
+            return f"random weights in place of {self.source}" if self.fallback else "random weights"
+        return self.source or "weights as given"
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -16,9 +16,9 @@ from interpretkit.errors import InterpretkitError, StepError, StorageError, caus
 
 if TYPE_CHECKING:
     from interpretkit.compute import Outcome
-    from interpretkit.contracts import Result
     from interpretkit.model import Model
     from interpretkit.plan import PlannedStep
+    from interpretkit.results import Result
     from interpretkit.rundir import Draft
 
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from interpretkit import inputs
 from interpretkit.compute import compute
-from interpretkit.contracts import Figure, Reduction, Result, Visualizer
+from interpretkit.contracts import Reduction, Visualizer
 from interpretkit.model import Model
 from interpretkit.plan import Plan, ResolvedStep, parse_options, plan_step
 from interpretkit.provenance import array_digest, state_digest
 from interpretkit.registry import Plugin
+from interpretkit.results import Figure, Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit.contracts import Result, Table
+from interpretkit.results import Result, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from interpretkit import hub
 from interpretkit.download import download
 from interpretkit.errors import InterpretkitError, PluginError, WeightsError, cause
-from interpretkit.model import Model, WeightsInfo
-from interpretkit.provenance import sha256_file
+from interpretkit.model import Model
+from interpretkit.provenance import WeightsInfo, sha256_file
 from interpretkit.reach import UnreachableError
 from interpretkit.recipe import HubWeights, PathWeights, PublishedWeights
 

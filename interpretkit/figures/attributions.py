@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from interpretkit.contracts import Polarity
+    from interpretkit.results import Polarity
 
 
 _FINE = 64  # cells along a side, from which on single cells are not seen

@@ -26,7 +26,7 @@ from interpretkit.figures.words import constant, count, number, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interpretkit.contracts import Polarity
+    from interpretkit.results import Polarity
 
 _GAP_ACROSS, _GAP_DOWN, _GAP_OF_LABEL = 6, 9, 3
 _WIDEST = 960  # pixels that the tiles of a row take together, where they are not larger by nature

@@ -21,7 +21,7 @@ from interpretkit.figures.text import paragraph
 from interpretkit.figures.words import NEARLY_CONSTANT, constant, count, number, size
 
 if TYPE_CHECKING:
-    from interpretkit.contracts import Polarity
+    from interpretkit.results import Polarity
 
 OPACITY = 0.5
 _SIDE = 448  # pixels that the longer side of a map or photo takes, where it is not longer by nature

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from interpretkit.contracts import InputImage
 from interpretkit.errors import InputError
 from interpretkit.preprocessing import Preprocessing
 from interpretkit.provenance import sha256_bytes
+from interpretkit.results import InputImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

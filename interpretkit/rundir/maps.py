@@ -9,9 +9,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from interpretkit.contracts import Map
 from interpretkit.errors import StepError, StorageError
 from interpretkit.provenance import array_digest
+from interpretkit.results import Map
 from interpretkit.rundir.files import existing
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from interpretkit.contracts import InputImage, Map, Result, Table
 from interpretkit.errors import RecipeError, StepError, StorageError, did_you_mean
+from interpretkit.results import InputImage, Map, Result, Table
 from interpretkit.rundir.files import existing
 from interpretkit.rundir.manifest import MANIFEST, read_manifest
 from interpretkit.rundir.maps import read_map

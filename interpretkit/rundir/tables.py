@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interpretkit.contracts import Table
 from interpretkit.errors import StepError, StorageError
 from interpretkit.provenance import sha256_bytes
+from interpretkit.results import Table
 from interpretkit.rundir.files import append, existing, storage_errors, write_new
 
 if TYPE_CHECKING:

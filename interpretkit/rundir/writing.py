@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from interpretkit.contracts import Map, Result
+    from interpretkit.results import Map, Result
 
 
 def create(parent: Path, name: str) -> Draft:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from interpretkit.capture import EVERY, Address, Capture, probe
+from interpretkit.calls import EVERY, Address
+from interpretkit.capture import Capture, probe
 from interpretkit.provenance import state_digest
 
 

@@ -11,10 +11,11 @@ from torch import nn
 import interpretkit as ik
 from interpretkit import InputError, Model, Preprocessing
 from interpretkit.compute import compute
-from interpretkit.contracts import Needs, Result, Table, Visualizer
+from interpretkit.contracts import Needs, Visualizer
 from interpretkit.inputs import tensor_batches
 from interpretkit.plan import Plan, ResolvedStep, plan_step
 from interpretkit.registry import Plugin
+from interpretkit.results import Result, Table
 from interpretkit.testing import tiny_images, tiny_model
 
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from interpretkit.capture import Address
+from interpretkit.calls import Address
 from interpretkit.errors import RecipeError, StepError
-from interpretkit.model import Layer, Model
+from interpretkit.layernames import Layer
+from interpretkit.model import Model
 from interpretkit.preprocessing import Preprocessing
 from interpretkit.targets import Target
 
@@ -246,7 +247,7 @@ def test_an_output_that_is_no_logits_is_refused_with_its_shape(model, output):
 def test_random_weights_are_an_alert(model):
     from dataclasses import replace
 
-    from interpretkit.model import WeightsInfo
+    from interpretkit.provenance import WeightsInfo
 
     assert model.alert == ""
     fallback = WeightsInfo(kind="random", source="owner/net", fallback="the hub cannot be reached")

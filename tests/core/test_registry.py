@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from interpretkit.contracts import ModelBuilder, Result, Visualizer
+from interpretkit.contracts import ModelBuilder, Visualizer
 from interpretkit.errors import PluginError, RecipeError
 from interpretkit.hookspecs import hookimpl
 from interpretkit.registry import Plugin, Registry, discover
+from interpretkit.results import Result
 
 
 class Energy(Visualizer):

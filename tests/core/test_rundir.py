@@ -17,8 +17,8 @@ import safetensors.numpy
 from PIL import Image
 
 from interpretkit import rundir
-from interpretkit.contracts import InputImage, Map, Result, Table
 from interpretkit.errors import CheckError, RecipeError, StepError, StorageError
+from interpretkit.results import InputImage, Map, Result, Table
 from interpretkit.rundir.manifest import manifest_bytes
 from interpretkit.targets import Target
 
