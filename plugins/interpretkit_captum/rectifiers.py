@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -126,13 +126,13 @@ def own_input(captured: Captured, network: nn.Module, kinds: tuple[type[nn.Modul
     captum's hooks change the whole gradient of what a module is given: also what comes from its other readers, and
     too late for the module that has returned it.
     """
-    handles = [part.register_forward_pre_hook(_copied) for part in network.modules() if isinstance(part, kinds)]
-    try:
-        with out_of_place(captured, network):
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack:
+        # First, so that it is noticed where the network needs a module to overwrite what it is given.
+        stack.enter_context(out_of_place(captured, network))
+        for part in network.modules():
+            if isinstance(part, kinds):
+                stack.callback(part.register_forward_pre_hook(_copied).remove)
+        yield
 
 
 def _copied(_module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -189,13 +189,20 @@ def test_a_rectifier_that_is_no_module_is_refused_with_its_place(images, name, k
         ("lrp", Gelu, r"no rule for act \(GELU\)"),
         ("lrp", Net, r"branches that meet by a function add in the network itself \(Net\)"),
         ("lrp", TwiceTheConvolution, r"branch \(Conv2d\), which is called 2 times"),
-        ("integrated_gradients", Discarding, "what one of them has overwritten"),
+        ("deep_lift", Discarding, "what one of them has overwritten"),
+        ("internal_influence", Discarding, "what one of them has overwritten"),
     ],
 )
 def test_what_a_method_cannot_explain_is_refused_with_its_place(images, name, kind, message):
     options = {"in_place": True} if kind is Discarding else {}
+    more = {"layers": ["stem"]} if name == "internal_influence" else {}
     with pytest.raises(ik.StepError, match=message):
-        found(wrapped(kind, **options), images, name)
+        found(wrapped(kind, **options), images, name, **more)
+
+
+def test_gradients_are_right_where_the_network_goes_on_with_what_a_module_has_overwritten(images):
+    result = found(wrapped(Discarding, in_place=True), images, "integrated_gradients", steps=300)
+    assert result.tables["completeness"]["relative_gap"].max() < 0.02
 
 
 class Attention(nn.Module):
@@ -257,7 +264,7 @@ def test_deep_lift_is_complete_on_a_resnet_which_uses_its_rectifiers_again():
     assert abs(table["gap"][0]) < 1e-12 < abs(table["difference"][0])
 
 
-@pytest.mark.parametrize("name", ["guided_backprop", "deep_lift", "lrp", "integrated_gradients"])
+@pytest.mark.parametrize("name", ["guided_backprop", "deep_lift", "lrp", "deconvolution"])
 def test_a_network_is_left_as_found_also_after_a_failure(images, name):
     for kind in (Net, Discarding) if name != "lrp" else (Functional, Gelu):
         net = kind(**({} if kind is Gelu else {"in_place": True})).double().train()
