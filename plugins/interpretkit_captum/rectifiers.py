@@ -82,8 +82,22 @@ def with_rules(captured: Captured, network: nn.Module) -> Iterator[None]:
             )
     pools = {part: MaxPool(part) for part in network.modules() if type(part) is nn.MaxPool2d}
     others = one_for_each_call(network, seen, tuple(kind for kind in kinds if kind is not nn.MaxPool2d))
-    with replaced(network, pools | others), own_input(captured, network, kinds):
+    with replaced(network, pools | others), own_input(captured, network, kinds), _cleared(network, kinds):
         yield
+
+
+@contextmanager
+def _cleared(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[None]:
+    """Give modules of these kinds back their attributes: captum leaves what it keeps there if a pass fails."""
+    before = [(part, dict(part.__dict__)) for part in network.modules() if isinstance(part, kinds)]
+    try:
+        yield
+    finally:
+        for part, found in before:
+            for name in ("input", "output"):
+                part.__dict__.pop(name, None)
+                if name in found:
+                    part.__dict__[name] = found[name]
 
 
 def _called(network: nn.Module, seen: Observed) -> Iterator[nn.Module]:
