@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 LayersForm = Literal["table", "tree", "json"]
 
+_NAMED = 3
+"""So many layers of unknown shape are named."""
+
 _SIZE = re.compile(r"([1-9][0-9]{0,4})(?:[x×]([1-9][0-9]{0,4}))?", re.ASCII)
 
 
@@ -176,10 +179,19 @@ def _step_lines(planned: PlannedStep, shapes: Mapping[str, tuple[int, ...] | Non
     reads = f", reads {', '.join(step.of)}" if step.of else ""
     lines = [f"step {step.id}: {step.visualizer.name} on {step.model}{reads}{target}"]
     gradients = set(planned.gradients)
+    unknown = []
     for layer in planned.activations:
         shape = shapes.get(layer.name)
-        text = "×".join(map(str, shape)) if shape else "shape known when it is run"
-        lines.append(f"  {layer.name}: {text}{' with gradient' if layer in gradients else ''}")
+        if shape is None:
+            unknown.append(layer)
+            continue
+        lines.append(f"  {layer.name}: {'×'.join(map(str, shape))}{' with gradient' if layer in gradients else ''}")
+    if unknown:
+        # A method may ask for every call of a hundred modules, which nobody wants to read one by one.
+        names = [layer.name for layer in unknown]
+        named = ", ".join(names if len(names) <= _NAMED else [*names[: _NAMED - 1], "…", names[-1]])
+        gradient = " with gradient" if gradients.intersection(unknown) else ""
+        lines.append(f"  {_count(len(unknown), 'layer')} of shapes known when it is run{gradient}: {named}")
     return lines
 
 

@@ -407,6 +407,20 @@ def test_plan_says_what_a_recipe_costs(run):
     assert "  conv: 4×8×8 with gradient" in out
 
 
+def test_plan_names_few_of_many_layers_whose_shapes_are_not_known(folder, run):
+    Path("many.yaml").write_text(
+        "{schema: interpretkit/1, name: many, inputs: [sample:grace_hopper], steps: [{id: full, uses: full_grad}],"
+        " model: {uses: repvgg, weights: random, with: {variant: custom, depths: [1, 1, 1, 1], widths: [2, 2, 2, 2]}}}"
+    )
+    code, out, err = run("plan", "many.yaml")
+    assert code == 0, err
+    lines = out.splitlines()
+    (line,) = lines[lines.index("step full: full_grad on model, target predicted") + 1 :]
+    # Two normalisations in each of five blocks, and the linear layer.
+    named = "stage0.rbr_dense.bn#*, stage0.rbr_1x1.bn#*, …, linear#*"
+    assert line == f"  11 layers of shapes known when it is run with gradient: {named}"
+
+
 def test_layers_of_a_model_and_of_a_recipe(run):
     code, out, err = run("layers", "tiny", "--plugin", "plugin.py")
     assert code == 0, err
