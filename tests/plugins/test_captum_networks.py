@@ -341,7 +341,12 @@ def test_a_network_is_left_as_found_also_after_a_failure(images, name):
     [
         ("integrated_gradients", {"baseline": "black"}, ik.StepError, "makes of black is not known .*image_mean"),
         ("occlusion", {"window": 9, "stride": 9}, ik.StepError, "9 pixels does not fit into an image of 8×10"),
-        ("occlusion", {"window": 2, "stride": 3}, ik.RecipeError, "pixels that no window covers"),
+        (
+            "occlusion",
+            {"window": 2, "stride": 3},
+            ik.RecipeError,
+            "stride of 3 leaves pixels that no window of 2 covers",
+        ),
         ("kernel_shap", {"patch": 20}, ik.StepError, "at least 2 regions, and the image has 1"),
         ("deep_lift_shap", {"internal_batch_size": 1}, ik.RecipeError, "internal_batch_size"),
         ("guided_grad_cam", {"layer": "head"}, ik.StepError, "head returns 2×3"),
