@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from interpretkit.api import draw, load_model, open_run, run, visualize, wrap
+    from interpretkit.baselines import Baseline
     from interpretkit.citations import Citation
     from interpretkit.contracts import Captured, ModelBuilder, Needs, Options, Published, Reduction, Visualizer
     from interpretkit.conversion import convert
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api": ("draw", "load_model", "open_run", "run", "visualize", "wrap"),
+    "baselines": ("Baseline",),
     "citations": ("Citation",),
     "contracts": ("Captured", "ModelBuilder", "Needs", "Options", "Published", "Reduction", "Visualizer"),
     "conversion": ("convert",),
@@ -60,6 +62,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Baseline",
     "Captured",
     "CheckError",
     "Citation",

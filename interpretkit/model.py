@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from interpretkit.baselines import Baseline, baseline_of
 from interpretkit.errors import RecipeError, StepError, did_you_mean
 from interpretkit.layernames import Layer, LayerNames, layer_positions, matches
 from interpretkit.layertable import LayerTable
@@ -294,6 +295,30 @@ class Model:
         if isinstance(known, Preprocessing) and len(known.std) == len(tensor):
             return known.picture(tensor)
         return stretched(tensor)
+
+    def baseline(self, image: torch.Tensor, name: Baseline, *, blur: float = 0.05) -> torch.Tensor:
+        """Return what a preprocessed image `(1, channel, y, x)` is set against, or what stands in for parts of it.
+
+        Args:
+            image: As the network is fed.
+            name: `zero` (of the network's input: the mean colour of the training images where the preprocessing
+                subtracts that), `black` (what the preprocessing makes of it), `image_mean` (the image's mean in each
+                channel), or `blurred` (the image under a Gaussian).
+            blur: Standard deviation of the Gaussian, as a part of the shorter side.
+
+        Returns:
+            A tensor of the image's shape.
+
+        Raises:
+            StepError: If it is black, and the preprocessing does not make an image of that as the network is fed.
+
+        Example:
+            >>> import torch
+            >>> model = Model(module=torch.nn.Identity(), preprocessing=Preprocessing(mean=(0.5,), std=(0.25,)))
+            >>> model.baseline(torch.ones(1, 1, 1, 2), "black").tolist()
+            [[[[-2.0, -2.0]]]]
+        """
+        return baseline_of(image, name, preprocessing=self.preprocessing, blur=blur)
 
     @property
     def _names(self) -> LayerNames:

@@ -25,7 +25,6 @@ class Ramp(NamedTuple):
 ON_PAPER = Ramp(225, 240)
 ON_AMBER = Ramp(241, 248)
 PAPER, INK = ON_PAPER
-AMBER = ON_AMBER.ground
 DEAD, CROSS, FLAT, NOT_FINITE = 249, 250, 251, 252
 
 _WHITE, _DARK, _AMBER = (255, 255, 255), (31, 35, 40), (255, 193, 7)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast
 from pydantic import Field
 
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels, total
-from interpretkit_captum.baselines import around, baseline_of
+from interpretkit_captum.baselines import around
+from interpretkit_captum.citations import CAPTUM, DEEP_LIFT, SHAP
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Paired, Seeded
-from interpretkit_captum.papers import CAPTUM, DEEP_LIFT, SHAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ class DeepLift(WithRules):
 
     def explain(self, subject: Subject) -> dict[str, Explanation]:
         """Propagate the difference from the baseline."""
-        baseline = baseline_of(subject, self.options.baseline)
+        baseline = subject.baseline(self.options.baseline)
         values = _deep_lift(subject, baseline)
         return {INPUT: Explanation(values=over_channels(values), total=total(values), **subject.against(baseline))}
 
@@ -108,7 +108,7 @@ class DeepLiftShap(WithRules):
         import torch
 
         options = self.options
-        central = baseline_of(subject, options.baseline)
+        central = subject.baseline(options.baseline)
         baselines = around(central, count=options.baselines, spread=options.spread, seed=subject.seed)
         # captum.attr.DeepLiftShap takes all baselines in one batch; the mean over parts of them is the same.
         parts = [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from interpretkit import Needs, Result
 from interpretkit_captum.attribution import INPUT, Attribution
-from interpretkit_captum.papers import INPUT_X_GRADIENT, SALIENCY
+from interpretkit_captum.citations import INPUT_X_GRADIENT, SALIENCY
 
 if TYPE_CHECKING:
     import torch

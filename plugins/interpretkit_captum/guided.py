@@ -11,9 +11,9 @@ from pydantic import Field
 
 from interpretkit import Needs, Result, StepError
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels
+from interpretkit_captum.citations import CAPTUM, DECONVOLUTION, GRAD_CAM, GUIDED_BACKPROP
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Targeted
-from interpretkit_captum.papers import CAPTUM, DECONVOLUTION, GRAD_CAM, GUIDED_BACKPROP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,9 @@ from pydantic import Field
 
 from interpretkit import Needs, StepError
 from interpretkit_captum.attribution import OwnPasses, over_channels, total
-from interpretkit_captum.baselines import baseline_of
+from interpretkit_captum.citations import CAPTUM, CONDUCTANCE, INTEGRATED_GRADIENTS, INTERNAL_INFLUENCE
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Paired
-from interpretkit_captum.papers import CAPTUM, CONDUCTANCE, INTEGRATED_GRADIENTS, INTERNAL_INFLUENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +67,7 @@ class LayerAttribution(OwnPasses):
         Raises:
             StepError: If a layer has no grid, or its calls would have to be told apart.
         """
-        baseline = baseline_of(subject, self.options.baseline)
+        baseline = subject.baseline(self.options.baseline)
         scores = subject.against(baseline)
         found = {}
         for layer in subject.model.find(self.options.layers):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import Field
 
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels, total
+from interpretkit_captum.citations import CAPTUM, LRP, LRP_RULES
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Targeted
-from interpretkit_captum.papers import CAPTUM, LRP, LRP_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from interpretkit import Captured, Model, Target
+    from interpretkit import Baseline, Captured, Model, Target
 
 
 class Scored(nn.Module):
@@ -66,6 +66,10 @@ class Subject:
     def scored(self) -> Scored:
         """The network as captum is given it."""
         return Scored(self.model, self.target, self.network)
+
+    def baseline(self, name: Baseline) -> torch.Tensor:
+        """Return the baseline of this name, of the image's shape."""
+        return self.model.baseline(self.image.detach(), name)
 
     def leaf(self) -> torch.Tensor:
         """Return a copy of the image for which gradients can be taken."""

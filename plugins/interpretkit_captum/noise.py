@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import Field
 
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels
+from interpretkit_captum.citations import CAPTUM, SMOOTH_GRAD, VAR_GRAD
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Batched, Seeded
-from interpretkit_captum.papers import CAPTUM, SMOOTH_GRAD, VAR_GRAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

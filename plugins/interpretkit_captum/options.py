@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from interpretkit import TargetSpec, Visualizer
-
-BaselineName = Literal["zero", "black", "image_mean", "blurred"]
+from interpretkit import Baseline, TargetSpec, Visualizer
 
 
 class Targeted(Visualizer.Options):
@@ -44,11 +40,11 @@ class Paired(Batched):
 class Baselined(Targeted):
     """What the image is compared with."""
 
-    baseline: BaselineName = Field(
+    baseline: Baseline = Field(
         default="zero",
         description="what the image is compared with: zero (what the network is fed for the mean colour of its "
         "training, if that was subtracted), black (what the preprocessing makes of black), image_mean (the mean of "
-        "each colour channel of the image), blurred (the image under a Gaussian of a twentieth of its sides)",
+        "each colour channel of the image), blurred (the image under a Gaussian of a twentieth of its shorter side)",
     )
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels, total
-from interpretkit_captum.baselines import around, baseline_of
+from interpretkit_captum.baselines import around
+from interpretkit_captum.citations import CAPTUM, INTEGRATED_GRADIENTS, SHAP
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.noise import noisy
 from interpretkit_captum.options import Baselined, Batched, Seeded
-from interpretkit_captum.papers import CAPTUM, INTEGRATED_GRADIENTS, SHAP
 
 if TYPE_CHECKING:
     from interpretkit_captum.network import Subject
@@ -45,7 +45,7 @@ class IntegratedGradients(OwnPasses):
         """Integrate from the baseline."""
         import captum.attr
 
-        baseline = baseline_of(subject, self.options.baseline)
+        baseline = subject.baseline(self.options.baseline)
         values = captum.attr.IntegratedGradients(subject.scored).attribute(
             subject.leaf(), baseline, n_steps=self.options.steps, internal_batch_size=self.options.internal_batch_size
         )
@@ -98,7 +98,7 @@ class GradientShap(OwnPasses):
 
         options, scored = self.options, subject.scored
         size, samples = options.internal_batch_size, options.samples
-        central = baseline_of(subject, options.baseline)
+        central = subject.baseline(options.baseline)
         # captum.attr.GradientShap takes all samples in one batch, and draws its numbers in an order that depends on
         # their number; this is what it averages over them. It draws α from numpy, one number for each sample.
         method = InputBaselineXGradient(scored)

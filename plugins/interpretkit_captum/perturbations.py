@@ -9,10 +9,9 @@ from pydantic import Field, model_validator
 
 from interpretkit import StepError
 from interpretkit_captum.attribution import INPUT, OwnPasses, total
-from interpretkit_captum.baselines import baseline_of
+from interpretkit_captum.citations import CAPTUM, DECONVOLUTION, SHAPLEY_SAMPLING, SLIC
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Seeded
-from interpretkit_captum.papers import CAPTUM, DECONVOLUTION, SHAPLEY_SAMPLING, SLIC
 from interpretkit_captum.regions import RegionOptions, kept, regions_of
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Occlusion(OwnPasses):
                 f"a window of {options.window} pixels does not fit into an image of {height}×{width}",
                 hint="choose a smaller window",
             )
-        baseline = baseline_of(subject, options.baseline)
+        baseline = subject.baseline(options.baseline)
         values = captum.attr.Occlusion(subject.scored).attribute(
             subject.image,
             sliding_window_shapes=(channels, options.window, options.window),
@@ -102,7 +101,7 @@ class OfRegions(OwnPasses):
         """
         from interpretkit_captum.network import seeded
 
-        baseline = baseline_of(subject, self.options.baseline)
+        baseline = subject.baseline(self.options.baseline)
         regions = regions_of(subject, self.options)
         count = int(regions.max()) + 1
         if count < self.fewest:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from interpretkit_captum.citations import CAPTUM, LIME, SHAP, SLIC
 from interpretkit_captum.options import Seeded
-from interpretkit_captum.papers import CAPTUM, LIME, SHAP, SLIC
 from interpretkit_captum.perturbations import OfRegions
 from interpretkit_captum.regions import RegionOptions
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 @hookimpl
 def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     """Offer the comparisons and the scores."""
+    from interpretkit_compare.agreement import Agreement
     from interpretkit_compare.channel_contributions import ChannelContributions
     from interpretkit_compare.cka import CKA
     from interpretkit_compare.compare import Compare
     from interpretkit_compare.deletion_insertion import DeletionInsertion
     from interpretkit_compare.depth_sweep import DepthSweep
     from interpretkit_compare.infidelity import Infidelity
-    from interpretkit_compare.method_agreement import Agreement
     from interpretkit_compare.sensitivity import SensitivityMax
     from interpretkit_compare.sparseness import Sparseness
 

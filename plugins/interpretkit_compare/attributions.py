@@ -7,39 +7,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit import StepError, Table
+from interpretkit import StepError
+from interpretkit_compare.sources import Source, attribution_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
 
-    from interpretkit import Captured, Map, Model, Target
+    from interpretkit import Captured, Model, Table, Target
 
 # How far scores of one image may differ between passes, as a part of the greatest logit.
 _TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Attribution:
-    """An attribution map of an earlier step, for each image of a batch.
+class Attribution(Source):
+    """An attribution map `(image, y, x)` of an earlier step, and what it explains.
 
     Attributes:
-        step: The step.
-        key: What the map is called there.
-        map: The map, `(image, y, x)`.
         targets: What it explains of each image; empty where it explains no score.
     """
 
-    step: str
-    key: str
-    map: Map
     targets: tuple[Target, ...]
-
-    @property
-    def name(self) -> str:
-        """Step and map in one."""
-        return f"{self.step}/{self.key}"
 
     def explained(self, position: int) -> str:
         """Return what the map explains of one image, in words; empty where it explains no score."""
@@ -47,6 +35,11 @@ class Attribution:
             return ""
         target = self.targets[position]
         return target.label if target.against is None else f"{target.label} against {target.against_label}"
+
+    def about(self, captured: Captured, position: int) -> dict[str, str]:
+        """Return the columns that say which image and map the row of a table is about."""
+        image = captured.images[position].id
+        return {"image": image, "attribution": self.name, "target": self.explained(position)}
 
     def values(self, captured: Captured, position: int) -> np.ndarray:
         """Return the map of one image, `(y, x)`, float64.
@@ -95,17 +88,10 @@ def attributions(captured: Captured) -> list[Attribution]:
         ['cam/a']
     """
     found = []
-    for step, result in captured.results.items():
-        for key, each in result.maps.items():
-            if each.dims == ("image", "y", "x"):
-                explained = (result.targets_of(image.id) for image in captured.images)
-                targets = tuple(of_image[_rank(key, len(of_image))] for of_image in explained if of_image)
-                found.append(Attribution(step, key, each, targets))
-    if not found:
-        raise StepError(
-            f"there is no attribution map (image, y, x) in {', '.join(captured.results)}",
-            hint="read a step that explains, such as `grad_cam`",
-        )
+    for source in attribution_sources(captured.results):
+        explained = (captured.results[source.step].targets_of(image.id) for image in captured.images)
+        targets = tuple(of_image[_rank(source.key, len(of_image))] for of_image in explained if of_image)
+        found.append(Attribution(source.step, source.key, source.map, targets))
     return found
 
 
@@ -113,6 +99,7 @@ def labels(table: Table) -> list[str]:
     """Return what figures call the maps that the rows of a table are about: name and what each explains.
 
     Example:
+        >>> from interpretkit import Table
         >>> labels(Table(attribution=["cam/a", "cam/b"], target=["tench", ""]))
         ['cam/a: tench', 'cam/b']
     """
@@ -120,16 +107,6 @@ def labels(table: Table) -> list[str]:
         f"{name}: {target}" if target else name
         for name, target in zip(table["attribution"].tolist(), table["target"].tolist(), strict=True)
     ]
-
-
-def tabled(columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> Table:
-    """Return rows as a table.
-
-    Example:
-        >>> tabled(("image", "auc"), [("a", 0.5), ("b", 0.25)])["auc"].tolist()
-        [0.5, 0.25]
-    """
-    return Table(dict(zip(columns, zip(*rows, strict=True), strict=True)))
 
 
 def _gives(model: Model, image: torch.Tensor, target: Target) -> bool:

@@ -11,10 +11,11 @@ from pydantic import Field
 from interpretkit import Citation, Figure, Map, Needs, Result, StepError, Table, TargetSpec, Visualizer
 from interpretkit_compare import contribution_figure
 from interpretkit_compare.ablation import ablation
-from interpretkit_compare.agreement import averaged, coarser, rank_correlation
+from interpretkit_compare.grids import averaged, coarser
 from interpretkit_compare.measures import top_iou
+from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import attributions_of_one_step
-from interpretkit_compare.tables import stacked
+from interpretkit_compare.tables import stacked, tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +167,7 @@ class ChannelContributions(Visualizer):
         found = attributions_of_one_step(captured.results, reader=self.name)
         chosen = [each for each in found if each.map.layer == layer] or found
         if len(chosen) > 1:
-            layers = ", ".join(each.layer for each in found)
+            layers = ", ".join(each.key for each in found)
             raise StepError(
                 f"step {found[0].step!r} has maps of {layers}, none of {layer}", hint="add that layer to it"
             )
@@ -256,7 +257,7 @@ def _summary(about: dict[str, str], split: _Split, score: float) -> Table:
         "least": split.maps.min(),
         "greatest": split.maps.max(),
     }
-    return Table({name: [value] for name, value in row.items()})
+    return tabled([row])
 
 
 def _needed(cumulative: np.ndarray, part: float) -> int:

@@ -9,8 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Citation, Figure, Map, Reduction, Result, StepError, Table, figures
-from interpretkit_compare import moments
-from interpretkit_compare.agreement import averaged
+from interpretkit_compare import cka_sums
+from interpretkit_compare.grids import averaged
+from interpretkit_compare.sources import FEATURES, sources
+from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +114,7 @@ class CKA(Reduction):
         origins = {name: values.mean(0) for name, values in found.items()}
         maps = {name: _map(origin, ("channel",), like=captured) for name, origin in origins.items()}
         for first, second in _pairs(rows, columns):
-            sums = moments.about(found[first], found[second], (origins[first], origins[second]))
+            sums = cka_sums.about(found[first], found[second], (origins[first], origins[second]))
             maps[_key(first, second)] = _map(sums, ("first", "second"), like=captured)
         return Result(maps=maps, tables={"rows": Table(layer=rows), "columns": Table(layer=columns)})
 
@@ -130,7 +132,7 @@ class CKA(Reduction):
         for one, two in pairs:
             key = _key(one, two)
             parts = (first.maps[key].values, second.maps[key].values)
-            sums = sum(moments.moved(part, (steps[one][k], steps[two][k])) for k, part in enumerate(parts))
+            sums = sum(cka_sums.moved(part, (steps[one][k], steps[two][k])) for k, part in enumerate(parts))
             maps[key] = _with(first.maps[key], np.asarray(sums))
         return Result(maps=maps, tables=first.tables)
 
@@ -142,20 +144,18 @@ class CKA(Reduction):
         """
         rows, columns = _names(result)
         count = _count(result)
-        if count < moments.FEWEST:
+        if count < cka_sums.FEWEST:
             raise StepError(
                 f"CKA compares how layers tell examples apart, and there is {count} {self._noun(count)}",
                 hint="look at more images, or set `examples: cells`",
             )
         own = {name: _numbers(result, name, name) for name in dict.fromkeys([*rows, *columns])}
-        channels = {name: len(result.maps[name].values) for name in own}
-        found = [
-            (row, column, *_ratios(_numbers(result, row, column), own[row], own[column]), count, *sizes)
-            for row, column in product(rows, columns)
-            for sizes in [(channels[row], channels[column])]
-        ]
-        names = ("row", "column", "cka", "debiased", "n", "row_channels", "column_channels")
-        return Result(tables={"cka": Table(dict(zip(names, zip(*found, strict=True), strict=True)))})
+        found = []
+        for row, column in product(rows, columns):
+            biased, debiased = _ratios(_numbers(result, row, column), own[row], own[column])
+            sizes = {"row_channels": len(result.maps[row].values), "column_channels": len(result.maps[column].values)}
+            found.append({"row": row, "column": column, "cka": biased, "debiased": debiased, "n": count, **sizes})
+        return Result(tables={"cka": tabled(found)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw both estimates as matrices, rows and columns being layers."""
@@ -224,7 +224,7 @@ def _layers(results: Mapping[str, Result]) -> list[dict[str, Map]]:
     found = []
     for step, result in results.items():
         prefix = f"{step}/" if len(results) > 1 else ""
-        layers = {prefix + name: each for name, each in result.maps.items() if each.values.ndim == 4}  # noqa: PLR2004
+        layers = {prefix + source.key: source.map for source in sources({step: result}, FEATURES)}
         if not layers:
             raise StepError(
                 f"CKA: step {step!r} has no feature maps (image, channel, y, x)", hint="read a `feature_grid` step"
@@ -266,17 +266,17 @@ def _numbers(result: Result, first: str, second: str) -> tuple[float, float]:
     """Return HSIC of two layers, biased and debiased, but for factors that cancel; NaN where it is not defined."""
     key = _key(first, second)
     sums = (result.maps[key] if key in result.maps else result.maps[_key(second, first)]).values
-    if first == second and not moments.varies(sums, result.maps[first].values):
+    if first == second and not cka_sums.varies(sums, result.maps[first].values):
         return np.nan, np.nan
-    enough = sums[0, 0] >= moments.FEWEST_DEBIASED
-    return moments.hsic(sums), moments.hsic_debiased(sums) if enough else np.nan
+    enough = sums[0, 0] >= cka_sums.FEWEST_DEBIASED
+    return cka_sums.hsic(sums), cka_sums.hsic_debiased(sums) if enough else np.nan
 
 
 def _ratios(both: tuple[float, float], first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
     """Return CKA, biased and debiased, of HSIC between two layers and of each with itself."""
     biased = both[0] / np.sqrt(first[0] * second[0])
     # Where no two examples are nearer to each other than any other two, the debiased HSIC is rounding about 0.
-    some = min(first[1] / first[0], second[1] / second[0]) > moments.NO_STRUCTURE
+    some = min(first[1] / first[0], second[1] / second[0]) > cka_sums.NO_STRUCTURE
     return float(biased), float(both[1] / np.sqrt(first[1] * second[1])) if some else np.nan
 
 
@@ -301,6 +301,6 @@ def _warning(table: Table) -> str:
     channels = np.concatenate([table["row_channels"], table["column_channels"]])
     low, high = int(channels.min()), int(channels.max())
     here = f"{count} for {low} channels" if low == high else f"{count} for {low} to {high} channels"
-    if count == moments.FEWEST:
+    if count == cka_sums.FEWEST:
         return f"; of two examples it is 1 whatever the layers ({here})"
     return f", as here: {here}" if count < high else f" (here {here})"

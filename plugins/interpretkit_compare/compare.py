@@ -9,11 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer, figures
-from interpretkit_compare.agreement import rank_correlation
+from interpretkit_compare.citations import SSIM
 from interpretkit_compare.measures import MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, extents, how, matrices, on_one_grid
-from interpretkit_compare.sources import WITH_CHANNELS, WITHOUT_CHANNELS, sources
-from interpretkit_compare.tables import stacked
+from interpretkit_compare.ranks import rank_correlation
+from interpretkit_compare.sources import ATTRIBUTION, FEATURES, sources
+from interpretkit_compare.tables import stacked, tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,16 +52,7 @@ class Compare(Visualizer):
             doi="10.2307/1412159",
             remark="rank correlation",
         ),
-        Citation(
-            key="wang2004image",
-            authors="Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.",
-            title="Image Quality Assessment: From Error Visibility to Structural Similarity",
-            venue="IEEE Transactions on Image Processing",
-            year=2004,
-            kind="article",
-            doi="10.1109/TIP.2003.819861",
-            remark="structural similarity",
-        ),
+        SSIM,
     )
     cost = "no pass: it reads results of earlier steps"
     reads = 1
@@ -74,8 +66,8 @@ class Compare(Visualizer):
 
     def compute(self, captured: Captured) -> Result:
         """Return the tables `channels` and `pairs` as far as there is something to compare, and the maps to show."""
-        features = sources(captured.results, WITH_CHANNELS)
-        attributions = sources(captured.results, WITHOUT_CHANNELS)
+        features = sources(captured.results, FEATURES)
+        attributions = sources(captured.results, ATTRIBUTION)
         maps: dict[str, Map] = {}
         tables: dict[str, Table] = {}
         ids = [image.id for image in captured.images]
@@ -173,7 +165,7 @@ def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Tabl
                 "max": float(finite.max(initial=-np.inf)) if len(finite) else np.nan,
             }
         )
-    return Table({name: [row[name] for row in rows] for name in rows[0]})
+    return tabled(rows)
 
 
 def _pairs(attributions: list[Source], ids: list[str], options: PairOptions) -> Table:

@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Citation, Figure, Needs, Result, StepError, Table, Visualizer, figures
-from interpretkit_compare.attributions import attributions, tabled
-from interpretkit_compare.perturbed import IN_WORDS, Fill, cells_of, filled
+from interpretkit_compare.attributions import attributions
+from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
+from interpretkit_compare.tables import stacked, tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,8 +46,8 @@ class Curve(NamedTuple):
 class DeletionInsertion(Visualizer):
     r"""Deletion and insertion curves of attribution maps, and the area under them.
 
-    Deletion takes the image away cell by cell, the cell with the greatest value of the map first, and watches the
-    score of the class that the map explains; insertion starts from the blurred image and puts the image back in the
+    Deletion takes the image away cell by cell, the cell with the greatest value of the map first, and watches the score
+    of the class that the map explains; insertion always starts from the blurred image and puts the image back in the
     same order. With $s(q)$ the score when the share $q$ of the pixels is replaced,
 
     $$\mathrm{AUC} = \int_0^1 s(q)\, dq$$
@@ -85,28 +86,16 @@ class DeletionInsertion(Visualizer):
     cost = "about 4 · `steps` forward passes for each map, and 2 · `random_orders` · `steps` for each class and grid"
     reads = 1
 
-    class Options(Visualizer.Options):
+    class Options(PerturbedOptions):
         """Options of deletion and insertion."""
 
         steps: int = Field(
             default=25, ge=1, le=10000, description="in how many steps the image is replaced; at most one for each cell"
         )
-        fill: Fill = Field(
-            default="zero",
-            description="what stands in for a deleted cell: zero (of the network's input, as in the paper), mean "
-            "(colour of the image), black, or blurred; insertion always starts from the blurred image",
-        )
-        blur: float = Field(
-            default=0.05,
-            gt=0,
-            le=0.5,
-            description="standard deviation of the blur, as a part of the image's shorter side",
-        )
         score: Literal["probability", "logit"] = Field(
             default="probability", description="what is watched; for a contrast always the difference of the logits"
         )
         random_orders: int = Field(default=2, ge=1, le=1000, description="random orders to take the mean over")
-        internal_batch_size: int = Field(default=32, ge=1, description="images per pass")
         seed: int = Field(default=0, ge=0, description="of the random orders, and of the order of equal cells")
 
     options: Options
@@ -121,9 +110,9 @@ class DeletionInsertion(Visualizer):
         Raises:
             StepError: If there is no attribution map, or one explains no class or another model.
         """
-        areas: list[tuple[object, ...]] = []
-        points: list[tuple[object, ...]] = []
-        for position, image in enumerate(captured.images):
+        areas: list[dict[str, object]] = []
+        points: list[Table] = []
+        for position in range(len(captured.images)):
             # Maps of one grid that explain the same class share their random orders.
             random: dict[tuple[object, ...], dict[str, Curve]] = {}
             for each in attributions(captured):
@@ -135,14 +124,10 @@ class DeletionInsertion(Visualizer):
                 orders = {order: watched.curves(ranks[order][0]) for order in ("map", "reverse")}
                 orders["random"] = random[same]
                 for curve in _BETTER:
-                    about = (image.id, each.name, each.explained(position), watched.scored, curve)
-                    areas.append((*about, *_areas(curve, orders)))
-                    for order, found in orders.items():
-                        lines = zip(*found[curve], strict=True)
-                        points += [(image.id, each.name, curve, order, *line) for line in lines]
-        names = ("image", "attribution", "target", "score", "curve", "auc", "auc_random", "auc_reverse", "gain")
-        columns = ("image", "attribution", "curve", "order", "fraction", "score")
-        return Result(tables={"auc": tabled(names, areas), "curves": tabled(columns, points)})
+                    about = each.about(captured, position)
+                    areas.append({**about, "score": watched.scored, "curve": curve, **_areas(curve, orders)})
+                    points += [_points(about, curve, order, found[curve]) for order, found in orders.items()]
+        return Result(tables={"auc": tabled(areas), "curves": stacked(points)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw one row for each map: its deletion curve and its insertion curve, beside random and reverse order."""
@@ -194,8 +179,8 @@ class _Watched:
         self._options = options
         image = captured.inputs[position : position + 1]
         self._image = image
-        self._deleted = filled(image, options.fill, model=self._model, blur=options.blur)
-        self._blurred = filled(image, "blurred", model=self._model, blur=options.blur)
+        self._deleted = self._model.baseline(image, options.fill, blur=options.blur)
+        self._blurred = self._model.baseline(image, "blurred", blur=options.blur)
 
     def curves(self, ranks: np.ndarray) -> dict[str, Curve]:
         """Return the deletion and the insertion curve of the cells of a grid `(y, x)` in the order of their ranks."""
@@ -238,10 +223,17 @@ class _Watched:
         return np.asarray(logits.double().softmax(1)[:, self.target.index].cpu().numpy())
 
 
-def _areas(curve: str, orders: Mapping[str, Mapping[str, Curve]]) -> tuple[float, float, float, float]:
+def _points(about: Mapping[str, str], curve: str, order: str, found: Curve) -> Table:
+    same = {"image": about["image"], "attribution": about["attribution"], "curve": curve, "order": order}
+    columns = {name: np.full(len(found.scores), value) for name, value in same.items()}
+    return Table(columns, fraction=found.fractions, score=found.scores)
+
+
+def _areas(curve: str, orders: Mapping[str, Mapping[str, Curve]]) -> dict[str, float]:
     """Return the areas under a curve in the order of the map, at random and in reverse, and the gain over random."""
     of_map, random, reverse = (orders[order][curve].area for order in ("map", "random", "reverse"))
-    return of_map, random, reverse, of_map - random if _BETTER[curve] == "higher" else random - of_map
+    gain = of_map - random if _BETTER[curve] == "higher" else random - of_map
+    return {"auc": of_map, "auc_random": random, "auc_reverse": reverse, "gain": gain}
 
 
 def _plot(panel: Axes, area: Table, points: Table) -> None:

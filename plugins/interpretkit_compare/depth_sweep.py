@@ -8,9 +8,10 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer, figures
-from interpretkit_compare.agreement import rank_correlation
-from interpretkit_compare.localization import energy_inside, entropy, overlap, pointing
+from interpretkit_compare.localization import energy_inside, overlap, pointing, positive_entropy
+from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import attributions_of_one_step
+from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +92,7 @@ class DepthSweep(Visualizer):
         step = found[0].step
         if len(found) < 2:  # noqa: PLR2004 - a first and a last layer
             raise StepError(
-                f"step {step!r} has one map, of {found[0].layer}: no depth to go through",
+                f"step {step!r} has one map, of {found[0].key}: no depth to go through",
                 hint=f"give step {step!r} several layers",
             )
         rows = [
@@ -100,8 +101,8 @@ class DepthSweep(Visualizer):
             for row in _rows(found, position, image, captured.results[step])
         ]
         return Result(
-            maps={source.layer: source.map for source in found},
-            tables={"depth": Table({name: [row[name] for row in rows] for name in rows[0]})},
+            maps={source.key: source.map for source in found},
+            tables={"depth": tabled(rows)},
         )
 
     def draw(self, result: Result) -> Iterator[Figure]:
@@ -149,10 +150,10 @@ def _rows(found: list[Source], position: int, image: InputImage, read: Result) -
             "step": source.step,
             "explains": "; ".join(map(str, targets)),
             "depth": depth,
-            "layer": source.layer,
+            "layer": source.key,
             "height": values.shape[0],
             "width": values.shape[1],
-            "entropy": entropy(values),
+            "entropy": positive_entropy(values),
             "agreement": float(rank_correlation(values, last)),
             **localized,
         }

@@ -8,10 +8,11 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Figure, Needs, Result, StepError, Visualizer, figures
-from interpretkit_compare.attributions import attributions, labels, tabled
+from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
-from interpretkit_compare.perturbed import IN_WORDS, Fill, cells_of, filled
-from interpretkit_compare.sensitivity import YEH
+from interpretkit_compare.citations import SENSITIVITY_AND_INFIDELITY
+from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
+from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,38 +47,27 @@ class Infidelity(Visualizer):
     $\beta = 1$, for maps that are in units of the score. `scale` is $\beta$: about 1 for those; below 0, the map points
     the wrong way, which a low infidelity does not show.
 
-    The perturbation is a share of the way to a baseline, and not noise on the pixels, since a map without channels
-    says what a place contributes, not what a change of a value brings. So the number makes sense for maps that
-    share out the score: input × gradient and integrated gradients with the same baseline, DeepLift, Shapley values,
-    occlusion, and CAMs up to their scale. For maps of |gradient| it says only whether their large values lie where
-    the image counts. Maps of different grids are perturbed differently and are not to be compared.
+    The perturbation is a share of the way to a baseline, and not noise on the pixels, since a map without channels says
+    what a place contributes, not what a change of a value brings. So the number makes sense for maps that share out the
+    score: input × gradient and integrated gradients with the same baseline, DeepLift, Shapley values, occlusion, and
+    CAMs up to their scale. For maps of |gradient| it says only whether their large values lie where the image counts.
+    Choose the `fill` that the map has as its baseline, where it has one. Maps of different grids are perturbed
+    differently and are not to be compared.
 
     Table `infidelity`, one row for each image and map.
     """
 
     name = "infidelity"
     requires = "steps with attribution maps of the same model"
-    citations = (YEH,)
+    citations = (SENSITIVITY_AND_INFIDELITY,)
     cost = "`samples` + 2 forward passes for each map"
     reads = 1
 
-    class Options(Visualizer.Options):
+    class Options(PerturbedOptions):
         """Options of the infidelity."""
 
         sigma: float = Field(default=0.2, gt=0, description="standard deviation of the shares")
-        fill: Fill = Field(
-            default="zero",
-            description="the baseline: zero (of the network's input), mean (colour of the image), black, or blurred; "
-            "that of the attribution where it has one",
-        )
-        blur: float = Field(
-            default=0.05,
-            gt=0,
-            le=0.5,
-            description="standard deviation of the blur, as a part of the image's shorter side",
-        )
         samples: int = Field(default=64, ge=2, le=100000, description="how many perturbed images")
-        internal_batch_size: int = Field(default=32, ge=1, description="perturbed images per pass")
         seed: int = Field(default=0, ge=0, description="of the shares")
 
     options: Options
@@ -93,14 +83,14 @@ class Infidelity(Visualizer):
             StepError: If there is no attribution map, or one explains no class or another model.
         """
         rows = []
-        for position, image in enumerate(captured.images):
+        for position in range(len(captured.images)):
             for each in attributions(captured):
                 target = each.target(captured, position)
                 values = each.values(captured, position)
                 shares, drops = self._drops(captured, position, target, (values.shape[0], values.shape[1]))
-                rows.append((image.id, each.name, each.explained(position), *compared(shares @ values.ravel(), drops)))
-        columns = ("image", "attribution", "target", *Scores._fields)
-        return Result(tables={"infidelity": tabled(columns, rows)})
+                scores = compared(shares @ values.ravel(), drops)
+                rows.append({**each.about(captured, position), **scores._asdict()})
+        return Result(tables={"infidelity": tabled(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the relative infidelity of all maps as bars; a map that points the wrong way says so."""
@@ -131,7 +121,7 @@ class Infidelity(Visualizer):
             raise StepError("infidelity has to run the model")
         model, options = captured.model, self.options
         image = captured.inputs[position : position + 1]
-        way = image - filled(image, options.fill, model=model, blur=options.blur)
+        way = image - model.baseline(image, options.fill, blur=options.blur)
         cells = cells_of(grid, (image.shape[-2], image.shape[-1])).to(image.device)
         generator = np.random.default_rng(captured.seed(position, options.seed))
         shares = options.sigma * generator.standard_normal((options.samples, grid[0] * grid[1]))

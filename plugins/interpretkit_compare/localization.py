@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from interpretkit_compare.agreement import averaged
+from interpretkit_compare.grids import averaged
 from interpretkit_compare.measures import topmost, varies
+from interpretkit_compare.sparseness import entropy
 
 
-def entropy(values: np.ndarray) -> float:
+def positive_entropy(values: np.ndarray) -> float:
     r"""Return how spread out the positive part of a map `(y, x)` is, between 0 (one cell) and 1 (all cells alike).
 
     With $p$ the positive part divided by its sum and $n$ cells: $-\sum p \ln p / \ln n$, so that grids of different
     size can be compared. NaN where nothing is positive, a value is not finite, or there is one cell.
 
     Example:
-        >>> entropy(np.array([[1.0, 1.0], [0.0, -3.0]]))
+        >>> positive_entropy(np.array([[1.0, 1.0], [0.0, -3.0]]))
         0.5
     """
     share = _shares(values)
-    if share is None or share.size == 1:
-        return float("nan")
-    present = share[share > 0]
-    return float(-(present * np.log(present)).sum() / np.log(share.size)) + 0.0
+    return float("nan") if share is None else entropy(share.reshape(-1))
 
 
 def energy_inside(values: np.ndarray, mask: np.ndarray) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import StepError, Visualizer, figures
-from interpretkit_compare.agreement import averaged, coarser
+from interpretkit_compare.grids import averaged, coarser
 from interpretkit_compare.measures import IN_WORDS, MEASURES, measures
 
 if TYPE_CHECKING:

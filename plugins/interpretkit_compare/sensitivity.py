@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Needs, Result, StepError, Visualizer
-from interpretkit_compare.attributions import attributions, labels, tabled
+from interpretkit import Figure, Needs, Result, StepError, Visualizer
+from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
+from interpretkit_compare.citations import SENSITIVITY_AND_INFIDELITY
+from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,15 +20,6 @@ if TYPE_CHECKING:
 
     from interpretkit import Captured, Model
     from interpretkit_compare.attributions import Attribution
-
-YEH = Citation(
-    key="yeh2019infidelity",
-    authors="Yeh, Chih-Kuan and Hsieh, Cheng-Yu and Suggala, Arun Sai and Inouye, David I. and Ravikumar, Pradeep",
-    title="On the (In)fidelity and Sensitivity of Explanations",
-    venue="NeurIPS",
-    year=2019,
-    arxiv="1901.09392",
-)
 
 
 class SensitivityMax(Visualizer):
@@ -49,7 +42,7 @@ class SensitivityMax(Visualizer):
 
     name = "sensitivity_max"
     requires = "steps with attribution maps of the same model, in a recipe: they are computed again"
-    citations = (YEH,)
+    citations = (SENSITIVITY_AND_INFIDELITY,)
     cost = "`samples` + 1 times what the step costs that a map is from, for each map"
     reads = 1
 
@@ -79,12 +72,11 @@ class SensitivityMax(Visualizer):
             StepError: If there is no attribution map, one is not finite, or its step cannot be computed once more.
         """
         rows = [
-            (image.id, each.name, each.explained(position), self._sensitivity(captured, each, position))
-            for position, image in enumerate(captured.images)
+            {**each.about(captured, position), "sensitivity_max": self._sensitivity(captured, each, position)}
+            for position in range(len(captured.images))
             for each in attributions(captured)
         ]
-        columns = ("image", "attribution", "target", "sensitivity_max")
-        return Result(tables={"sensitivity": tabled(columns, rows)})
+        return Result(tables={"sensitivity": tabled(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the sensitivity of all maps as bars."""

@@ -1,4 +1,4 @@
-"""Maps of earlier steps, told apart by step and layer."""
+"""Maps of earlier steps, told apart by step and by what they are called there."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ if TYPE_CHECKING:
 
     from interpretkit import Map, Result
 
-WITHOUT_CHANNELS, WITH_CHANNELS = 3, 4
-"""Dims of attribution maps `(image, y, x)` and of feature maps `(image, channel, y, x)`."""
+ATTRIBUTION, FEATURES = ("image", "y", "x"), ("image", "channel", "y", "x")
+"""Dims of attribution maps and of feature maps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A map of an earlier step."""
+    """A map of an earlier step, for each image of a batch.
+
+    Attributes:
+        step: The step.
+        key: What the map is called there: its layer, and of several targets which.
+        map: The map.
+    """
 
     step: str
-    layer: str
+    key: str
     map: Map
 
     @property
     def name(self) -> str:
-        """Step and layer in one."""
-        return f"{self.step}/{self.layer}"
+        """Step and map in one."""
+        return f"{self.step}/{self.key}"
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -35,10 +41,25 @@ class Source:
         return self.map.values.shape[-2], self.map.values.shape[-1]
 
 
-def sources(results: Mapping[str, Result], dims: int) -> list[Source]:
-    """Return the maps of some steps that have so many dims."""
-    found = [Source(step, name, each) for step, result in results.items() for name, each in result.maps.items()]
-    return [source for source in found if source.map.values.ndim == dims]
+def sources(results: Mapping[str, Result], dims: tuple[str, ...]) -> list[Source]:
+    """Return the maps of some steps that have these dims."""
+    found = [Source(step, key, each) for step, result in results.items() for key, each in result.maps.items()]
+    return [source for source in found if source.map.dims == dims]
+
+
+def attribution_sources(results: Mapping[str, Result]) -> list[Source]:
+    """Return the attribution maps, those without channels, of some steps.
+
+    Raises:
+        StepError: If there are none.
+    """
+    found = sources(results, ATTRIBUTION)
+    if not found:
+        raise StepError(
+            f"there is no attribution map (image, y, x) in {', '.join(results)}",
+            hint="read a step that explains, such as `grad_cam`",
+        )
+    return found
 
 
 def attributions_of_one_step(results: Mapping[str, Result], *, reader: str) -> list[Source]:
@@ -52,7 +73,4 @@ def attributions_of_one_step(results: Mapping[str, Result], *, reader: str) -> l
     ((step, result),) = results.items()
     if len(result.targets) > len(result.images):
         raise StepError(f"step {step!r} explains several classes of each image", hint="give it one target")
-    found = sources(results, WITHOUT_CHANNELS)
-    if not found:
-        raise StepError(f"step {step!r} has no attribution map (image, y, x)", hint="read a step like grad_cam")
-    return found
+    return attribution_sources(results)

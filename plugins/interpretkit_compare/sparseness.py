@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interpretkit import Citation, Figure, Result, Visualizer
-from interpretkit_compare.attributions import attributions, labels, tabled
+from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
+from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,13 +68,12 @@ class Sparseness(Visualizer):
             StepError: If there is no attribution map, or one is not finite.
         """
         rows = []
-        for position, image in enumerate(captured.images):
+        for position in range(len(captured.images)):
             for each in attributions(captured):
                 magnitudes = np.abs(each.values(captured, position)).ravel()
-                about = (image.id, each.name, each.explained(position))
-                rows.append((*about, gini(magnitudes), entropy(magnitudes), magnitudes.size))
-        columns = ("image", "attribution", "target", "gini", "entropy", "cells")
-        return Result(tables={"sparseness": tabled(columns, rows)})
+                scores = {"gini": gini(magnitudes), "entropy": entropy(magnitudes), "cells": magnitudes.size}
+                rows.append({**each.about(captured, position), **scores})
+        return Result(tables={"sparseness": tabled(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw both scores of all maps as bars."""

@@ -1,4 +1,4 @@
-"""Tables put together of parts."""
+"""Tables put together of rows, and of parts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import numpy as np
 from interpretkit import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+
+def tabled(rows: Sequence[Mapping[str, object]]) -> Table:
+    """Return rows, values by column, as a table.
+
+    Example:
+        >>> tabled([{"image": "a", "auc": 0.5}, {"image": "b", "auc": 0.25}])["auc"].tolist()
+        [0.5, 0.25]
+    """
+    return Table({column: [row[column] for row in rows] for column in rows[0]})
 
 
 def stacked(tables: Sequence[Table]) -> Table:

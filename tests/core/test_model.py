@@ -268,3 +268,38 @@ def test_the_class_token_is_no_class():
     assert targets[0].spec == "class_token"
     with pytest.raises(StepError, match="the class token is not in the output"):
         model.score(torch.zeros(1, 2), targets)
+
+
+def test_black_is_what_the_preprocessing_makes_of_a_black_image():
+    from PIL import Image
+
+    def halved(image):
+        return torch.full((3, 4, 4), image.getpixel((0, 0))[0] / 255 - 0.5)
+
+    image = torch.rand(1, 3, 6, 9, dtype=torch.float64)
+    for preprocessing in (Preprocessing(), halved):
+        model = Model(module=nn.Identity(), preprocessing=preprocessing)
+        expected = preprocessing(Image.new("RGB", (300, 300)))[None, :, :1, :1].double().expand_as(image)
+        torch.testing.assert_close(model.baseline(image, "black"), expected, rtol=1e-6, atol=0)
+    with pytest.raises(StepError, match="makes no black image: AttributeError"):
+        Model(module=nn.Identity(), preprocessing=lambda image: image.size).baseline(image, "black")
+
+
+def test_a_blur_is_a_gaussian_of_a_part_of_the_shorter_side():
+    from scipy.ndimage import gaussian_filter
+
+    image = torch.rand(1, 2, 20, 31, dtype=torch.float64)
+    expected = gaussian_filter(image.numpy(), (0, 0, 2.2, 2.2), mode="mirror", radius=(0, 0, 7, 7))
+    found = Model(module=nn.Identity()).baseline(image, "blurred", blur=0.11)
+    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_a_baseline_can_be_written_into():
+    image = torch.rand(1, 3, 4, 4)
+    kept = image.clone()
+    for name in ("zero", "black", "image_mean", "blurred"):
+        found = Model(module=nn.Identity()).baseline(image, name)
+        assert found.shape == image.shape
+        found[0, 0, 0, 0] = 7
+        assert (found == 7).sum() == 1
+    assert torch.equal(image, kept)

@@ -9,8 +9,8 @@ from scipy.stats import pearsonr, spearmanr
 
 import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
+from interpretkit_compare.agreement import Agreement
 from interpretkit_compare.measures import MEASURES
-from interpretkit_compare.method_agreement import Agreement
 
 COUNT = 7
 GRIDS = {"a": (8, 8), "b": (4, 4), "c": (4, 8)}

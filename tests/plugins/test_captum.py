@@ -177,9 +177,11 @@ def test_integrated_gradients_equal_captums_and_are_complete_for_every_baseline(
 def blurred(image):
     from scipy.ndimage import gaussian_filter
 
-    sigma = (0, image.shape[1] / 20, image.shape[2] / 20)
-    radius = [0, *(max(round(3 * each), 1) for each in sigma[1:])]
-    return torch.from_numpy(gaussian_filter(image.numpy(), sigma, mode="mirror", radius=radius))
+    sigma = min(image.shape[1:]) / 20
+    radius = math.ceil(3 * sigma)
+    return torch.from_numpy(
+        gaussian_filter(image.numpy(), (0, sigma, sigma), mode="mirror", radius=(0, radius, radius))
+    )
 
 
 def test_a_contrast_is_the_difference_of_two_attributions(model, images):

@@ -339,7 +339,7 @@ def test_a_network_is_left_as_found_also_after_a_failure(images, name):
 @pytest.mark.parametrize(
     ("name", "options", "error", "message"),
     [
-        ("integrated_gradients", {"baseline": "black"}, ik.StepError, "makes of black is not known .*image_mean"),
+        ("integrated_gradients", {"baseline": "black"}, ik.StepError, "makes no black image: .*image_mean"),
         ("occlusion", {"window": 9, "stride": 9}, ik.StepError, "9 pixels does not fit into an image of 8×10"),
         (
             "occlusion",
@@ -357,7 +357,7 @@ def test_what_does_not_fit_is_refused_with_a_hint(name, options, error, message)
     images = torch.zeros(2, 3, 8, 10, dtype=torch.float64)
     net = Net(in_place=True).double().eval()
     with pytest.raises(error, match=message):
-        found(ik.wrap(net, transform=lambda image: torch.zeros(3, 8, 10)), images, name, **options)
+        found(ik.wrap(net, transform=lambda image: image.size), images, name, **options)
 
 
 def test_superpixels_without_scikit_image_say_what_to_install(images, monkeypatch):

@@ -204,7 +204,7 @@ def test_of_a_step_with_several_layers_the_map_of_the_same_layer_is_taken(model,
     [
         ({"target": 1}, "step 'read' explains '1'"),
         ({"target": {"top": 2}}, "explains several classes of each image"),
-        ({}, "step 'read' has no attribution map"),
+        ({}, r"no attribution map \(image, y, x\) in read"),
     ],
 )
 def test_a_step_that_does_not_fit_is_refused(model, images, options, message):

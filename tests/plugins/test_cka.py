@@ -8,8 +8,8 @@ import torch
 
 import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
-from interpretkit_compare.agreement import averaged
 from interpretkit_compare.cka import CKA
+from interpretkit_compare.grids import averaged
 
 
 def generator(seed=0):

@@ -8,9 +8,10 @@ from skimage.metrics import structural_similarity
 
 import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
-from interpretkit_compare.agreement import averaged, rank_correlation, ranks
 from interpretkit_compare.compare import Compare
+from interpretkit_compare.grids import averaged
 from interpretkit_compare.measures import cosine, pearson, ssim, top_iou, topmost
+from interpretkit_compare.ranks import rank_correlation, ranks
 
 GENERATOR = np.random.default_rng(0)
 

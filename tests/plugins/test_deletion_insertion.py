@@ -127,7 +127,7 @@ def test_curves_equal_a_slow_derivation_on_grids_that_do_not_divide_the_image(gr
     values = np.random.default_rng(2).standard_normal((2, *grid))
     of = explained(model, images, values)
     found = ik.visualize(
-        model, images, "deletion_insertion", of=of, steps=steps, fill="mean", blur=0.1, internal_batch_size=4
+        model, images, "deletion_insertion", of=of, steps=steps, fill="image_mean", blur=0.1, internal_batch_size=4
     )
     for position in range(2):
         image = images[position].numpy()
@@ -155,14 +155,14 @@ def test_a_pixel_belongs_to_the_cell_that_its_centre_lies_in():
     assert np.bincount(cells.ravel()).tolist() == [4, 6, 4, 6, 9, 6]
 
 
-@pytest.mark.parametrize("fill", ["zero", "mean", "black", "blurred"])
+@pytest.mark.parametrize("fill", ["zero", "image_mean", "black", "blurred"])
 def test_all_deleted_is_the_fill(fill):
     model, images = conv_model(), images_of((8, 8), 1)
     of = explained(model, images, np.random.default_rng(0).standard_normal((1, 2, 2)))
     found = ik.visualize(model, images, "deletion_insertion", of=of, fill=fill, score="logit")
     filled = {
         "zero": torch.zeros(3, 1, 1),
-        "mean": images[0].mean((1, 2), keepdim=True),
+        "image_mean": images[0].mean((1, 2), keepdim=True),
         "black": torch.tensor([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])[:, None, None],
         "blurred": torch.from_numpy(blurred_by_scipy(images[0].numpy(), 0.05)),
     }[fill]
@@ -272,7 +272,7 @@ def test_black_that_the_preprocessing_does_not_make_is_refused():
     model = ik.wrap(net, transform=lambda image: image.size)
     images = torch.randn(1, 3, 8, 8)
     cam = {"cam": ik.visualize(model, images, "grad_cam", layers=["0"], target=0)}
-    with pytest.raises(ik.StepError, match=r"makes no black image: AttributeError.*choose another fill"):
+    with pytest.raises(ik.StepError, match=r"makes no black image: AttributeError.*choose zero"):
         ik.visualize(model, images, "deletion_insertion", of=cam, fill="black")
 
 

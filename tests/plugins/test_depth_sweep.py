@@ -12,7 +12,7 @@ from torch import nn
 import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.depth_sweep import DepthSweep
-from interpretkit_compare.localization import energy_inside, entropy, overlap, pointing
+from interpretkit_compare.localization import energy_inside, overlap, pointing, positive_entropy
 
 RANDOM = np.random.default_rng(0)
 QUARTERS = np.array([[4.0, 0.0], [1.0, -9.0]])
@@ -26,12 +26,12 @@ def in_pixels(values, mask):
 def test_entropy_is_scipys_over_the_logarithm_of_the_cells():
     values = RANDOM.standard_normal((5, 7))
     expected = stats.entropy(values.clip(0).ravel()) / np.log(35)
-    assert entropy(values) == pytest.approx(expected, abs=1e-12)
-    assert entropy(values * 1e-320) == pytest.approx(expected, abs=1e-2)
-    assert entropy(np.full((3, 3), 0.2)) == pytest.approx(1)
-    assert entropy(np.array([[0.0, 5.0, -1.0]])) == 0
+    assert positive_entropy(values) == pytest.approx(expected, abs=1e-12)
+    assert positive_entropy(values * 1e-320) == pytest.approx(expected, abs=1e-2)
+    assert positive_entropy(np.full((3, 3), 0.2)) == pytest.approx(1)
+    assert positive_entropy(np.array([[0.0, 5.0, -1.0]])) == 0
     # By hand: 4/5 and 1/5 of the positive part in two of four cells.
-    assert entropy(QUARTERS) == pytest.approx(-(0.8 * np.log(0.8) + 0.2 * np.log(0.2)) / np.log(4), abs=1e-12)
+    assert positive_entropy(QUARTERS) == pytest.approx(-(0.8 * np.log(0.8) + 0.2 * np.log(0.2)) / np.log(4), abs=1e-12)
 
 
 @pytest.mark.parametrize("grid", [(4, 4), (2, 8), (8, 2)])
@@ -83,10 +83,10 @@ def test_what_has_no_place_is_not_localised(measure):
 
 
 def test_nothing_positive_and_a_single_cell_have_no_entropy():
-    assert np.isnan(entropy(np.zeros((2, 2))))
-    assert np.isnan(entropy(np.full((2, 2), -1.0)))
-    assert np.isnan(entropy(np.array([[np.inf, 1.0]])))
-    assert np.isnan(entropy(np.array([[2.0]])))
+    assert np.isnan(positive_entropy(np.zeros((2, 2))))
+    assert np.isnan(positive_entropy(np.full((2, 2), -1.0)))
+    assert np.isnan(positive_entropy(np.array([[np.inf, 1.0]])))
+    assert np.isnan(positive_entropy(np.array([[2.0]])))
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_every_layer_is_measured_against_the_mask_and_the_last_layer(model, path
         assert rows["agreement"][number] == pytest.approx(stats.spearmanr(coarse.ravel(), last.ravel()).statistic)
         fine = in_pixels(values, inside).clip(0)
         assert rows["energy"][number] == pytest.approx(fine[inside].sum() / fine.sum())
-        assert rows["entropy"][number] == pytest.approx(entropy(values))
+        assert rows["entropy"][number] == pytest.approx(positive_entropy(values))
         assert rows["inside"][number] == inside.mean()
     assert rows["agreement"][2] == 1
     other = found.tables["depth"].where("image", "two")

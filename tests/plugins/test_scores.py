@@ -210,11 +210,11 @@ def infidelity(model, images, maps, **options):
     return found, {name: found.tables["infidelity"].where("attribution", f"{name}/a") for name in maps}
 
 
-@pytest.mark.parametrize("fill", ["zero", "mean"])
+@pytest.mark.parametrize("fill", ["zero", "image_mean"])
 def test_on_a_linear_net_contributions_against_the_baseline_foretell_every_change(fill):
     model, images = linear_model(), images_of()
     weights = model.module[1].weight[1].detach().reshape(3, 4, 6)
-    baseline = images.mean((2, 3), keepdim=True) if fill == "mean" else 0
+    baseline = images.mean((2, 3), keepdim=True) if fill == "image_mean" else 0
     exact = (weights * (images - baseline)).sum(1).numpy()
     coarse = exact.reshape(2, 2, 2, 3, 2).sum((2, 4))
     maps = {"exact": exact, "coarse": coarse, "thrice": 3 * exact, "against": -exact, "nothing": 0 * exact}
