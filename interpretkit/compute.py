@@ -160,7 +160,10 @@ class _Again:
     def __call__(self, step: str, inputs: torch.Tensor, position: int) -> Result:
         planned = next((each for each in self.plan.steps if each.step.id == step), None)
         if planned is None or self.done.model is not self.plan.models[planned.step.model]:
-            raise StepError(f"step {step!r} cannot be computed once more: it is no step of this run and model")
+            raise StepError(
+                f"step {step!r} cannot be computed once more: it is no step of this run and model",
+                hint="read a step that looks at the same model, and stands in the same recipe",
+            )
         image = self.done.images[position]
         images = tuple(replace(image, id=f"{image.id}-{variant}") for variant in range(len(inputs)))
         if planned.needs.target is not None:

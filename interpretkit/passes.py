@@ -130,6 +130,13 @@ def _attribute(spec: SingleSpec, done: Pass, output: Any, capture: Capture | Non
         return error
     except InterpretkitError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - a user's network may raise anything on the way back
+        failure = StepError(
+            f"model {done.model.name!r} failed in the backward pass: {cause(error)}",
+            hint="a method without gradients takes any network: occlusion, score_cam",
+        )
+        failure.__cause__ = error
+        return failure
 
 
 def _class_token(done: Pass) -> torch.Tensor:

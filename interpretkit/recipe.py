@@ -319,7 +319,8 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 def _advise(key: str, models: Sequence[type[BaseModel]]) -> str:
     """Return a hint about an unknown key: the nearest known one, and where the key would be known."""
-    known = [each for model in models for each in _keys(model)]
+    # A key that only another of the models reads does not stand beside those that are there.
+    known = [each for model in models for each in _keys(model) if each != key]
     hints = [did_you_mean(key, known)]
     homes = [place for model, place in _BELONGS.items() if key in _keys(model)]
     if homes:
@@ -335,5 +336,6 @@ def _refused(error: ValidationError, model: type[BaseModel], root: Node, loc: Se
         node = node.child(part) if node else None
     refusal = explain(error, model, node.plain() if node else {}, advise=_advise)
     where = root.place_of((*loc, *refusal.loc), "key" if refusal.at_key else "value")
-    hint = refusal.hint or ("options of a plugin stand under 'with:'" if refusal.at_key and loc else "")
+    option = bool(loc) and refusal.at_key and len(refusal.loc) == 1
+    hint = refusal.hint or ("options of a plugin stand under 'with:'" if option else "")
     return RecipeError(refusal.message, where=where, hint=hint)

@@ -71,7 +71,7 @@ def keys_of(model: type[BaseModel]) -> list[str]:
 
 def advise(key: str, models: Sequence[type[BaseModel]]) -> str:
     """Return a hint about an unknown key: the nearest of the keys that `models` read, or all of them."""
-    known = [each for model in models for each in keys_of(model)]
+    known = [each for model in models for each in keys_of(model) if each != key]
     return did_you_mean(key, known, otherwise=f"known keys: {', '.join(known)}" if known else "no key is known here")
 
 
@@ -183,7 +183,7 @@ def _value_problem(group: Sequence[ErrorDetails]) -> tuple[str, str]:
     hint = ""
     if "text" in wanted and isinstance(value, bool | int | float):
         hint = "put text that looks like something else in quotes"
-    elif "a list" in wanted and isinstance(value, str):
+    elif [*wanted] == ["a list"] and isinstance(value, str):
         hint = f"write [{value[:_LONGEST]}]"
     return f"{' or '.join(wanted)} is wanted, not {_given(value)}", hint
 

@@ -192,7 +192,9 @@ def label_index(label: str | None, classes: Sequence[str], *, count: int) -> int
         1
     """
     if label is None:
-        raise InputError("the target is 'label', but this image has none", hint="list the images in a CSV file")
+        raise InputError(
+            "the target is 'label', but this image has none", hint="give it one, in the column `label` of a CSV file"
+        )
     # In a manifest every label is text; where the classes themselves are named by numbers, the name counts.
     wanted = int(label) if label.isdecimal() and label not in classes else label
     return class_index(wanted, classes, count=count)
@@ -225,11 +227,17 @@ def _indices(
         spec = Ranked(1)
     if isinstance(spec, Ranked):
         if spec.rank > count:
-            raise InputError(f"the model has {count} classes, so there is no top {spec.rank}")
+            raise InputError(
+                f"the model has {count} classes, so there is no top {spec.rank}",
+                hint=f"ask for {{top: {count}}} at most",
+            )
         # Stable, so that the first of equal logits is the prediction, as in argmax.
         return int(logits.argsort(descending=True, stable=True)[spec.rank - 1]), None
     if spec == "label":
         return label_index(label, classes, count=count), None
     if isinstance(spec, Contrast):
-        return class_index(spec.for_, classes, count=count), class_index(spec.against, classes, count=count)
+        index, against = (class_index(each, classes, count=count) for each in (spec.for_, spec.against))
+        if index == against:
+            raise InputError(f"class {spec.for_!r} against itself is 0 for every image", hint="give two classes")
+        return index, against
     return class_index(spec, classes, count=count), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import glob
 import io
 import re
@@ -126,6 +127,7 @@ def _manifest(path: Path) -> list[ImageFile]:
             what = "a manifest has one column 'path', at most one 'label' and at most one 'mask'"
             hint = "the first line names the columns: path, or path,label,mask"
             raise InputError(what, where=f"{name}:1", hint=hint)
+        _check_spelling(columns, f"{name}:1")
         files = [_listed(row, columns, path.parent, f"{name}:{reader.line_num}") for row in reader if row]
     except csv.Error as error:
         hint = 'a cell with a comma or a quote stands between quotes, "like ""this"""'
@@ -133,6 +135,14 @@ def _manifest(path: Path) -> list[ImageFile]:
     if not files:
         raise InputError("the manifest lists no image", where=name, hint="each line after the first names one")
     return files
+
+
+def _check_spelling(columns: Sequence[str], where: str) -> None:
+    """Refuse a column that is meant to be `label` or `mask`: left unread like any other, it would not be missed."""
+    for wanted in {"label", "mask"} - {*columns}:
+        for column in columns:
+            if difflib.get_close_matches(wanted, [column.casefold()], cutoff=0.8):
+                raise InputError(f"column {column!r} is not read", where=where, hint=f"write {wanted!r}, or rename it")
 
 
 def _listed(row: Sequence[str], columns: Sequence[str], folder: Path, where: str) -> ImageFile:

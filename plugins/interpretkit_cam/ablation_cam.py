@@ -45,6 +45,8 @@ class AblationCAM(ScoredMaps):
         drops = activation.new_zeros(len(activation))
         image = captured.inputs[position : position + 1]
         alive = activation.flatten(1).any(1).nonzero()[:, 0]
+        if not len(alive):
+            return drops
         for chosen in torch.split(alive, self.options.internal_batch_size):
             variants = activation.repeat(len(chosen), 1, 1, 1)
             variants[range(len(chosen)), chosen] = 0

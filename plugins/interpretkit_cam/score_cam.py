@@ -62,12 +62,13 @@ class ScoreCAM(ScoredMaps):
         activation, image = captured.activations[layer][position], captured.inputs[position]
         weights = activation.new_zeros(len(activation))
         used = self._used(activation)
+        if not len(used):
+            return weights
         scores = [
             model.scores(image * _masks(activation[chosen], image.shape[1:]), targets)
             for chosen in torch.split(used, self.options.internal_batch_size)
         ]
-        if scores:
-            weights[used] = torch.cat(scores).softmax(0)
+        weights[used] = torch.cat(scores).softmax(0)
         return weights
 
     def _used(self, activation: torch.Tensor) -> torch.Tensor:

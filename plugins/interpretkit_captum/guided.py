@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 from pydantic import Field
 
-from interpretkit import Needs
+from interpretkit import Needs, Result, StepError
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels
 from interpretkit_captum.citations import CAPTUM, DECONVOLUTION, GRAD_CAM, GUIDED_BACKPROP
 from interpretkit_captum.completeness import Explanation
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from interpretkit import Captured, Model, Result
+    from interpretkit import Captured, Model
     from interpretkit_captum.network import Subject
 
 
@@ -93,14 +95,17 @@ class GuidedGradCam(Rectified):
     $$M(y, x) = \sum_c R_c(y, x) \cdot \mathrm{up}\Big( \max\Big(\sum_k \alpha_k A_k, 0\Big) \Big)(y, x)$$
 
     with guided backpropagation $R$, and Grad-CAM at `layer`, interpolated to the image bilinearly, as in the paper
-    (captum's default is nearest). The map `input`, `(image, y, x)`, is signed and summed over the colour channels. It
-    has no baseline and promises no completeness.
+    (captum's default is nearest). The layer may have its channels last, or be tokens. The map `input`, `(image, y, x)`,
+    is signed and summed over the colour channels. It has no baseline and promises no completeness.
     """
 
     name = "guided_grad_cam"
     title = "Guided Grad-CAM"
     citations = (GRAD_CAM, GUIDED_BACKPROP, CAPTUM)
-    cost = "two forward and two backward passes of its own for each image and target"
+    cost = (
+        "one forward and one backward pass of its own for each image and target, and one backward pass for each "
+        "target, shared with the other steps"
+    )
 
     class Options(Targeted):
         """Options of guided Grad-CAM."""
@@ -110,26 +115,39 @@ class GuidedGradCam(Rectified):
     options: Options
 
     def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
-        """Ask for the layer, so that it is checked, and for passes of its own."""
-        return Needs(own_passes=True, target=self.options.target, activations=[self.options.layer])
+        """Ask for the layer's output and the gradient of the target's score there, and for passes of its own."""
+        return Needs(own_passes=True, target=self.options.target, gradients=[self.options.layer])
 
     def compute(self, captured: Captured) -> Result:
         """Return the map `input`, `(image, y, x)`.
 
         Raises:
-            StepError: If the layer has no grid with its channels first.
+            StepError: If the layer has no grid, or there are several of that name.
         """
-        for layer in captured.activations:
-            captured.features(layer)
-        return super().compute(captured)
+        raised = _grad_cam(captured, self.options.layer)
+        guided = super().compute(captured).maps[INPUT]
+        # Grad-CAM is the same for all colour channels: it may be multiplied by their sum.
+        return Result(maps={INPUT: replace(guided, values=(guided.values * raised).astype(guided.values.dtype))})
 
     def explain(self, subject: Subject) -> dict[str, Explanation]:
-        """Multiply guided backpropagation by Grad-CAM."""
+        """Propagate the score backward, as guided backpropagation does."""
         import captum.attr
 
-        from interpretkit_captum.layers import module_of
-
-        layer = module_of(subject, self.options.layer)
-        method = captum.attr.GuidedGradCam(subject.scored, layer)
-        values = method.attribute(subject.leaf(), interpolate_mode="bilinear")
+        values = captum.attr.GuidedBackprop(subject.scored).attribute(subject.leaf())
         return {INPUT: Explanation(values=over_channels(values))}
+
+
+def _grad_cam(captured: Captured, layer: str) -> np.ndarray:
+    """Return the positive part of Grad-CAM at a layer on the grid of the input, `(image, y, x)`, float64."""
+    import torch
+
+    if len(captured.gradients) != 1:
+        found = ", ".join(captured.gradients) or "no call of it"
+        raise StepError(f"guided_grad_cam needs one layer; {layer} stands for {found}", hint="name one")
+    ((name, gradient),) = captured.gradients.items()
+    activation = captured.features(name)
+    weights = gradient.double().mean((2, 3))
+    cam = torch.einsum("nk,nkyx->nyx", weights, activation.double()).clamp(min=0)
+    size = captured.inputs.shape[2:]
+    raised = torch.nn.functional.interpolate(cam[:, None], size, mode="bilinear", align_corners=False)
+    return np.asarray(raised[:, 0].cpu().numpy())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field
 
@@ -13,10 +14,12 @@ from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Paired
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
     from torch import nn
 
-    from interpretkit import Model
+    from interpretkit import Captured, Model
     from interpretkit_captum.network import Subject
 
 
@@ -44,6 +47,19 @@ class LayerAttribution(OwnPasses):
     def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
         """Ask for the layers, so that they are checked, and for passes of its own."""
         return Needs(own_passes=True, target=self.options.target, activations=self.options.layers)
+
+    @contextmanager
+    def network(self, captured: Captured) -> Iterator[nn.Module]:
+        """Let modules work out of place: captum replaces what a layer returns, or keeps it.
+
+        Raises:
+            StepError: If the network goes on with what a module has overwritten.
+        """
+        from interpretkit_captum.network import out_of_place
+
+        network = cast("Model", captured.model).module
+        with out_of_place(captured, network):
+            yield network
 
     def explain(self, subject: Subject) -> dict[str, Explanation]:
         """Return one map per layer.

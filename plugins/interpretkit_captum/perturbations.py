@@ -29,12 +29,12 @@ class Occlusion(OwnPasses):
 
     where $W(y, x)$ are the windows over the pixel, `stride` apart; the last ones are cut off at the border. All colour
     channels are covered together. The map `input`, `(image, y, x)`, is signed, in units of the score: each cell has the
-    mean loss over its windows, and nothing is divided among the cells. No gradients are taken: any network will do.
+    mean over its windows, and nothing is divided among the cells. No gradients are taken: any network will do.
     """
 
     name = "occlusion"
     title = "Occlusion"
-    joined = "the mean loss of the windows over a pixel"
+    joined = "each pixel with the mean of what the score loses by the windows over it"
     citations = (DECONVOLUTION, CAPTUM)
     cost = (
         "one forward pass of its own for each window of each image and target, (1 + ⌈(side − `window`) / `stride`⌉)², "
@@ -50,7 +50,7 @@ class Occlusion(OwnPasses):
         @model_validator(mode="after")
         def _no_gaps(self) -> Self:
             if self.stride > self.window:
-                raise ValueError("windows more than their side apart leave pixels that no window covers")
+                raise ValueError(f"a stride of {self.stride} leaves pixels that no window of {self.window} covers")
             return self
 
     options: Options

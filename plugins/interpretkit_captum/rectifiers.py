@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +82,22 @@ def with_rules(captured: Captured, network: nn.Module) -> Iterator[None]:
             )
     pools = {part: MaxPool(part) for part in network.modules() if type(part) is nn.MaxPool2d}
     others = one_for_each_call(network, seen, tuple(kind for kind in kinds if kind is not nn.MaxPool2d))
-    with replaced(network, pools | others), own_input(captured, network, kinds):
+    with replaced(network, pools | others), own_input(captured, network, kinds), _cleared(network, kinds):
         yield
+
+
+@contextmanager
+def _cleared(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[None]:
+    """Give modules of these kinds back their attributes: captum leaves what it keeps there if a pass fails."""
+    before = [(part, dict(part.__dict__)) for part in network.modules() if isinstance(part, kinds)]
+    try:
+        yield
+    finally:
+        for part, found in before:
+            for name in ("input", "output"):
+                part.__dict__.pop(name, None)
+                if name in found:
+                    part.__dict__[name] = found[name]
 
 
 def _called(network: nn.Module, seen: Observed) -> Iterator[nn.Module]:
@@ -126,13 +140,13 @@ def own_input(captured: Captured, network: nn.Module, kinds: tuple[type[nn.Modul
     captum's hooks change the whole gradient of what a module is given: also what comes from its other readers, and
     too late for the module that has returned it.
     """
-    handles = [part.register_forward_pre_hook(_copied) for part in network.modules() if isinstance(part, kinds)]
-    try:
-        with out_of_place(captured, network):
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack:
+        # First, so that it is noticed where the network needs a module to overwrite what it is given.
+        stack.enter_context(out_of_place(captured, network))
+        for part in network.modules():
+            if isinstance(part, kinds):
+                stack.callback(part.register_forward_pre_hook(_copied).remove)
+        yield
 
 
 def _copied(_module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -282,3 +282,30 @@ def test_a_step_that_writes_into_what_others_use_fails_and_spoils_no_stored_resu
     kept = outcome.results["mean"]
     assert kept.maps["features"].values.tolist() == alone.maps["features"].values.tolist()
     assert kept.tables["means"]["mean"].tolist() == alone.tables["means"]["mean"].tolist()
+
+
+class Torn(nn.Module):
+    """Runs forward; on the way back it fails."""
+
+    def __init__(self):
+        super().__init__()
+        self.features, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, images):
+        values = self.features(images).mean((2, 3)).sigmoid()
+        logits = self.head(values)
+        values.add_(1)  # which the gradient of the sigmoid and of the head would have needed as it was
+        return logits
+
+
+def test_a_network_that_fails_in_the_backward_pass_fails_the_steps_that_need_gradients_alone():
+    model = Model(module=Torn(), name="torn")
+    steps = {
+        "values": Reader(Reader.Options(layers=["features"])),
+        "slopes": Reader(Reader.Options(layers=["features"], gradients=["features"])),
+    }
+    outcome = outcome_of(model, steps)
+    assert set(outcome.results) == {"values"}
+    message = str(outcome.failures["slopes"])
+    assert "model 'torn' failed in the backward pass: RuntimeError: one of the variables needed" in message
+    assert "occlusion" in message

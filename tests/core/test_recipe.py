@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 import yaml
@@ -466,6 +467,7 @@ class Cam(Options):
     target: TargetSpec = "predicted"
     sigma: float = Field(default=1.0, gt=0)
     method: str | None = None
+    scale: Literal["own"] | list[float] = "own"
     inner: Inner = Inner()
 
 
@@ -475,7 +477,7 @@ class Cam(Options):
         ("{layrs: [a]}", "14:12", "unknown key 'layrs'; and 1 more (did you mean 'layers'?)"),
         ("{layers: [a], batch_size: 1}", "14:25", "unknown key 'batch_size' ('batch_size' belongs under 'numerics:')"),
         ("{layers: [a], of: [b]}", "14:25", "unknown key 'of' ('of' belongs beside the 'uses:' of a step)"),
-        ("{layers: [a], zzz: 1}", "14:25", "known keys: layers, target, sigma, method, inner"),
+        ("{layers: [a], zzz: 1}", "14:25", "known keys: layers, target, sigma, method, scale, inner"),
         ("{sigma: 1.0}", "14:11", "key 'layers' is missing (options of a plugin stand under 'with:')"),
         ("{layers: 7}", "14:20", "layers: a list is wanted, not 7"),
         ("{layers: stage4}", "14:20", "layers: a list is wanted, not 'stage4' (write [stage4])"),
@@ -487,6 +489,8 @@ class Cam(Options):
         ("{layers: [a], method: 1}", "14:33", "method: text is wanted, not 1"),
         ("{layers: [a], target: 1.5}", "14:33", "target: a whole number or text or a mapping is wanted, not 1.5"),
         ("{layers: [a], target: {for: a}}", "14:33", "key 'against' is missing"),
+        ("{layers: [a], target: {top: 2, for: a}}", "14:42", "unknown key 'for' (known keys: against, top)"),
+        ("{layers: [a], scale: image}", "14:32", "scale: 'own' or a list is wanted, not 'image'"),
         ("{layers: [a], target: {for: a, agianst: b}}", "14:42", "unknown key 'agianst'; and 1 more (did you mean"),
         ("{layers: [a], target: {for: .5, against: b}}", "14:39", "for: a whole number or text is wanted, not 0.5"),
         ("{layers: [a], inner: {widht: 2}}", "14:33", "unknown key 'widht' (did you mean 'width'?)"),
@@ -499,6 +503,9 @@ def test_what_options_refuse_is_said_at_its_place_in_plain_words(read, given, pl
     error = recipe.refuse(caught.value, ("steps", 1, "with"), Cam)
     assert error.where == f"r.yaml:{place}"
     assert words in str(error)
+    # A hint where to put options, or brackets, is given only where that is the way out.
+    assert not ("target: {" in given and "'with:'" in str(error))
+    assert not ("scale:" in given and "write [" in str(error))
 
 
 def test_options_that_are_missing_altogether_are_refused_at_their_step(read):

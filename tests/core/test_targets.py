@@ -75,6 +75,7 @@ def test_a_label_is_the_name_of_a_class_before_it_is_an_index():
         (Contrast.model_validate({"for": "tabby", "against": 6}), "class 6 is out of range"),
         (Contrast.model_validate({"for": "nothing", "against": 0}), "the model has no class 'nothing'"),
         ("label", "the target is 'label', but this image has none"),
+        (Contrast.model_validate({"for": "tabby", "against": 1}), "class 'tabby' against itself is 0 for every image"),
     ],
 )
 def test_a_class_that_the_model_does_not_have_is_refused(spec, message):

@@ -259,3 +259,16 @@ def test_smooth_grad_cam_plusplus_keeps_the_contract():
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_the_contract(method):
     check_visualizer(discover().visualizers[method].offer, layers=["features"], target="class 1", internal_batch_size=3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [8, 9])
+def test_a_layer_without_a_channel_to_try_has_a_map_of_zeros_and_costs_no_pass(method, size):
+    # In a grid of one cell every channel is the same everywhere; with a great negative bias all are 0.
+    net = nn.Sequential(nn.Conv2d(3, 4, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    if size > 8 or method == "ablation_cam":
+        torch.nn.init.constant_(net[0].bias, -1e3)
+    passes = []
+    net.register_forward_hook(lambda *_: passes.append(1))
+    assert not ours(net, torch.rand(2, 3, size, size), method, "1").any()
+    assert len(passes) == 1

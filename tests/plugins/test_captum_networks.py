@@ -58,7 +58,7 @@ class Functional(Net):
 
 class Method(Net):
     def features(self, images):
-        return self.relu(self.stem(images)).relu_()
+        return self.stem(images).relu_()
 
 
 class Gelu(Net):
@@ -189,13 +189,20 @@ def test_a_rectifier_that_is_no_module_is_refused_with_its_place(images, name, k
         ("lrp", Gelu, r"no rule for act \(GELU\)"),
         ("lrp", Net, r"branches that meet by a function add in the network itself \(Net\)"),
         ("lrp", TwiceTheConvolution, r"branch \(Conv2d\), which is called 2 times"),
-        ("integrated_gradients", Discarding, "what one of them has overwritten"),
+        ("deep_lift", Discarding, "what one of them has overwritten"),
+        ("internal_influence", Discarding, "what one of them has overwritten"),
     ],
 )
 def test_what_a_method_cannot_explain_is_refused_with_its_place(images, name, kind, message):
     options = {"in_place": True} if kind is Discarding else {}
+    more = {"layers": ["stem"]} if name == "internal_influence" else {}
     with pytest.raises(ik.StepError, match=message):
-        found(wrapped(kind, **options), images, name)
+        found(wrapped(kind, **options), images, name, **more)
+
+
+def test_gradients_are_right_where_the_network_goes_on_with_what_a_module_has_overwritten(images):
+    result = found(wrapped(Discarding, in_place=True), images, "integrated_gradients", steps=300)
+    assert result.tables["completeness"]["relative_gap"].max() < 0.02
 
 
 class Attention(nn.Module):
@@ -257,7 +264,60 @@ def test_deep_lift_is_complete_on_a_resnet_which_uses_its_rectifiers_again():
     assert abs(table["gap"][0]) < 1e-12 < abs(table["difference"][0])
 
 
-@pytest.mark.parametrize("name", ["guided_backprop", "deep_lift", "lrp", "integrated_gradients"])
+class ChannelsLast(nn.Module):
+    """Works on channels that come last after the first convolution, as Swin does."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.patches, self.linear, self.relu, self.head = (
+            nn.Conv2d(3, 7, 2, stride=2),
+            nn.Linear(7, 7),
+            nn.ReLU(),
+            nn.Linear(7, 3),
+        )
+
+    def forward(self, images):
+        return self.head(self.relu(self.linear(self.patches(images).movedim(1, -1))).mean((1, 2)))
+
+
+@pytest.mark.parametrize("layer", ["patches", "linear"])
+def test_guided_grad_cam_is_the_product_of_both_where_channels_come_last(images, layer):
+    model = ik.wrap(ChannelsLast().double().eval())
+    cam = torch.from_numpy(found(model, images, "grad_cam", layers=[layer], target=1).maps[layer].values).clamp(min=0)
+    raised = functional.interpolate(cam[:, None], (8, 10), mode="bilinear", align_corners=False)[:, 0]
+    guided = torch.from_numpy(found(model, images, "guided_backprop", target=1).maps["input"].values)
+    values = torch.from_numpy(found(model, images, "guided_grad_cam", layer=layer, target=1).maps["input"].values)
+    torch.testing.assert_close(values, guided * raised, rtol=1e-12, atol=1e-15)
+
+
+class Torn(nn.Module):
+    """The backward pass fails before it has come to the first ReLU."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.relu, self.last, self.head = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ReLU(), nn.Linear(4, 3)
+
+    def forward(self, images):
+        values = self.relu(self.first(images)) * 1
+        if values.requires_grad:
+            values.register_hook(self.tear)
+        return self.head(self.last(values).mean((2, 3)))
+
+    def tear(self, gradient):
+        raise RuntimeError("torn")
+
+
+@pytest.mark.parametrize("name", ["deep_lift", "deep_lift_shap"])
+def test_captum_leaves_nothing_on_modules_where_the_backward_pass_fails(images, name):
+    net = Torn().double()
+    before = {path: set(vars(part)) for path, part in net.named_modules()}
+    with pytest.raises(ik.StepError, match="torn"):
+        found(ik.wrap(net), images, name)
+    assert {path: set(vars(part)) for path, part in net.named_modules()} == before
+
+
+@pytest.mark.parametrize("name", ["guided_backprop", "deep_lift", "lrp", "deconvolution"])
 def test_a_network_is_left_as_found_also_after_a_failure(images, name):
     for kind in (Net, Discarding) if name != "lrp" else (Functional, Gelu):
         net = kind(**({} if kind is Gelu else {"in_place": True})).double().train()
@@ -281,10 +341,16 @@ def test_a_network_is_left_as_found_also_after_a_failure(images, name):
     [
         ("integrated_gradients", {"baseline": "black"}, ik.StepError, "makes no black image: .*image_mean"),
         ("occlusion", {"window": 9, "stride": 9}, ik.StepError, "9 pixels does not fit into an image of 8×10"),
-        ("occlusion", {"window": 2, "stride": 3}, ik.RecipeError, "pixels that no window covers"),
+        (
+            "occlusion",
+            {"window": 2, "stride": 3},
+            ik.RecipeError,
+            "stride of 3 leaves pixels that no window of 2 covers",
+        ),
         ("kernel_shap", {"patch": 20}, ik.StepError, "at least 2 regions, and the image has 1"),
         ("deep_lift_shap", {"internal_batch_size": 1}, ik.RecipeError, "internal_batch_size"),
         ("guided_grad_cam", {"layer": "head"}, ik.StepError, "head returns 2×3"),
+        ("guided_grad_cam", {"layer": "[bl]*"}, ik.StepError, r"needs one layer; \[bl\]\* stands for branch, last"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_a_hint(name, options, error, message):
