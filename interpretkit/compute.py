@@ -203,9 +203,9 @@ def _class_token(done: _Pass) -> torch.Tensor:
 def _predictions(model: Model, output: Any) -> tuple[tuple[Prediction, ...], ...]:
     try:
         logits = model.logits(output).detach().double()
+        probabilities = model.probabilities(output)
     except StepError:
         return ()
-    probabilities = logits.softmax(1)
     best = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
     return tuple(
         tuple(

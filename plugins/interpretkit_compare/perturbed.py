@@ -42,7 +42,7 @@ def filled(image: torch.Tensor, fill: Fill, *, model: Model, blur: float) -> tor
     if fill == "mean":
         return image.mean((2, 3), keepdim=True).expand_as(image)
     if fill == "black":
-        return _black(model).to(image).expand_as(image)
+        return _black(model, channels=image.shape[1]).to(image).expand_as(image)
     from torchvision.transforms.v2 import functional
 
     shorter = min(image.shape[-2:])
@@ -68,15 +68,21 @@ def cells_of(grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
     return rows[:, None] * grid[1] + columns
 
 
-def _black(model: Model) -> torch.Tensor:
+def _black(model: Model, *, channels: int) -> torch.Tensor:
     """Return black as the network is fed it, `(1, channel, 1, 1)`."""
     from PIL import Image
 
     try:
-        made = model.preprocessing(Image.new("RGB", (256, 256)))
-        return made.mean((1, 2)).reshape(1, -1, 1, 1)
+        made = model.preprocessing(Image.new("RGB", (256, 256))).mean((1, 2))
     except Exception as error:
         raise StepError(
             f"the preprocessing of model {model.name!r} makes no black image: {type(error).__name__}: {error}",
             hint="choose another fill",
         ) from error
+    if len(made) != channels:
+        raise StepError(
+            f"the preprocessing of model {model.name!r} makes black of {len(made)} channels, and the images have "
+            f"{channels}",
+            hint="choose another fill",
+        )
+    return made.reshape(1, -1, 1, 1)

@@ -275,6 +275,18 @@ def test_a_step_that_writes_into_what_others_use_fails_and_spoils_no_stored_resu
     assert kept.tables["means"]["mean"].tolist() == alone.tables["means"]["mean"].tolist()
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_predictions_of_a_network_that_ends_in_a_softmax_are_not_softened_once_more(dtype):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000), nn.Softmax(1)).to(dtype)
+    images = tiny_images().to(dtype)
+    outcome = outcome_of(Model(module=net), {"all": Reader(Reader.Options(layers=["1"]))}, images=images)
+    with torch.no_grad():
+        expected = net(images).double().sort(dim=1, descending=True).values[:, :5]
+    found = [[each.probability for each in row] for row in outcome.predictions["model"]]
+    assert found == expected.tolist()
+
+
 class Torn(nn.Module):
     """Runs forward; on the way back it fails."""
 
