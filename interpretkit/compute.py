@@ -96,8 +96,16 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
         batch: Images, and what each model is fed of them.
         given: Results for the same images that steps may read besides those of earlier steps.
     """
+    import torch
+
+    # Whoever calls may be in inference mode, in which there are no gradients.
+    with torch.inference_mode(mode=False):
+        return _outcome(plan, batch, given or {})
+
+
+def _outcome(plan: Plan, batch: Batch, given: Mapping[str, Result]) -> Outcome:
     passes = {key: _run(key, model, plan.steps, batch) for key, model in plan.models.items()}
-    results: dict[str, Result] = dict(given or {})
+    results: dict[str, Result] = dict(given)
     failures: dict[str, InterpretkitError] = {}
     seconds = {}
     for planned in plan.steps:
@@ -125,6 +133,7 @@ def _run(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> 
     """Run a model once over the batch for all steps that look at it."""
     like = next(model.module.parameters(), batch.inputs[key])
     inputs = batch.inputs[key].to(like.device, like.dtype)
+    inputs = inputs.clone() if inputs.is_inference() else inputs
     seen = zip(batch.images, batch.pixels[key], batch.masks[key], strict=True)
     images = tuple(replace(image, pixels=pixels, mask=mask) for image, pixels, mask in seen)
     return _pass([planned for planned in steps if planned.step.model == key], model, images, inputs)
@@ -339,9 +348,9 @@ def _compute(planned: PlannedStep, captured: Captured) -> Result:
         module = captured.model.module
         tensors |= {f"the model's {name}": t for name, t in (*module.named_parameters(), *module.named_buffers())}
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
-    own = captured.model is not None and planned.needs.own_passes
     try:
-        with left_as_found(captured.model.module) if captured.model is not None and own else nullcontext():
+        # Also where parameters alone are read: in train mode, to read some (spectral norms) is to change them.
+        with left_as_found(captured.model.module) if captured.model is not None else nullcontext():
             result = step.visualizer.compute(captured)
         check_result(result, "compute()")
         if not step.per_set:

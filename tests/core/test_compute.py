@@ -287,6 +287,41 @@ def test_predictions_of_a_network_that_ends_in_a_softmax_are_not_softened_once_m
     assert found == expected.tolist()
 
 
+def test_inference_mode_around_a_call_changes_nothing():
+    model, images = tiny_model(), tiny_images()
+    expected = ik.visualize(model, images, "grad_cam", layers=["features"])
+    with torch.inference_mode():
+        found = ik.visualize(model, images.clone(), "grad_cam", layers=["features"])
+        assert torch.is_inference_mode_enabled()
+    assert found.maps["features"].values.tolist() == expected.maps["features"].values.tolist()
+
+
+class Weights(Visualizer):
+    """Reads a weight."""
+
+    name = "weights"
+
+    def needs(self, model):
+        return Needs(parameters=True)
+
+    def compute(self, captured):
+        self.weight = captured.model.module.head.weight.detach().clone()
+        return Result()
+
+
+def test_to_read_a_weight_changes_no_network_that_is_in_train_mode():
+    model = tiny_model()
+    spectral = torch.nn.utils.parametrizations.spectral_norm(model.module.head)
+    in_eval = spectral.eval().weight.detach().clone()
+    model.module.train()
+    before = {name: each.clone() for name, each in model.module.state_dict().items()}
+    step = Weights(Weights.Options())
+    assert not outcome_of(model, {"weights": step}).failures
+    assert step.weight.tolist() == in_eval.tolist()
+    assert all(part.training for part in model.module.modules())
+    assert all(each.tolist() == before[name].tolist() for name, each in model.module.state_dict().items())
+
+
 class Torn(nn.Module):
     """Runs forward; on the way back it fails."""
 
