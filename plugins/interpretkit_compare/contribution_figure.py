@@ -69,7 +69,7 @@ def _tiles(shown: np.ndarray, end: str, channels: Table, *, limits: tuple[float,
 
 
 def _percent(share: float) -> str:
-    return f"{share:+.1%}".replace("-", "−")
+    return "undefined" if np.isnan(share) else f"{share:+.1%}".replace("-", "−")
 
 
 def _charts(about: dict[str, Any], channels: Table, falls: Table, target: Target) -> Image:

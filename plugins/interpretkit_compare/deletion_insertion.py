@@ -63,8 +63,9 @@ class DeletionInsertion(Visualizer):
     pictures than whole blocks. Signed maps are ordered with their sign. Equal cells come in a random order that the
     seed decides, which favours no side of the image.
 
-    The score is the probability of the class (softmax over all classes), or its logit; for a contrast it is always the
-    difference of the logits. Tables `auc` (one row for each image, map and curve) and `curves` (all points).
+    The score is the probability of the class (softmax over all classes, unless the network ends in one), or its logit;
+    for a contrast it is always the difference of the logits. Tables `auc` (one row for each image, map and curve) and
+    `curves` (all points).
 
     It cannot tell a map that finds what the network uses from one that finds where strange images fool it: images with
     holes are nothing the network was trained on.
@@ -219,8 +220,8 @@ class _Watched:
         if self.scored != "probability":
             return np.asarray(self._model.scores(variants, [self.target]).double().cpu().numpy())
         with torch.no_grad():
-            logits = self._model.logits(self._model.module(variants))
-        return np.asarray(logits.double().softmax(1)[:, self.target.index].cpu().numpy())
+            probabilities = self._model.probabilities(self._model.module(variants))
+        return np.asarray(probabilities[:, self.target.index].cpu().numpy())
 
 
 def _points(about: Mapping[str, str], curve: str, order: str, found: Curve) -> Table:
