@@ -231,6 +231,7 @@ def _ends(features: str, attribution: str, rows: Table, result: Result) -> Figur
             *grids,
         ],
         title=f"{features}: channels ranked by their correlation with {attribution}",
+        columns=2,
     )
     extent = f"from {_signed(about['lowest'])} to {_signed(about['highest'])}, median {_signed(about['median'])}"
     caption = (
@@ -243,7 +244,7 @@ def _ends(features: str, attribution: str, rows: Table, result: Result) -> Figur
 
 
 def _signed(correlation: float) -> str:
-    return "undefined" if np.isnan(correlation) else f"{correlation:+.2f}"
+    return "undefined" if np.isnan(correlation) else f"{correlation:+.2f}".replace("-", "−")
 
 
 def _matrices(pairs: Table, options: PairOptions) -> Figure:
