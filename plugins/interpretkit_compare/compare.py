@@ -224,14 +224,14 @@ def _ends(features: str, attribution: str, rows: Table, result: Result) -> Figur
         )
     height, width = shown.values.shape[-2:]
     reference = result.maps[attribution]
+    maps = [
+        figures.photo(result.images[0].pixels, title="input"),
+        figures.heatmap(reference.values[0], title=attribution, polarity=reference.polarity),
+    ]
     picture = figures.panels(
-        [
-            figures.photo(result.images[0].pixels, title="input"),
-            figures.heatmap(reference.values[0], title=attribution, polarity=reference.polarity),
-            *grids,
-        ],
+        [figures.panels(maps), figures.panels(grids)],
         title=f"{features}: channels ranked by their correlation with {attribution}",
-        columns=2,
+        columns=1,
     )
     extent = f"from {_signed(about['lowest'])} to {_signed(about['highest'])}, median {_signed(about['median'])}"
     caption = (
