@@ -264,6 +264,20 @@ def test_matrices_of_many_maps_stand_below_each_other(count):
     assert (picture.height > picture.width) == (count == 14)
 
 
+@pytest.mark.parametrize("second", [0, 1])
+def test_what_the_maps_explain_stands_in_table_and_figures(results, second):
+    model, images = tiny_model(), tiny_images(3)
+    other = ik.visualize(model, images, "saliency", target=second)
+    found = ik.visualize(model, images, "compare", of={**results, "other": other})
+    pairs, rows = found.tables["pairs"], found.tables["pairs"].where("first", "other/input")
+    assert set(rows["target"].tolist()) == {f"class {second}"}
+    assert set(pairs.where("first", "cam/features")["target"].tolist()) == {"class 0"}
+    *channels, matrix = ik.draw(model, found.select("image0"), "compare")
+    assert ("maps of 'class 0':" in matrix.caption) == (second == 0)
+    assert ("other/input: class 1" in matrix.alt) == (second == 1)
+    assert "with cam/features of 'class 0'" in channels[0].caption
+
+
 def test_nothing_to_compare_is_an_error(results):
     with pytest.raises(ik.StepError, match="nothing to compare in features"):
         ik.visualize(tiny_model(), tiny_images(3), "compare", of={"features": results["features"]})
