@@ -17,7 +17,7 @@ from interpretkit import hookspecs
 from interpretkit.plan import resolve
 from interpretkit.recipe import Recipe, read_recipe
 from interpretkit.registry import discover
-from interpretkit.testing import check_visualizer
+from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -75,6 +75,16 @@ def test_the_readmes_own_model_runs_as_it_stands(tmp_path, monkeypatch):
     assert [target.label for target in module.gradcam.targets] == ["dog"] * 4
     assert len(module.agreement.tables["channels"]) == 4 * 8
     assert (tmp_path / "gradcam.png").stat().st_size > 1000
+
+
+def test_the_documented_visualizer_with_passes_of_its_own_keeps_the_contract(tmp_path):
+    covered = run_block("class Covered", "docs/plugins.md", tmp_path).Covered
+    cam = ik.visualize(tiny_model(), tiny_images(), "grad_cam", layers=["features"])
+    for target in ("predicted", {"top": 2}):
+        check_visualizer(covered, of={"cam": cam}, target=target)
+    two = ik.visualize(tiny_model(), tiny_images(), "grad_cam", layers=["features"], target={"top": 2})
+    with pytest.raises(ik.StepError, match="step 'cam' has 2 attribution maps"):
+        check_visualizer(covered, of={"cam": two})
 
 
 def test_the_documented_model_builder_builds(tmp_path):
