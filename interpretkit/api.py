@@ -20,7 +20,7 @@ from interpretkit.plan import Plan, ResolvedStep, check_labels, parse_options, p
 from interpretkit.preprocessing import Preprocessing
 from interpretkit.recipe import ModelEntry, Numerics, dump_inline, read_recipe
 from interpretkit.registry import discover
-from interpretkit.results import Result
+from interpretkit.results import Result, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -310,12 +310,7 @@ def _joined(step: ResolvedStep, results: Sequence[Result]) -> Result:
                 f"the maps {name!r} differ in size: {shapes}", hint="visualize images of one size at a time"
             )
         maps[name] = replace(each, values=np.concatenate(values))
-    tables = {
-        name: type(table)(
-            {column: np.concatenate([result.tables[name][column] for result in results]) for column in table.columns}
-        )
-        for name, table in first.tables.items()
-    }
+    tables = {name: Table.stacked([result.tables[name] for result in results]) for name in first.tables}
     return Result(
         maps=maps,
         tables=tables,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from interpretkit.errors import RecipeError, WeightsError
+from interpretkit.errors import RecipeError, StepError, WeightsError
 from interpretkit.results import Map
 
 if TYPE_CHECKING:
@@ -107,6 +107,20 @@ class Captured:
         """
         digest = hashlib.sha256(f"{seed}:{self.images[position].sha256}".encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 1
+
+    def features(self, layer: str) -> torch.Tensor:
+        """Return the activations of a layer that has a grid of cells, `(image, channel, y, x)`.
+
+        Raises:
+            StepError: If it returns something else.
+        """
+        values = self.activations[layer]
+        if values.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
+            raise StepError(
+                f"layer {layer} returns {'×'.join(map(str, values.shape))}, not feature maps (image, channel, y, x)",
+                hint="choose a convolutional layer before the pooling; `interpretkit layers` lists what each returns",
+            )
+        return values
 
     def map(self, layer: str, values: torch.Tensor, *, polarity: Polarity) -> Map:
         """Return `values` `(image, channel, y, x)` or `(image, y, x)` as a map of `layer`.

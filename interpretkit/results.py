@@ -10,7 +10,7 @@ import numpy as np
 from interpretkit.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from PIL.Image import Image
 
@@ -91,6 +91,26 @@ class Table:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
             raise ValueError(f"the columns of a table are equally long lists, not {shapes}")
         object.__setattr__(self, "columns", arrays)
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Table:
+        """Return rows, at least one, each its values by column, as a table.
+
+        Example:
+            >>> Table.of_rows([{"channel": 0, "mean": 0.5}, {"channel": 1, "mean": 0.25}])["mean"].tolist()
+            [0.5, 0.25]
+        """
+        return cls({column: [row[column] for row in rows] for column in rows[0]})
+
+    @classmethod
+    def stacked(cls, tables: Sequence[Table]) -> Table:
+        """Return tables, at least one, of the same columns one below the other.
+
+        Example:
+            >>> Table.stacked([Table(channel=[0]), Table(channel=[1, 2])])["channel"].tolist()
+            [0, 1, 2]
+        """
+        return cls({name: np.concatenate([table[name] for table in tables]) for name in tables[0].columns})
 
     def __getitem__(self, column: str) -> np.ndarray:
         return self.columns[column]

@@ -32,10 +32,9 @@ def joined(parts: Sequence[Result]) -> Result:
     """
     tables = {}
     for table in parts[0].tables:
-        columns = [each.tables[table].columns for each in parts]
-        lengths = [len(each.tables[table]) for each in parts]
-        stacked = {column: np.concatenate([each[column] for each in columns]) for column in columns[0]}
-        tables[table] = Table(stacked | {COLUMN: np.repeat(np.arange(1, len(parts) + 1), lengths)})
+        ranked = [each.tables[table] for each in parts]
+        ranks = np.repeat(np.arange(1, len(parts) + 1), [len(each) for each in ranked])
+        tables[table] = Table(Table.stacked(ranked).columns, **{COLUMN: ranks})
     return Result(
         maps={name(key, rank): each for rank, part in enumerate(parts, 1) for key, each in part.maps.items()},
         tables=tables,

@@ -49,8 +49,8 @@ class LayerMaps(Visualizer):
         """
         if not captured.activations:
             raise StepError(f"none of the layers {', '.join(self.options.layers)} is called on the way to the score")
-        for layer, activation in captured.activations.items():
-            self._check_grid(layer, activation)
+        for layer in captured.activations:
+            captured.features(layer)
         maps = self.layer_maps(captured)
         return Result(maps={layer: captured.map(layer, each, polarity="signed") for layer, each in maps.items()})
 
@@ -58,14 +58,6 @@ class LayerMaps(Visualizer):
         """Draw, for each layer, the photo, the positive part over it, and the signed map on its own grid."""
         for layer, each in result.maps.items():
             yield self._figure(layer, each, result)
-
-    def _check_grid(self, layer: str, activation: torch.Tensor) -> None:
-        if activation.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
-            shape = "×".join(map(str, activation.shape))
-            raise StepError(
-                f"{self.title} needs a layer with a grid (image, channel, y, x); {layer} returns {shape}",
-                hint="choose a convolutional layer before the pooling",
-            )
 
     def _figure(self, layer: str, each: Map, result: Result) -> Figure:
         values = each.values[0]

@@ -145,14 +145,9 @@ def _grad_cam(captured: Captured, layer: str) -> np.ndarray:
         found = ", ".join(captured.gradients) or "no call of it"
         raise StepError(f"guided_grad_cam needs one layer; {layer} stands for {found}", hint="name one")
     ((name, gradient),) = captured.gradients.items()
-    if gradient.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
-        shape = "×".join(map(str, gradient.shape))
-        raise StepError(
-            f"guided_grad_cam needs a layer with a grid (image, channel, y, x); {name} returns {shape}",
-            hint="choose a convolutional layer before the pooling",
-        )
+    activation = captured.features(name)
     weights = gradient.double().mean((2, 3))
-    cam = torch.einsum("nk,nkyx->nyx", weights, captured.activations[name].double()).clamp(min=0)
+    cam = torch.einsum("nk,nkyx->nyx", weights, activation.double()).clamp(min=0)
     size = captured.inputs.shape[2:]
     raised = torch.nn.functional.interpolate(cam[:, None], size, mode="bilinear", align_corners=False)
     return np.asarray(raised[:, 0].cpu().numpy())

@@ -78,7 +78,7 @@ def histogram(layer: str, values: np.ndarray, *, by_channel: bool) -> Table:
 
 def joined(tables: Sequence[Table], layers: Sequence[str]) -> Table:
     """Return histograms added up, rows in the order of layers, channels and values."""
-    columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0].columns}
+    columns = Table.stacked(tables).columns
     codes = {layer: code for code, layer in enumerate(layers)}
     keys = [np.array([codes[layer] for layer in columns["layer"].tolist()], np.int64), bins_of(_inner(columns))]
     if "channel" in columns:

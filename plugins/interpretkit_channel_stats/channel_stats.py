@@ -162,7 +162,7 @@ def _layers(channels: Table, histogram: Table, layers: Sequence[str]) -> Table:
         row = moments.of_layer(channels.where("layer", layer))
         counted = whole.where("layer", layer)
         rows.append({"layer": layer, **row, **bins.quantiles(counted, least=row["min"], greatest=row["max"])})
-    return Table({name: [row[name] for row in rows] for name in rows[0]})
+    return Table.of_rows(rows)
 
 
 def _quantiles_of_channels(columns: moments.Columns, histogram: Table) -> moments.Columns:

@@ -82,7 +82,7 @@ class Exemplars(Reduction):
         Raises:
             StepError: If a layer returns anything but `(image, channel, y, x)`, or has no such channel.
         """
-        return _result([self._of_layer(captured, layer, values) for layer, values in captured.activations.items()])
+        return _result([self._of_layer(captured, layer) for layer in captured.activations])
 
     def merge(self, first: Result, second: Result) -> Result:
         """Return the exemplars among the images of two parts of the set together."""
@@ -94,13 +94,8 @@ class Exemplars(Reduction):
         for part in _parts(result):
             yield _sheet(part)
 
-    def _of_layer(self, captured: Captured, layer: str, values: torch.Tensor) -> _Part:
-        if values.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
-            shape = "×".join(map(str, values.shape))
-            raise StepError(
-                f"exemplars need maps (image, channel, y, x); layer {layer} returns {shape}",
-                hint="choose a layer before the pooling",
-            )
+    def _of_layer(self, captured: Captured, layer: str) -> _Part:
+        values = captured.features(layer)
         shown = self._shown(layer, values.shape[1])
         found = [
             self._of_image(captured, layer, image, shown=shown, position=position)
@@ -179,7 +174,7 @@ class _Part:
 
 def _best(parts: Sequence[_Part], *, top: int) -> _Part:
     """Return the first `top` exemplars of each channel among those of several parts."""
-    columns = {name: np.concatenate([part.table[name] for part in parts]) for name in parts[0].table.columns}
+    columns = Table.stacked([part.table for part in parts]).columns
     source = np.repeat(np.arange(len(parts)), [len(part.table) for part in parts])
     order = np.lexsort((columns["image"], -columns["value"], columns["channel"]))
     channels = columns["channel"][order]
@@ -197,14 +192,13 @@ def _best(parts: Sequence[_Part], *, top: int) -> _Part:
 
 
 def _result(parts: Sequence[_Part]) -> Result:
-    tables = {name: np.concatenate([part.table[name] for part in parts]) for name in parts[0].table.columns}
     shown = {
         "layer": np.repeat([part.layer for part in parts], [len(part.shown) for part in parts]),
         "channel": np.concatenate([part.shown for part in parts]),
     }
     return Result(
         maps={part.layer: _packed(part) for part in parts},
-        tables={"exemplars": Table(tables), "shown": Table(shown)},
+        tables={"exemplars": Table.stacked([part.table for part in parts]), "shown": Table(shown)},
     )
 
 

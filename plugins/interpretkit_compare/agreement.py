@@ -12,7 +12,6 @@ from interpretkit_compare.citations import SSIM
 from interpretkit_compare.measures import IN_WORDS, MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, how, matrices, on_one_grid
 from interpretkit_compare.sources import ATTRIBUTION, sources
-from interpretkit_compare.tables import stacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -90,7 +89,7 @@ class Agreement(Reduction):
         """Return the result of two parts of the set together."""
         tables = {
             "pairs": _merged(first.tables["pairs"], second.tables["pairs"]),
-            "images": stacked([first.tables["images"], second.tables["images"]]),
+            "images": Table.stacked([first.tables["images"], second.tables["images"]]),
         }
         both = Result(maps={**first.maps, **second.maps}, tables=tables, images=(*first.images, *second.images))
         return self._shortened(both)
@@ -189,7 +188,7 @@ def _pairs(names: Sequence[str], measured: Sequence[Mapping[str, np.ndarray]]) -
         }
         places = [np.array(names)[first], np.array(names)[second], np.full(len(first), name)]
         parts.append(_with_moments(places, moments))
-    return stacked(parts)
+    return Table.stacked(parts)
 
 
 def _merged(first: Table, second: Table) -> Table:

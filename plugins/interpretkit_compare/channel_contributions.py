@@ -15,7 +15,6 @@ from interpretkit_compare.grids import averaged, coarser
 from interpretkit_compare.measures import top_iou
 from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import attributions_of_one_step
-from interpretkit_compare.tables import stacked, tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,7 +152,7 @@ class ChannelContributions(Visualizer):
                         at_once=self.options.internal_batch_size,
                     )
                 )
-        return Result(maps=maps, tables={name: stacked(parts) for name, parts in tables.items()})
+        return Result(maps=maps, tables={name: Table.stacked(parts) for name, parts in tables.items()})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw one figure for each layer."""
@@ -182,13 +181,7 @@ class ChannelContributions(Visualizer):
 
 def _splits(captured: Captured, layer: str) -> list[_Split]:
     """Split the score of each image over the channels of a layer, in float64."""
-    activation, gradient = captured.activations[layer], captured.gradients[layer]
-    if activation.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
-        raise StepError(
-            f"channels of a layer with a grid (image, channel, y, x) can be told apart; {layer} returns "
-            f"{'×'.join(map(str, activation.shape))}",
-            hint="choose a convolutional layer before the pooling",
-        )
+    activation, gradient = captured.features(layer), captured.gradients[layer]
     found = []
     for values, slopes in zip(activation.double().cpu().numpy(), gradient.double().cpu().numpy(), strict=True):
         weight = slopes.mean((1, 2))
@@ -257,7 +250,7 @@ def _summary(about: dict[str, str], split: _Split, score: float) -> Table:
         "least": split.maps.min(),
         "greatest": split.maps.max(),
     }
-    return tabled([row])
+    return Table.of_rows([row])
 
 
 def _needed(cumulative: np.ndarray, part: float) -> int:

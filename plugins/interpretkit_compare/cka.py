@@ -12,7 +12,6 @@ from interpretkit import Citation, Figure, Map, Reduction, Result, StepError, Ta
 from interpretkit_compare import cka_sums
 from interpretkit_compare.grids import averaged
 from interpretkit_compare.sources import FEATURES, sources
-from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -155,7 +154,7 @@ class CKA(Reduction):
             biased, debiased = _ratios(_numbers(result, row, column), own[row], own[column])
             sizes = {"row_channels": len(result.maps[row].values), "column_channels": len(result.maps[column].values)}
             found.append({"row": row, "column": column, "cka": biased, "debiased": debiased, "n": count, **sizes})
-        return Result(tables={"cka": tabled(found)})
+        return Result(tables={"cka": Table.of_rows(found)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw both estimates as matrices, rows and columns being layers."""

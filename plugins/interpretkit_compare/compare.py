@@ -15,7 +15,6 @@ from interpretkit_compare.measures import MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, extents, how, matrices, on_one_grid
 from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import ATTRIBUTION, FEATURES, sources
-from interpretkit_compare.tables import stacked, tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,8 +76,8 @@ class Compare(Visualizer):
         if features and attributions:
             pairs = [(feature, attribution) for feature in features for attribution in attributions]
             aligned = [_aligned(feature, attribution, ids) for feature, attribution in pairs]
-            tables["channels"] = stacked(aligned)
-            tables["layers"] = stacked(
+            tables["channels"] = Table.stacked(aligned)
+            tables["layers"] = Table.stacked(
                 [
                     _summary(*pair, ids, each, about=explained[pair[1].name])
                     for pair, each in zip(pairs, aligned, strict=True)
@@ -148,7 +147,7 @@ def _aligned(feature: Source, attribution: Source, ids: list[str]) -> Table:
                 rank_correlation=found[order],
             )
         )
-    return stacked(parts)
+    return Table.stacked(parts)
 
 
 def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Table, *, about: Attribution) -> Table:
@@ -174,7 +173,7 @@ def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Tabl
                 "max": float(finite.max(initial=-np.inf)) if len(finite) else np.nan,
             }
         )
-    return tabled(rows)
+    return Table.of_rows(rows)
 
 
 def _pairs(
@@ -201,7 +200,7 @@ def _pairs(
                 **found,
             )
         )
-    return stacked(parts)
+    return Table.stacked(parts)
 
 
 def _end(correlations: np.ndarray, end: str, count: int) -> np.ndarray:

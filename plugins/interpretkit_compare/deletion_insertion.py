@@ -11,7 +11,6 @@ from pydantic import Field
 from interpretkit import Citation, Figure, Needs, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions
 from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
-from interpretkit_compare.tables import stacked, tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -129,7 +128,7 @@ class DeletionInsertion(Visualizer):
                     about = each.about(captured, position)
                     areas.append({**about, "score": watched.scored, "curve": curve, **_areas(curve, orders)})
                     points += [_points(about, curve, order, found[curve]) for order, found in orders.items()]
-        return Result(tables={"auc": tabled(areas), "curves": stacked(points)})
+        return Result(tables={"auc": Table.of_rows(areas), "curves": Table.stacked(points)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw one row for each map: its deletion curve and its insertion curve, beside random and reverse order."""

@@ -11,7 +11,6 @@ from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer,
 from interpretkit_compare.localization import energy_inside, overlap, pointing, positive_entropy
 from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import attributions_of_one_step
-from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +101,7 @@ class DepthSweep(Visualizer):
         ]
         return Result(
             maps={source.key: source.map for source in found},
-            tables={"depth": tabled(rows)},
+            tables={"depth": Table.of_rows(rows)},
         )
 
     def draw(self, result: Result) -> Iterator[Figure]:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Result, StepError, Visualizer, figures
+from interpretkit import Figure, Needs, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
 from interpretkit_compare.citations import SENSITIVITY_AND_INFIDELITY
 from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
-from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +89,7 @@ class Infidelity(Visualizer):
                 shares, drops = self._drops(captured, position, target, (values.shape[0], values.shape[1]))
                 scores = compared(shares @ values.ravel(), drops)
                 rows.append({**each.about(captured, position), **scores._asdict()})
-        return Result(tables={"infidelity": tabled(rows)})
+        return Result(tables={"infidelity": Table.of_rows(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the relative infidelity of all maps as bars; a map that points the wrong way says so."""

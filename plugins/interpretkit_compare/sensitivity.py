@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Result, StepError, Visualizer
+from interpretkit import Figure, Needs, Result, StepError, Table, Visualizer
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
 from interpretkit_compare.citations import SENSITIVITY_AND_INFIDELITY
-from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +75,7 @@ class SensitivityMax(Visualizer):
             for position in range(len(captured.images))
             for each in attributions(captured)
         ]
-        return Result(tables={"sensitivity": tabled(rows)})
+        return Result(tables={"sensitivity": Table.of_rows(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the sensitivity of all maps as bars."""

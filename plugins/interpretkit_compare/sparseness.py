@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit import Citation, Figure, Result, Visualizer
+from interpretkit import Citation, Figure, Result, Table, Visualizer
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
-from interpretkit_compare.tables import tabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +72,7 @@ class Sparseness(Visualizer):
                 magnitudes = np.abs(each.values(captured, position)).ravel()
                 scores = {"gini": gini(magnitudes), "entropy": entropy(magnitudes), "cells": magnitudes.size}
                 rows.append({**each.about(captured, position), **scores})
-        return Result(tables={"sparseness": tabled(rows)})
+        return Result(tables={"sparseness": Table.of_rows(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw both scores of all maps as bars."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from interpretkit import Contrast, Figure, Needs, Result, StepError, Table, Visualizer, figures
+from interpretkit import Contrast, Figure, Needs, Result, Table, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,10 +109,9 @@ class FeatureGrid(Visualizer):
         images = [image.id for image in captured.images]
         maps, tables = {}, []
         for layer, values in captured.activations.items():
-            maps[layer] = _map(captured, layer, values)
+            maps[layer] = captured.map(layer, captured.features(layer), polarity="signed")
             tables.append(_table(images, layer, values, captured.gradients.get(layer)))
-        columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0].columns}
-        return Result(maps=maps, tables={"channels": Table(columns)})
+        return Result(maps=maps, tables={"channels": Table.stacked(tables)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw one grid for each layer; few channels beside the input."""
@@ -168,15 +167,6 @@ class FeatureGrid(Visualizer):
         keys = np.abs(keys) if self.options.order == "contribution" else keys
         order = np.argsort(np.where(np.isfinite(keys), -keys, np.inf), kind="stable")
         return order[: self.options.max_channels]
-
-
-def _map(captured: Captured, layer: str, values: torch.Tensor) -> Map:
-    if values.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
-        raise StepError(
-            f"layer {layer} returns {'×'.join(map(str, values.shape))}, not feature maps (image, channel, y, x)",
-            hint="choose a convolutional layer before the pooling; `interpretkit layers` lists what each layer returns",
-        )
-    return captured.map(layer, values, polarity="signed")
 
 
 def _table(images: list[str], layer: str, values: torch.Tensor, gradient: torch.Tensor | None) -> Table:

@@ -160,7 +160,7 @@ def _shown(pair: Pair, difference: np.ndarray, order: np.ndarray | None) -> dict
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    return Table({name: [row[name] for row in rows] for name in rows[0]})
+    return Table.of_rows(rows)
 
 
 def _pairs(captured: Captured) -> Iterator[Pair]:

@@ -86,7 +86,7 @@ class Shift(Reduction):
         images = len(captured.images)
         return _result(
             {name: np.concatenate([each[name] for each in moments]) for name in moments[0]},
-            Table({name: [each[name] for each in branches] for name in branches[0]}, images=[images] * len(branches)),
+            Table.of_rows([{**each, "images": images} for each in branches]),
         )
 
     def merge(self, first: Result, second: Result) -> Result:

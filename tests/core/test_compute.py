@@ -120,6 +120,14 @@ def test_a_step_gets_what_it_asked_for_and_no_more():
     assert [target.index for target in two.captured.targets] == [0] * 4
 
 
+def test_activations_that_are_no_feature_maps_are_refused_as_such():
+    both = reader(layers=["features", "head"])
+    outcome_of(tiny_model(), {"both": both})
+    assert both.captured.features("features") is both.captured.activations["features"]
+    with pytest.raises(ik.StepError, match="layer head returns 4×3, not feature maps"):
+        both.captured.features("head")
+
+
 def test_a_step_with_passes_of_its_own_gets_the_model():
     model, images = tiny_model(), tiny_images(2)
     occlusion = Occlusion(Occlusion.Options())
