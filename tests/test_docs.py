@@ -103,6 +103,14 @@ def test_every_recipe_is_valid(recipe):
     assert resolve(read_recipe(recipe), discover()).steps
 
 
+@pytest.mark.parametrize("page", sorted(page.name for page in (ROOT / "docs").glob("*.md")))
+def test_every_whole_recipe_of_a_page_is_valid(page, tmp_path):
+    for code in blocks(f"docs/{page}", "yaml"):
+        if code.startswith("schema:"):
+            (tmp_path / "recipe.yaml").write_text(code)
+            assert resolve(read_recipe(tmp_path / "recipe.yaml"), discover()).steps
+
+
 def test_the_readmes_recipe_is_the_main_recipe(tmp_path):
     (code,) = blocks("README.md", "yaml")
     (tmp_path / "recipe.yaml").write_text(code)

@@ -261,10 +261,13 @@ def _signed(correlation: float) -> str:
 def _matrices(pairs: Table, options: PairOptions) -> Figure:
     targets = dict(zip(pairs["first"].tolist(), pairs["target"].tolist(), strict=True))
     names = list(targets)
-    # Where all explain one class, it is said once.
-    told = set(targets.values())
-    labels = names if len(told) == 1 else [f"{name}: {target}" if target else name for name, target in targets.items()]
+    # Where all that explain a class explain the same, it is said once.
+    told = set(targets.values()) - {""}
     common = _of(told.pop()) if len(told) == 1 else ""
+    labels = [
+        f"{name}: {target if target and not common else 'of no class'}" if bool(target) != bool(common) else name
+        for name, target in targets.items()
+    ]
     found = {name: pairs[name].reshape(len(names), len(names)) for name in MEASURES}
     view = how(options, (pairs["height"][0], pairs["width"][0]))
     extent = extents(found)
@@ -272,5 +275,5 @@ def _matrices(pairs: Table, options: PairOptions) -> Figure:
         name="pairs",
         picture=matrices(found, labels, title=f"How alike the attribution maps{common} are"),
         caption=f"Every two attribution maps{common}: {view}. Between different maps: {extent}.",
-        alt=f"Matrices of {', '.join(labels)}{common}; between different maps: {extent}.",
+        alt=f"Matrices of attribution maps{common} ({', '.join(labels)}); between different maps: {extent}.",
     )

@@ -277,6 +277,13 @@ def test_what_the_maps_explain_stands_in_table_and_figures(results, second):
     assert ("maps of 'class 0':" in matrix.caption) == (second == 0)
     assert ("other/input: class 1" in matrix.alt) == (second == 1)
     assert "with cam/features of 'class 0'" in channels[0].caption
+    eigen = ik.visualize(model, images, "eigen_cam", layers=["features"])
+    (figure,) = ik.draw(
+        model,
+        ik.visualize(model, images, "compare", of={"other": other, "eigen": eigen}).select("image0"),
+        "compare",
+    )
+    assert f"Matrices of attribution maps of 'class {second}' (other/input, eigen/features: of no class);" in figure.alt
 
 
 def test_nothing_to_compare_is_an_error(results):
