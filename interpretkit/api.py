@@ -287,6 +287,8 @@ def _batches(images: Any, models: Mapping[str, Model], batch_size: int) -> Itera
 
 
 def _step(visualizer: str, options: Mapping[str, Any], *, of: tuple[str, ...] = ()) -> ResolvedStep:
+    if not isinstance(visualizer, str):
+        raise RecipeError(f"{visualizer!r} is no id of a visualizer", hint="give its `name`, as text")
     found = discover().visualizer(visualizer)
     parsed = found.offer(parse_options(found.offer, options))
     return ResolvedStep(id=visualizer, visualizer=parsed, plugin=found.plugin, model="model", of=of)

@@ -51,13 +51,15 @@ def _black(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
         return (-mean / std).expand_as(image).clone()
     from PIL import Image
 
+    hint = "choose zero, image_mean or blurred"
     try:
-        made: torch.Tensor = preprocessing(Image.new("RGB", (_SIDE, _SIDE)))
-        return made.mean((1, 2)).reshape(1, -1, 1, 1).to(image).expand_as(image).clone()
+        made: torch.Tensor = preprocessing(Image.new("RGB", (_SIDE, _SIDE))).mean((1, 2))
     except Exception as error:
-        raise StepError(
-            f"the preprocessing makes no black image: {cause(error)}", hint="choose zero, image_mean or blurred"
-        ) from error
+        raise StepError(f"the preprocessing makes no black image: {cause(error)}", hint=hint) from error
+    if len(made) != image.shape[1]:
+        what = f"the preprocessing makes black of {len(made)} channels, and the images have {image.shape[1]}"
+        raise StepError(what, hint=hint)
+    return made.reshape(1, -1, 1, 1).to(image).expand_as(image).clone()
 
 
 def _blurred(image: torch.Tensor, blur: float) -> torch.Tensor:

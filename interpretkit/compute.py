@@ -65,8 +65,16 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
         batch: Images, and what each model is fed of them.
         given: Results for the same images that steps may read besides those of earlier steps.
     """
+    import torch
+
+    # Whoever calls may be in inference mode, in which there are no gradients.
+    with torch.inference_mode(mode=False):
+        return _outcome(plan, batch, given or {})
+
+
+def _outcome(plan: Plan, batch: Batch, given: Mapping[str, Result]) -> Outcome:
     done = {key: passes.over_batch(key, model, plan.steps, batch) for key, model in plan.models.items()}
-    results: dict[str, Result] = dict(given or {})
+    results: dict[str, Result] = dict(given)
     failures: dict[str, InterpretkitError] = {}
     seconds = {}
     for planned in plan.steps:
@@ -211,9 +219,9 @@ def _compute(planned: PlannedStep, captured: Captured) -> Result:
         module = captured.model.module
         tensors |= {f"the model's {name}": t for name, t in (*module.named_parameters(), *module.named_buffers())}
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
-    own = captured.model is not None and planned.needs.own_passes
     try:
-        with left_as_found(captured.model.module) if captured.model is not None and own else nullcontext():
+        # Also where parameters alone are read: in train mode, to read some (spectral norms) is to change them.
+        with left_as_found(captured.model.module) if captured.model is not None else nullcontext():
             result = step.visualizer.compute(captured)
         check_result(result, "compute()")
         if not step.per_set:

@@ -81,8 +81,8 @@ class Captured:
         input_gradient: Gradient of the score for `inputs`, of the same shape; None unless it was asked for.
         targets: For each image what was differentiated; empty without a target.
         results: Results of the earlier steps that this one reads, for the same batch, by step id; read-only.
-        model: The model, for visualizers that make passes of their own or read its parameters. During own passes it
-            is in eval mode, and is put back as it was afterwards: mode, hooks, `.grad`, random state.
+        model: The model, for visualizers that make passes of their own or read its parameters. It is in eval mode
+            meanwhile, and is put back as it was afterwards: mode, hooks, `.grad`, random state.
         repeat: For visualizers that make passes of their own: `repeat(step, inputs, position)` computes an earlier step
             that this one reads once more, for `inputs` `(variant, channel, y, x)`, variants of the image at `position`,
             and for the target that it had; the variants are the images of the result.

@@ -13,7 +13,7 @@ from interpretkit.layertable import LayerTable
 from interpretkit.layout import Layout, arrange
 from interpretkit.preprocessing import Preprocessing, stretched
 from interpretkit.provenance import WeightsInfo
-from interpretkit.targets import SingleSpec, Target, resolve_targets
+from interpretkit.targets import SingleSpec, Target, probabilities_of, resolve_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -231,7 +231,7 @@ class Model:
         count = len(variants)
         try:
             scores = run(image, count + 1)
-        except (RuntimeError, ValueError):
+        except Exception:  # noqa: BLE001 - a network may notice in any way that the number of images has changed
             scores = torch.empty(0)
         expected = torch.full((1,), target.score, dtype=scores.dtype, device=scores.device)
         if len(scores) == count + 1 and torch.allclose(scores[-1:], expected, rtol=1e-3, atol=1e-5):
@@ -285,6 +285,16 @@ class Model:
             what = f"of shape {tuple(shape)}" if shape is not None else f"a {type(output).__name__}"
             raise StepError(f"model {self.name!r} returns {what}, not logits (image, class)")
         return cast("torch.Tensor", output)
+
+    def probabilities(self, output: Any) -> torch.Tensor:
+        """Return the probabilities of the classes for what the network returned, `(image, class)` float64.
+
+        The softmax of its logits; the output itself where that is a distribution already.
+
+        Raises:
+            StepError: If the output is no logits.
+        """
+        return probabilities_of(self.logits(output))
 
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.

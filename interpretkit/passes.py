@@ -71,6 +71,7 @@ def over_batch(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batc
     """Run the model of this key once over the batch for all steps that look at it."""
     like = next(model.module.parameters(), batch.inputs[key])
     inputs = batch.inputs[key].to(like.device, like.dtype)
+    inputs = inputs.clone() if inputs.is_inference() else inputs
     seen = zip(batch.images, batch.pixels[key], batch.masks[key], strict=True)
     images = tuple(replace(image, pixels=pixels, mask=mask) for image, pixels, mask in seen)
     return over([planned for planned in steps if planned.step.model == key], model, images, inputs)
@@ -149,9 +150,9 @@ def _class_token(done: Pass) -> torch.Tensor:
 def _predictions(model: Model, output: Any) -> tuple[tuple[Prediction, ...], ...]:
     try:
         logits = model.logits(output).detach().double()
+        probabilities = model.probabilities(output)
     except StepError:
         return ()
-    probabilities = logits.softmax(1)
     best = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
     return tuple(
         tuple(

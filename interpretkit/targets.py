@@ -121,7 +121,9 @@ class Target:
         if self.index < 0:
             return f"{self.label} (norm {self.score:.4g})"
         contrast = f" against {self.against_label!r}" if self.against is not None else ""
-        what = "logit" if self.against is None else "logit difference"
+        # Of a network that returns probabilities, the score of a class is its probability.
+        what = "output" if self.score == self.probability else "logit"
+        what += "" if self.against is None else " difference"
         return f"{self.label!r}{contrast} ({what} {self.score:.4g}, probability {self.probability:.3g})"
 
 
@@ -145,10 +147,10 @@ def resolve_targets(
         >>> [target.index for target in resolve_targets(Ranked(2), torch.eye(3), classes=(), labels=[None] * 3)]
         [1, 0, 0]
     """
-    logits = logits.detach().double()
     if not bool(logits.isfinite().all()):
         raise StepError("the logits are not finite, so there is nothing to explain")
-    probabilities = logits.softmax(1)
+    probabilities = probabilities_of(logits)
+    logits = logits.detach().double()
     targets = []
     for row, label in enumerate(labels):
         index, against = _indices(spec, logits[row], classes, label)
@@ -164,6 +166,25 @@ def resolve_targets(
             )
         )
     return tuple(targets)
+
+
+def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
+    """Return the probabilities of the classes, `(image, class)` float64: the softmax of `logits` of the same shape.
+
+    A network may end in a softmax of its own. Rows that are a distribution already, none below 0 and together 1 but for
+    rounding, are returned as they are.
+
+    Example:
+        >>> import torch
+        >>> probabilities_of(torch.tensor([[0.75, 0.25], [2.0, 2.0]])).tolist()
+        [[0.75, 0.25], [0.5, 0.5]]
+    """
+    import torch
+
+    values = logits.detach().double()
+    rounding = 8 * torch.finfo(logits.dtype).eps
+    distribution = (values >= 0).all(1) & ((values.sum(1) - 1).abs() <= rounding)
+    return torch.where(distribution[:, None], values, values.softmax(1))
 
 
 def class_index(wanted: int | str, classes: Sequence[str], *, count: int) -> int:

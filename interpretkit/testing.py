@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interpretkit import inputs
+from interpretkit import inputs, topclasses
 from interpretkit.compute import compute
 from interpretkit.contracts import Reduction, Visualizer
 from interpretkit.model import Model
@@ -167,14 +167,20 @@ def _check_drawing(visualizer: Visualizer, results: list[Result]) -> None:
         kept = replace(
             result, maps={name: replace(each, values=each.values.copy()) for name, each in result.maps.items()}
         )
-        names = []
-        for figure in visualizer.draw(result):
-            _check(isinstance(figure, Figure), f"draw() yields a {type(figure).__name__}, not a Figure")
-            empty = [field.name for field in fields(figure) if not getattr(figure, field.name)]
-            _check(not empty, f"a figure without {', '.join(empty)}")
-            names.append(figure.name)
-        _check(len(set(names)) == len(names), f"two figures of one name among {', '.join(names)}")
+        # As in a run, what is of the top classes is drawn class by class.
+        for part in [result] if isinstance(visualizer, Reduction) else topclasses.split(result):
+            _check_figures([*visualizer.draw(part)])
         _check_same([kept], [result], "draw() changed the result", tolerance=0.0)
+
+
+def _check_figures(drawn: list[Figure]) -> None:
+    names = []
+    for figure in drawn:
+        _check(isinstance(figure, Figure), f"draw() yields a {type(figure).__name__}, not a Figure")
+        empty = [field.name for field in fields(figure) if not getattr(figure, field.name)]
+        _check(not empty, f"a figure without {', '.join(empty)}")
+        names.append(figure.name)
+    _check(len(set(names)) == len(names), f"two figures of one name among {', '.join(names)}")
 
 
 def _check(condition: bool, message: str) -> None:  # noqa: FBT001 - it is the condition itself

@@ -17,7 +17,7 @@ from interpretkit import hookspecs
 from interpretkit.plan import resolve
 from interpretkit.recipe import Recipe, read_recipe
 from interpretkit.registry import discover
-from interpretkit.testing import check_visualizer
+from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -77,6 +77,16 @@ def test_the_readmes_own_model_runs_as_it_stands(tmp_path, monkeypatch):
     assert (tmp_path / "gradcam.png").stat().st_size > 1000
 
 
+def test_the_documented_visualizer_with_passes_of_its_own_keeps_the_contract(tmp_path):
+    covered = run_block("class Covered", "docs/plugins.md", tmp_path).Covered
+    cam = ik.visualize(tiny_model(), tiny_images(), "grad_cam", layers=["features"])
+    for target in ("predicted", {"top": 2}):
+        check_visualizer(covered, of={"cam": cam}, target=target)
+    two = ik.visualize(tiny_model(), tiny_images(), "grad_cam", layers=["features"], target={"top": 2})
+    with pytest.raises(ik.StepError, match="step 'cam' has 2 attribution maps"):
+        check_visualizer(covered, of={"cam": two})
+
+
 def test_the_documented_model_builder_builds(tmp_path):
     builder = run_block("class MyNetBuilder", "docs/plugins.md", tmp_path).MyNetBuilder
     model = builder(builder.Options()).build(None)
@@ -91,6 +101,14 @@ def recipes() -> list[Path]:
 @pytest.mark.parametrize("recipe", recipes(), ids=lambda path: path.stem)
 def test_every_recipe_is_valid(recipe):
     assert resolve(read_recipe(recipe), discover()).steps
+
+
+@pytest.mark.parametrize("page", sorted(page.name for page in (ROOT / "docs").glob("*.md")))
+def test_every_whole_recipe_of_a_page_is_valid(page, tmp_path):
+    for code in blocks(f"docs/{page}", "yaml"):
+        if code.startswith("schema:"):
+            (tmp_path / "recipe.yaml").write_text(code)
+            assert resolve(read_recipe(tmp_path / "recipe.yaml"), discover()).steps
 
 
 def test_the_readmes_recipe_is_the_main_recipe(tmp_path):

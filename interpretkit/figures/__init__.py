@@ -17,7 +17,7 @@ from interpretkit.figures.galleries import Exhibit, gallery
 from interpretkit.figures.grids import grid
 from interpretkit.figures.maps import heatmap, overlay, photo
 from interpretkit.figures.matrices import matrix
-from interpretkit.figures.words import alt, number, polarity_of
+from interpretkit.figures.words import alt, number, percent, polarity_of
 
 __all__ = [
     "Exhibit",
@@ -32,6 +32,7 @@ __all__ = [
     "number",
     "overlay",
     "panels",
+    "percent",
     "photo",
     "picture",
     "png",

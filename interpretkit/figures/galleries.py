@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from interpretkit.figures.colour import PAPER, paletted
 from interpretkit.figures.sheet import NARROWEST, heading, sheet
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SIDE = 112  # pixels of the square that each photo fits in
 _GAP, _WIDEST_LABEL = 10, 110
 _COLOURS = "viridis"
+_FRAME = "#d0d7de"
 
 
 class Exhibit(NamedTuple):
@@ -59,7 +60,7 @@ def gallery(rows: Sequence[Sequence[Exhibit]], *, labels: Sequence[str], title: 
     scale = _SIDE / max((max(pixels.shape[:2]) for pixels in photos if pixels.size), default=_SIDE)
     names = [paragraph(label, width=_WIDEST_LABEL) for label in labels]
     left = max(name.shape[1] for name in names) + _GAP
-    width = max(left + max(map(len, rows)) * (_SIDE + _GAP) - _GAP, NARROWEST)
+    width = max(left + max(map(len, rows)) * (_SIDE + _GAP) - _GAP + 1, NARROWEST)
     strips = [_strip(name, row, left=left, width=width, scale=scale) for name, row in zip(names, rows, strict=True)]
     body = Image.new("RGB", (width, sum(strip.height for strip in strips)))
     top = 0
@@ -74,7 +75,7 @@ def _strip(name: np.ndarray, row: Sequence[Exhibit], *, left: int, width: int, s
     """Return one row: its label, its photos at the bottom of their squares, and the words below them."""
     words = [paragraph(exhibit.words, width=_SIDE, points=LABEL, shade=SOFT) for exhibit in row]
     photos = [_scaled(exhibit.pixels, scale) if exhibit.pixels.size else None for exhibit in row]
-    side = max((photo.height for photo in photos if photo), default=0)
+    side = max((photo.height for photo in photos if photo), default=0) + 1
     deepest = max((block.shape[0] for block in words), default=0)
     canvas = np.full((max(side + 3 + deepest, name.shape[0]) + _GAP, width), PAPER, np.uint8)
     top = max((side - name.shape[0]) // 2, 0)
@@ -85,6 +86,9 @@ def _strip(name: np.ndarray, row: Sequence[Exhibit], *, left: int, width: int, s
     strip = paletted(canvas, _COLOURS).convert("RGB")
     for start, photo in zip(starts, photos, strict=False):
         if photo:
+            # A thin frame tells a white photo from the paper.
+            around = (start - 1, side - photo.height - 1, start + photo.width, side)
+            ImageDraw.Draw(strip).rectangle(around, outline=_FRAME)
             strip.paste(photo, (start, side - photo.height))
     return strip
 

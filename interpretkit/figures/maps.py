@@ -236,7 +236,8 @@ def _resized(values: np.ndarray, shape: tuple[int, ...], how: Image.Resampling) 
 
 def _view(values: np.ndarray, pixels: np.ndarray, greatest: float, averaged: int) -> str:
     if greatest == 0:
-        return "nothing is positive: the plain photo, in grey"
+        what = "nothing" if averaged == 1 else f"no mean of {averaged}×{averaged} cells"
+        return f"{what} is positive: the plain photo, in grey"
     ratios = [f"×{large / small:.3g}" for large, small in zip(pixels.shape, values.shape, strict=False)]
     ratio = ratios[0] if ratios[0] == ratios[1] else " and ".join(ratios)
     signed = bool((values < 0).any())

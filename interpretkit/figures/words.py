@@ -33,6 +33,18 @@ def number(value: float) -> str:
     return text.replace("-", "−")
 
 
+def percent(share: float, form: str = ".1") -> str:
+    """Return a share in percent, in a format such as `.0` for whole ones or `+.1` for one digit and a sign.
+
+    Example:
+        >>> percent(0.0123), percent(0.2, ".0"), percent(-0.5, "+.1"), percent(float("nan"))
+        ('1.2 %', '20 %', '−50.0 %', 'undefined')
+    """
+    if np.isnan(share):
+        return "undefined"
+    return f"{share:{form}%}".replace("-", "−").replace("%", " %")
+
+
 def size(shape: Sequence[int]) -> str:
     """Return a shape as text.
 

@@ -52,10 +52,11 @@ def _channels(layer: str, table: Table, about: Table, histogram: Table) -> Figur
     low, high = table["min"].min(), table["max"].max()
     extent = f"means from {mean.min():.4g} to {mean.max():.4g}, values from {low:.4g} to {high:.4g}"
     facts = {name: column[0] for name, column in about.columns.items()}
+    sparsity, saturated = figures.percent(table["sparsity"].mean()), figures.percent(facts["saturated"])
     caption = (
         f"Channel statistics of {layer} over all images and positions ({int(table['count'].max())} values each), "
-        f"channels from the greatest mean to the least: {extent}; mean sparsity {table['sparsity'].mean():.1%}, "
-        f"{int(dead.sum())} of {len(table)} channels dead, {facts['saturated']:.1%} of all values saturated. "
+        f"channels from the greatest mean to the least: {extent}; mean sparsity {sparsity}, "
+        f"{int(dead.sum())} of {len(table)} channels dead, {saturated} of all values saturated. "
         f"{_told(facts['between'])}Median {figures.number(facts['p50'])}, 99 % of values up to "
         f"{figures.number(facts['p99'])} (±0.8 %). Right: how often values occur, on a logarithmic scale."
     )
@@ -127,7 +128,8 @@ def _depth(layers: Table) -> Figure:
         _legend_above(axes)
     shares.set_xticks(places, names, rotation=90 if max(map(len, names)) * len(names) > _NAMED * 2 else 0)
     sparsest, most = names[int(np.argmax(layers["sparsity"]))], layers["sparsity"].max()
-    told = f"the sparsest is {sparsest} with {most:.1%} zeros, {layers['dead'].max():.1%} of channels dead at most"
+    told = f"the sparsest is {sparsest} with {figures.percent(most)} zeros, "
+    told += f"{figures.percent(layers['dead'].max())} of channels dead at most"
     caption = (
         f"{len(names)} layers over all images, in the order asked for. Above: mean, median and quantiles of their "
         f"values (±0.8 %); below: shares of zeros, of dead channels, of values at their channel's maximum, and of the "
@@ -138,4 +140,4 @@ def _depth(layers: Table) -> Figure:
 
 
 def _told(between: float) -> str:
-    return "" if np.isnan(between) else f"{between:.1%} of the channels' variance lies between images. "
+    return "" if np.isnan(between) else f"{figures.percent(between)} of the channels' variance lies between images. "

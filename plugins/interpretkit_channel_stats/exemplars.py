@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _FIRST = 16
 """So many channels have cut-outs where the options name none."""
 
+_NOTHING = np.zeros((0, 0, 3), np.uint8)
 _DIMS = ("channel", "exemplar", "y", "x", "colour")
 
 
@@ -239,7 +240,11 @@ def _sheet(part: _Part) -> Figure:
         labels.append(f"channel {channel}" if active else f"channel {channel}: 0 in every image")
         exhibits = zip(table["rank"].tolist(), table["value"], table["image"], strict=True)
         rows.append(
-            [figures.Exhibit(part.cuts[channel, rank], f"{figures.number(v)} · {i}") for rank, v, i in exhibits]
+            [
+                # Where a channel is 0 all over an image no cell is the strongest, and the first would mislead.
+                figures.Exhibit(part.cuts[channel, rank] if v else _NOTHING, f"{figures.number(v)} · {i}")
+                for rank, v, i in exhibits
+            ]
             if active
             else []
         )
@@ -248,7 +253,7 @@ def _sheet(part: _Part) -> Figure:
     picture = figures.gallery(rows, labels=labels, title=f"{part.layer}: images that activate a channel most")
     caption = (
         f"Exemplars of {part.layer}: for {len(part.shown)} channels the images with the greatest values, {top} at "
-        f"most, the greatest first; below each the value and the image. {field}"
+        f"most, the greatest first; below each the value and the image, and no pixels where the value is 0. {field}"
         f"{f' Channels that are 0 in every image: {silent}.' if silent else ''}"
     )
     return Figure(name=part.layer, picture=picture, caption=caption, alt=_told(part, field))

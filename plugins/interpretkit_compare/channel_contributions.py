@@ -216,7 +216,7 @@ def _channels(about: dict[str, str], split: _Split, attribution: np.ndarray) -> 
         rank=np.arange(1, len(order) + 1),
         channel=order,
         contribution=contribution,
-        share=contribution / whole if whole > 0 else np.zeros(len(order)),
+        share=np.zeros(len(order)) if whole == 0 else contribution / whole,
         cumulative=_cumulative(contribution),
         rank_correlation=rank_correlation(split.maps, attribution)[order],
         iou=iou[order],

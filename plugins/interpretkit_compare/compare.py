@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+import interpretkit_compare.attributions as attribution_maps
 from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.citations import SSIM
 from interpretkit_compare.measures import MEASURES
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from interpretkit import Captured, Map
+    from interpretkit_compare.attributions import Attribution
     from interpretkit_compare.sources import Source
 
 
@@ -32,8 +34,8 @@ class Compare(Visualizer):
       correlation (NaN) and comes last. Table `layers` sums it up. A layer and a map are compared on the coarser of
       their two native grids, with their signs. Each layer has one figure for each step with attribution maps, with the
       channels at both ends: by the step's map at the same layer, else by that at its last layer. The tables hold all.
-    - Attribution maps against each other: five measures of every pair, all on one grid. Table `pairs`, and a matrix for
-      each measure.
+    - Attribution maps against each other: five measures of every pair, all on one grid. Table `pairs`, with what
+      the first of each pair explains as `target`, and a matrix for each measure.
 
     Maps of different size meet by area averaging: nothing is interpolated.
     """
@@ -70,18 +72,22 @@ class Compare(Visualizer):
         maps: dict[str, Map] = {}
         tables: dict[str, Table] = {}
         ids = [image.id for image in captured.images]
+        explained = {each.name: each for each in attribution_maps.attributions(captured)} if attributions else {}
         if features and attributions:
             pairs = [(feature, attribution) for feature in features for attribution in attributions]
             aligned = [_aligned(feature, attribution, ids) for feature, attribution in pairs]
             tables["channels"] = Table.stacked(aligned)
             tables["layers"] = Table.stacked(
-                [_summary(*pair, ids, each) for pair, each in zip(pairs, aligned, strict=True)]
+                [
+                    _summary(*pair, ids, each, about=explained[pair[1].name])
+                    for pair, each in zip(pairs, aligned, strict=True)
+                ]
             )
             for (feature, attribution), table in zip(pairs, aligned, strict=True):
                 if attribution in _shown_by(feature, attributions):
                     maps |= self._shown(feature, attribution, table, ids)
         if len(attributions) > 1:
-            tables["pairs"] = _pairs(attributions, ids, self.options)
+            tables["pairs"] = _pairs(attributions, explained, ids, self.options)
         if not tables:
             raise StepError(
                 f"nothing to compare in {', '.join(captured.results)}",
@@ -144,7 +150,7 @@ def _aligned(feature: Source, attribution: Source, ids: list[str]) -> Table:
     return Table.stacked(parts)
 
 
-def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Table) -> Table:
+def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Table, *, about: Attribution) -> Table:
     """Return how a whole layer agrees with an attribution map, and the range of its values, image by image."""
     rows = []
     for position, image in enumerate(ids):
@@ -157,6 +163,7 @@ def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Tabl
                 "image": image,
                 "features": feature.name,
                 "attribution": attribution.name,
+                "target": about.explained(position),
                 "channels": len(found),
                 "undefined": len(found) - len(defined),
                 "highest": float(defined.max(initial=-1.0)) if len(defined) else np.nan,
@@ -169,8 +176,13 @@ def _summary(feature: Source, attribution: Source, ids: list[str], aligned: Tabl
     return Table.of_rows(rows)
 
 
-def _pairs(attributions: list[Source], ids: list[str], options: PairOptions) -> Table:
-    """Return the measures of every two attribution maps, each with itself included, image by image."""
+def _pairs(
+    attributions: list[Source], explained: Mapping[str, Attribution], ids: list[str], options: PairOptions
+) -> Table:
+    """Return the measures of every two attribution maps, each with itself included, image by image.
+
+    Every map is once the first of each pair, so its target stands there.
+    """
     names = np.array([source.name for source in attributions])
     parts = []
     for position, image in enumerate(ids):
@@ -182,6 +194,7 @@ def _pairs(attributions: list[Source], ids: list[str], options: PairOptions) -> 
                 image=np.full(count, image),
                 first=names.repeat(len(names)),
                 second=np.tile(names, len(names)),
+                target=np.array([explained[name].explained(position) for name in names]).repeat(len(names)),
                 height=np.full(count, maps.shape[1]),
                 width=np.full(count, maps.shape[2]),
                 **found,
@@ -217,36 +230,50 @@ def _ends(features: str, attribution: str, rows: Table, result: Result) -> Figur
         )
     height, width = shown.values.shape[-2:]
     reference = result.maps[attribution]
+    maps = [
+        figures.photo(result.images[0].pixels, title="input"),
+        figures.heatmap(reference.values[0], title=attribution, polarity=reference.polarity),
+    ]
     picture = figures.panels(
-        [
-            figures.photo(result.images[0].pixels, title="input"),
-            figures.heatmap(reference.values[0], title=attribution, polarity=reference.polarity),
-            *grids,
-        ],
-        title=f"{features}: channels ranked by their correlation with {attribution}",
+        [figures.panels(maps), figures.panels(grids)],
+        title=f"{features}: channels ranked by their correlation with {attribution}{_of(about['target'])}",
+        columns=1,
     )
+    explained = f"{attribution}{_of(about['target'])}"
     extent = f"from {_signed(about['lowest'])} to {_signed(about['highest'])}, median {_signed(about['median'])}"
     caption = (
         f"Spearman rank correlation of the {about['channels']} channels of {features} ({height}×{width}) with "
-        f"{attribution} ({'×'.join(map(str, reference.values.shape[1:]))}), on the coarser grid by area averaging: "
+        f"{explained} ({'×'.join(map(str, reference.values.shape[1:]))}), on the coarser grid by area averaging: "
         f"{extent}; {about['undefined']} undefined (the same value everywhere)."
     )
     alt = f"Channel {rows['channel'][0]} of {features} is aligned most with {attribution}; correlations {extent}."
     return Figure(name=f"{features}--{attribution}".replace("/", "-"), picture=picture, caption=caption, alt=alt)
 
 
+def _of(target: str) -> str:
+    return f" of {str(target)!r}" if target else ""
+
+
 def _signed(correlation: float) -> str:
-    return "undefined" if np.isnan(correlation) else f"{correlation:+.2f}"
+    return "undefined" if np.isnan(correlation) else f"{correlation:+.2f}".replace("-", "−")
 
 
 def _matrices(pairs: Table, options: PairOptions) -> Figure:
-    names = list(dict.fromkeys(pairs["first"].tolist()))
+    targets = dict(zip(pairs["first"].tolist(), pairs["target"].tolist(), strict=True))
+    names = list(targets)
+    # Where all that explain a class explain the same, it is said once.
+    told = set(targets.values()) - {""}
+    common = _of(told.pop()) if len(told) == 1 else ""
+    labels = [
+        f"{name}: {target if target and not common else 'of no class'}" if bool(target) != bool(common) else name
+        for name, target in targets.items()
+    ]
     found = {name: pairs[name].reshape(len(names), len(names)) for name in MEASURES}
     view = how(options, (pairs["height"][0], pairs["width"][0]))
     extent = extents(found)
     return Figure(
         name="pairs",
-        picture=matrices(found, names, title="How alike the attribution maps are"),
-        caption=f"Every two attribution maps: {view}. Between different maps: {extent}.",
-        alt=f"Matrices of {', '.join(names)}; between different maps: {extent}.",
+        picture=matrices(found, labels, title=f"How alike the attribution maps{common} are"),
+        caption=f"Every two attribution maps{common}: {view}. Between different maps: {extent}.",
+        alt=f"Matrices of attribution maps{common} ({', '.join(labels)}); between different maps: {extent}.",
     )

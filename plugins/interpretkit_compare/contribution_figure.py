@@ -57,7 +57,7 @@ def draw(layer: str, result: Result) -> Figure:
 
 def _tiles(shown: np.ndarray, end: str, channels: Table, *, limits: tuple[float, float]) -> Image:
     rows = np.arange(len(channels))[:: 1 if end == "for" else -1][: len(shown)]
-    labels = [f"{channels['channel'][row]}: {_percent(channels['share'][row])}" for row in rows]
+    labels = [f"{channels['channel'][row]}: {figures.percent(channels['share'][row], '+.1')}" for row in rows]
     return figures.grid(
         shown,
         title=f"Channels that speak most {end} the target: mean gradient × activation",
@@ -66,10 +66,6 @@ def _tiles(shown: np.ndarray, end: str, channels: Table, *, limits: tuple[float,
         polarity="signed",
         limits=limits,
     )
-
-
-def _percent(share: float) -> str:
-    return f"{share:+.1%}".replace("-", "−")
 
 
 def _charts(about: dict[str, Any], channels: Table, falls: Table, target: Target) -> Image:
@@ -134,7 +130,8 @@ def _in_words(about: dict[str, Any], channels: Table, falls: Table) -> str:
         )
     words.append(
         f"Likeness to the attribution map, median of all channels: rank correlation "
-        f"{_median(channels['rank_correlation'])}, IoU of the top {SHARE:.0%} of the cells {_median(channels['iou'])}."
+        f"{_median(channels['rank_correlation'])}, IoU of the top {figures.percent(SHARE, '.0')} of the cells "
+        f"{_median(channels['iou'])}."
     )
     return " ".join(words)
 

@@ -27,6 +27,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "reverse": {"color": "#d55e00", "lw": 1.2, "ls": ":"},
 }
 _LINE = 26  # characters beside a panel
+_ROOM = 0.5  # of the height of the curves, for a legend
 _BETTER = {"deletion": "lower", "insertion": "higher"}
 
 
@@ -62,8 +63,9 @@ class DeletionInsertion(Visualizer):
     pictures than whole blocks. Signed maps are ordered with their sign. Equal cells come in a random order that the
     seed decides, which favours no side of the image.
 
-    The score is the probability of the class (softmax over all classes), or its logit; for a contrast it is always the
-    difference of the logits. Tables `auc` (one row for each image, map and curve) and `curves` (all points).
+    The score is the probability of the class (softmax over all classes, unless the network ends in one), or its logit;
+    for a contrast it is always the difference of the logits. Tables `auc` (one row for each image, map and curve) and
+    `curves` (all points).
 
     It cannot tell a map that finds what the network uses from one that finds where strange images fool it: images with
     holes are nothing the network was trained on.
@@ -132,12 +134,15 @@ class DeletionInsertion(Visualizer):
         """Draw one row for each map: its deletion curve and its insertion curve, beside random and reverse order."""
         areas, points = result.tables["auc"], result.tables["curves"]
         names = list(dict.fromkeys(areas["attribution"].tolist()))
-        figure = figures.chart(8.4, 1.2 + 2.5 * len(names), title="Deletion and insertion in the order of each map")
+        figure = figures.chart(8.4, 1.2 + 2.9 * len(names), title="Deletion and insertion in the order of each map")
         panels = figure.subplots(len(names), len(_BETTER), sharex=True, sharey="row", squeeze=False)
         for row, name in zip(panels, names, strict=True):
             for panel, curve in zip(row, _BETTER, strict=True):
                 area = areas.where("attribution", name).where("curve", curve)
                 _plot(panel, area, points.where("attribution", name).where("curve", curve))
+            # The legends stand above the curves and cover none.
+            low, high = row[0].get_ylim()
+            row[0].set_ylim(low, high + _ROOM * (high - low))
         options = self.options
         caption = (
             "Score while the image is replaced cell by cell of each map's native grid, greatest value first. "
@@ -218,8 +223,8 @@ class _Watched:
         if self.scored != "probability":
             return np.asarray(self._model.scores(variants, [self.target]).double().cpu().numpy())
         with torch.no_grad():
-            logits = self._model.logits(self._model.module(variants))
-        return np.asarray(logits.double().softmax(1)[:, self.target.index].cpu().numpy())
+            probabilities = self._model.probabilities(self._model.module(variants))
+        return np.asarray(probabilities[:, self.target.index].cpu().numpy())
 
 
 def _points(about: Mapping[str, str], curve: str, order: str, found: Curve) -> Table:
@@ -241,8 +246,12 @@ def _plot(panel: Axes, area: Table, points: Table) -> None:
     for order, style in _STYLES.items():
         line = points.where("order", order)
         label = f"{order}: AUC {figures.number(float(areas[order]))}"
+        if order == "map":
+            # Areas may be alike in all digits that are shown; by how much they differ is what counts.
+            gain = float(area["gain"][0])
+            label += f", gain {'+' if gain > 0 else ''}{figures.number(gain)}"
         panel.plot(line["fraction"], line["score"], label=label, **style)
     panel.set(title=f"{area['attribution'][0]}: {curve} ({_BETTER[curve]} is better)", xlim=(0, 1))
     panel.set(xlabel="share of pixels replaced", ylabel=textwrap.fill(f"{scored} of {target}", _LINE))
     panel.label_outer()
-    panel.legend(loc="best")
+    panel.legend(loc="upper right")

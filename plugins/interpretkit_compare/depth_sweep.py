@@ -211,7 +211,7 @@ def _in_words(table: Table) -> str:
     ]
     if not np.isnan(table["inside"]).any():
         words += [f"{name} {change(column)}" for column, (name, _) in _LOCALIZATION.items()]
-        words += [f"the mask covers {table['inside'][0]:.0%} of the image"]
+        words += [f"the mask covers {figures.percent(table['inside'][0], '.0')} of the image"]
     return "; ".join(words) + "."
 
 

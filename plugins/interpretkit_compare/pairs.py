@@ -24,6 +24,7 @@ _PARTS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "absolute": np.abs,
 }
 _LIMITS = {"iou": (0.0, 1.0)}
+_WIDEST = 1420
 
 
 class PairOptions(Visualizer.Options):
@@ -86,14 +87,17 @@ def matrices(found: Mapping[str, np.ndarray], names: Sequence[str], *, title: st
         )
         for name in MEASURES
     ]
-    return figures.panels([*panels, *more], title=title, columns=3)
+    # As many in a row as a page takes without making their numbers too small to read.
+    columns = min(max(_WIDEST // panels[0].width, 1), 3)
+    return figures.panels([*panels, *more], title=title, columns=columns)
 
 
 def how(options: PairOptions, grid: Sequence[int]) -> str:
     """Say how maps were compared."""
     part = {"signed": "values with their sign", "positive": "positive parts", "absolute": "magnitudes"}[options.values]
     cells = "×".join(map(str, grid))
-    return f"{part}, averaged by area on one grid of {cells} cells; top cells: {options.share:.0%} of them"
+    share = figures.percent(options.share, ".0")
+    return f"{part}, averaged by area on one grid of {cells} cells; top cells: {share} of them"
 
 
 def extents(found: Mapping[str, np.ndarray]) -> str:

@@ -191,11 +191,7 @@ def _labels(table: Table, chosen: np.ndarray) -> list[str]:
     """Return the number of each channel, and its share where that is known and there is room."""
     if "share" not in table.columns or len(chosen) > _READABLE:
         return [str(channel) for channel in chosen]
-    return [f"{channel} {_percent(table['share'][channel])}" for channel in chosen]
-
-
-def _percent(share: float) -> str:
-    return f"{share:+.1%}".replace("-", "−").replace("%", " %")
+    return [f"{channel} {figures.percent(table['share'][channel], '+.1')}" for channel in chosen]
 
 
 def _contributed(table: Table, result: Result) -> str:

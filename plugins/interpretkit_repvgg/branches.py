@@ -200,15 +200,16 @@ def _in_words(table: Table, blocks: list[str], sums: np.ndarray) -> str:
     if not len(known):
         return "On grids of one cell no share is defined."
     medians = ", ".join(
-        f"{branch} {np.nanmedian(table.where('branch', branch)['share']):.0%}"
+        f"{branch} {figures.percent(np.nanmedian(table.where('branch', branch)['share']), '.0')}"
         for branch in dict.fromkeys(table["branch"].tolist())
         if not np.isnan(table.where("branch", branch)["share"]).all()
     )
     least = int(np.nanargmin(table["share"]))
     missing = int(np.isnan(sums).sum())
     undefined = f"; undefined in {missing} of {len(blocks)} blocks" if missing else ""
+    lowest = figures.percent(table["share"][least], ".0")
     return (
-        f"Median over {len(blocks) - missing} blocks: {medians}; the least share is {table['share'][least]:.0%} "
+        f"Median over {len(blocks) - missing} blocks: {medians}; the least share is {lowest} "
         f"({table['branch'][least]} of {table['block'][least]}){undefined}."
     )
 

@@ -57,3 +57,8 @@ def test_images_of_a_run_are_given_as_one_or_several_paths(tmp_path, several):
     more = {"plugins": [tmp_path / "plugin.py"], "output": tmp_path / "runs"}
     opened = ik.run(tmp_path / "recipe.yaml", images=images, **more)
     assert [image["source"] for image in opened.manifest["inputs"]] == [str(path)]
+
+
+def test_a_class_in_the_place_of_a_visualizers_id_is_refused():
+    with pytest.raises(ik.RecipeError, match="is no id of a visualizer"):
+        ik.visualize(tiny_model(), tiny_images(1), ik.Visualizer)

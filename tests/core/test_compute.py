@@ -284,6 +284,53 @@ def test_a_step_that_writes_into_what_others_use_fails_and_spoils_no_stored_resu
     assert kept.tables["means"]["mean"].tolist() == alone.tables["means"]["mean"].tolist()
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_predictions_of_a_network_that_ends_in_a_softmax_are_not_softened_once_more(dtype):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000), nn.Softmax(1)).to(dtype)
+    images = tiny_images().to(dtype)
+    outcome = outcome_of(Model(module=net), {"all": Reader(Reader.Options(layers=["1"]))}, images=images)
+    with torch.no_grad():
+        expected = net(images).double().sort(dim=1, descending=True).values[:, :5]
+    found = [[each.probability for each in row] for row in outcome.predictions["model"]]
+    assert found == expected.tolist()
+
+
+def test_inference_mode_around_a_call_changes_nothing():
+    model, images = tiny_model(), tiny_images()
+    expected = ik.visualize(model, images, "grad_cam", layers=["features"])
+    with torch.inference_mode():
+        found = ik.visualize(model, images.clone(), "grad_cam", layers=["features"])
+        assert torch.is_inference_mode_enabled()
+    assert found.maps["features"].values.tolist() == expected.maps["features"].values.tolist()
+
+
+class Weights(Visualizer):
+    """Reads a weight."""
+
+    name = "weights"
+
+    def needs(self, model):
+        return Needs(parameters=True)
+
+    def compute(self, captured):
+        self.weight = captured.model.module.head.weight.detach().clone()
+        return Result()
+
+
+def test_to_read_a_weight_changes_no_network_that_is_in_train_mode():
+    model = tiny_model()
+    spectral = torch.nn.utils.parametrizations.spectral_norm(model.module.head)
+    in_eval = spectral.eval().weight.detach().clone()
+    model.module.train()
+    before = {name: each.clone() for name, each in model.module.state_dict().items()}
+    step = Weights(Weights.Options())
+    assert not outcome_of(model, {"weights": step}).failures
+    assert step.weight.tolist() == in_eval.tolist()
+    assert all(part.training for part in model.module.modules())
+    assert all(each.tolist() == before[name].tolist() for name, each in model.module.state_dict().items())
+
+
 class Torn(nn.Module):
     """Runs forward; on the way back it fails."""
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from interpretkit import figures
-from interpretkit.figures import grids, sheet
+from interpretkit.figures import grids, maps, sheet
 from interpretkit.figures.colour import CROSS, DEAD, FLAT, INK, LEVELS, NOT_FINITE, PAPER, palette
 from interpretkit.figures.text import paragraph, width_of, wrap
 
@@ -409,6 +409,8 @@ def test_a_gallery_shows_its_photos_on_one_scale_beside_the_label_of_their_row(r
         ]
         found_at.append((matches[0][0] + height, matches[0][1]))
     assert found_at[1] == (found_at[0][0], found_at[0][1] + 112 + 10)
+    bottom, left = found_at[1]
+    assert found[bottom, left].tolist() == [208, 215, 222], "a photo without a frame"
     margins = np.concatenate([found[:, :12].ravel(), found[:, -12:].ravel(), found[-12:].ravel()])
     assert (margins == 255).all()
 
@@ -596,3 +598,14 @@ def test_panels_in_rows_have_columns_as_wide_as_their_widest():
         (0, 0, 255),
     ]
     assert sheet.getpixel((50, 20)) == (255, 255, 255)
+
+
+def test_an_overlay_of_means_that_are_not_positive_does_not_say_that_nothing_is(monkeypatch):
+    said = []
+    whole = maps.heading
+    monkeypatch.setattr(maps, "heading", lambda title, view, **given: said.append(view) or whole(title, view, **given))
+    values, photo = np.tile([[1.0, -2.0], [-2.0, 1.0]], (8, 8)), np.zeros((16, 16, 3), np.uint8)
+    figures.overlay(values, photo, title="t", averaged=8)
+    figures.overlay(-np.abs(values), photo, title="t")
+    assert said[0].startswith("no mean of 8×8 cells is positive: the plain photo, in grey")
+    assert said[1].startswith("nothing is positive: the plain photo, in grey")

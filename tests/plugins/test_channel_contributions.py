@@ -232,6 +232,26 @@ def test_a_layer_that_nothing_speaks_for_is_told_as_such():
     assert "carry 80 %" not in figure.caption
 
 
+class Broken(nn.Module):
+    """One channel has NaN in one cell; what follows takes 0 for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.Identity(), nn.Linear(3, 2)
+
+    def forward(self, images):
+        values = images.clone()
+        values[:, 1, 0, 0] = torch.nan
+        return self.head(self.layer(values).nan_to_num().mean((2, 3)))
+
+
+def test_the_share_of_a_channel_is_not_defined_where_another_is_not_finite():
+    found = ik.visualize(ik.wrap(Broken()), torch.rand(1, 3, 4, 4), "channel_contributions", layers=["layer"])
+    channels = found.tables["channels"]
+    assert np.isnan(channels["contribution"]).tolist() == [False, False, True]
+    assert np.isnan(channels["share"]).all()
+
+
 def test_the_contract_is_kept_with_and_without_a_step_to_read():
     check_visualizer(ChannelContributions, layers=["features"], target=1, random=2)
     cam = ik.visualize(tiny_model(), tiny_images(), "grad_cam", layers=["features"], target=1)

@@ -10,7 +10,8 @@ import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.compare import Compare
 from interpretkit_compare.grids import averaged
-from interpretkit_compare.measures import cosine, pearson, ssim, top_iou, topmost
+from interpretkit_compare.measures import MEASURES, cosine, pearson, ssim, top_iou, topmost
+from interpretkit_compare.pairs import matrices
 from interpretkit_compare.ranks import rank_correlation, ranks
 
 GENERATOR = np.random.default_rng(0)
@@ -254,6 +255,35 @@ def test_a_layer_is_drawn_once_for_each_step_by_the_map_at_the_same_layer_or_the
     found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of)
     names = [figure.name for figure in ik.draw(tiny_model(), found.select("image0"), "compare")]
     assert names == ["features-features.0--cam-features", "features-features--cam-features"]
+
+
+@pytest.mark.parametrize("count", [3, 14])
+def test_matrices_of_many_maps_stand_below_each_other(count):
+    found = {name: np.eye(count) for name in MEASURES}
+    picture = matrices(found, [f"integrated_gradients{index}/input" for index in range(count)], title="t")
+    assert picture.width < 1440
+    assert (picture.height > picture.width) == (count == 14)
+
+
+@pytest.mark.parametrize("second", [0, 1])
+def test_what_the_maps_explain_stands_in_table_and_figures(results, second):
+    model, images = tiny_model(), tiny_images(3)
+    other = ik.visualize(model, images, "saliency", target=second)
+    found = ik.visualize(model, images, "compare", of={**results, "other": other})
+    pairs, rows = found.tables["pairs"], found.tables["pairs"].where("first", "other/input")
+    assert set(rows["target"].tolist()) == {f"class {second}"}
+    assert set(pairs.where("first", "cam/features")["target"].tolist()) == {"class 0"}
+    *channels, matrix = ik.draw(model, found.select("image0"), "compare")
+    assert ("maps of 'class 0':" in matrix.caption) == (second == 0)
+    assert ("other/input: class 1" in matrix.alt) == (second == 1)
+    assert "with cam/features of 'class 0'" in channels[0].caption
+    eigen = ik.visualize(model, images, "eigen_cam", layers=["features"])
+    (figure,) = ik.draw(
+        model,
+        ik.visualize(model, images, "compare", of={"other": other, "eigen": eigen}).select("image0"),
+        "compare",
+    )
+    assert f"Matrices of attribution maps of 'class {second}' (other/input, eigen/features: of no class);" in figure.alt
 
 
 def test_nothing_to_compare_is_an_error(results):

@@ -280,6 +280,29 @@ def cam():
     return {"cam": ik.visualize(tiny_model(), tiny_images(3), "grad_cam", layers=["features"], target=1)}
 
 
+def test_black_of_three_channels_is_refused_where_images_have_one():
+    model = ik.wrap(nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), name="grey")
+    images = torch.rand(1, 1, 8, 8)
+    cam = ik.visualize(model, images, "grad_cam", layers=["0"])
+    with pytest.raises(ik.StepError, match="the preprocessing makes black of 3 channels, and the images have 1"):
+        ik.visualize(model, images, "deletion_insertion", of={"cam": cam}, fill="black")
+
+
+def test_the_probability_of_a_network_that_ends_in_a_softmax_is_what_it_returns():
+    model, images = conv_model(), images_of((8, 8))
+    ending = ik.wrap(nn.Sequential(*model.module, nn.Softmax(1)), name="ending")
+    found = {}
+    for each in (model, ending):
+        cam = explained(each, images, np.arange(8.0).reshape(2, 2, 2))
+        found[each.name] = ik.visualize(each, images, "deletion_insertion", of=cam, steps=4), cam["step"].targets
+    (logits, of_logits), (probabilities, of_probabilities) = found["conv"], found["ending"]
+    np.testing.assert_allclose(probabilities.tables["auc"]["auc"], logits.tables["auc"]["auc"], rtol=1e-12)
+    for one, other in zip(of_probabilities, of_logits, strict=True):
+        assert one.probability == one.score == pytest.approx(other.probability, rel=1e-12)
+        assert "logit" in str(other)
+        assert "logit" not in str(one)
+
+
 def test_deletion_insertion_keeps_the_contract():
     check_visualizer(DeletionInsertion, of=cam(), images=tiny_images(3), steps=6)
 

@@ -146,7 +146,7 @@ def test_the_figure_tells_layers_target_and_mask_where_there_is_one(model, paths
     cam = ik.visualize(model, paths, "grad_cam", layers=LAYERS, target="b")
     found = ik.visualize(model, paths, "depth_sweep", of={"cam": cam}, view=view)
     masked, bare = ik.draw(model, found, "depth_sweep", view=view)
-    assert "the mask covers 38% of the image" in masked.caption
+    assert "the mask covers 38 % of the image" in masked.caption
     assert "mask" not in bare.caption
     for figure, target in zip((masked, bare), cam.targets, strict=True):
         assert str(target) in figure.alt

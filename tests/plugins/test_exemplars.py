@@ -246,6 +246,18 @@ def test_a_sheet_has_a_row_for_each_channel_with_value_and_image_below_each_cut_
     assert f"image {table['image'][0]} at row {table['y'][0]}, column {table['x'][0]}" in figure.alt
 
 
+def test_an_image_all_over_which_a_channel_is_0_has_a_place_without_pixels(sheets):
+    options = {"layers": ["0"], "channels": [0], "top": 3}
+    net = ik.wrap(nn.Sequential(nn.ReLU()))
+    images = torch.stack([torch.full((3, 4, 4), value) for value in (-1.0, 2.0, -3.0)])
+    result = ik.visualize(net, images, "exemplars", **options)
+    ik.draw(net, result, "exemplars", **options)
+    ((row,),) = [given["rows"] for given in sheets]
+    assert [(exhibit.words, exhibit.pixels.shape[:2]) for exhibit in row] == [
+        ("2 · image1", (1, 1)), ("0 · image0", (0, 0)), ("0 · image2", (0, 0)),
+    ]  # fmt: skip
+
+
 def test_the_network_is_asked_once_for_each_size_what_its_cells_see(model, images, monkeypatch):
     asked = []
     whole = Model.layers
