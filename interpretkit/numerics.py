@@ -22,6 +22,8 @@ def in_force(numerics: Numerics) -> Iterator[None]:
     import torch
 
     deterministic = torch.are_deterministic_algorithms_enabled()
+    settings: Any = torch.utils.deterministic  # torch leaves its attributes undeclared
+    filling = settings.fill_uninitialized_memory
     backends = torch.backends.cudnn
     before = (backends.benchmark, backends.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
     # cuBLAS reads this at its first use; without it, it refuses to be deterministic. It stays: cuBLAS reads it once.
@@ -30,10 +32,13 @@ def in_force(numerics: Numerics) -> Iterator[None]:
         try:
             torch.manual_seed(numerics.seed)
             torch.use_deterministic_algorithms(numerics.deterministic)
+            # Writing NaN into all memory that is about to be overwritten only costs time.
+            settings.fill_uninitialized_memory = False
             backends.benchmark = backends.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
             yield
         finally:
             torch.use_deterministic_algorithms(deterministic)
+            settings.fill_uninitialized_memory = filling
             backends.benchmark, backends.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 

@@ -77,8 +77,8 @@ class Subject:
 
     def against(self, baselines: torch.Tensor, *, batch_size: int = 1) -> dict[str, float]:
         """Return the `score` of the image and, as `reference`, the mean of those of baselines."""
-        reference = self.scores(baselines, batch_size=batch_size).double().mean()
-        return {"score": float(self.scores(self.image)), "reference": float(reference)}
+        score, *references = self.scores(torch.cat([self.image, baselines]), batch_size=batch_size).double().tolist()
+        return {"score": score, "reference": sum(references) / len(references)}
 
     def scores(self, images: torch.Tensor, *, batch_size: int = 1) -> torch.Tensor:
         """Return the score of each of `images`, `(image,)`, without gradients, so many at a time."""

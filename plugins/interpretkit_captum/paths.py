@@ -45,11 +45,12 @@ class IntegratedGradients(OwnPasses):
         """Integrate from the baseline."""
         import captum.attr
 
-        baseline = subject.baseline(self.options.baseline)
+        baseline, size = subject.baseline(self.options.baseline), self.options.internal_batch_size
         values = captum.attr.IntegratedGradients(subject.scored).attribute(
-            subject.leaf(), baseline, n_steps=self.options.steps, internal_batch_size=self.options.internal_batch_size
+            subject.leaf(), baseline, n_steps=self.options.steps, internal_batch_size=size
         )
-        return {INPUT: Explanation(values=over_channels(values), total=total(values), **subject.against(baseline))}
+        scores = subject.against(baseline, batch_size=size)
+        return {INPUT: Explanation(values=over_channels(values), total=total(values), **scores)}
 
 
 class GradientShap(OwnPasses):

@@ -151,6 +151,7 @@ def test_numerics_are_put_back_as_they_were(folder):
     run()
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.are_deterministic_algorithms_enabled() == deterministic
+    assert torch.utils.deterministic.fill_uninitialized_memory is True
     assert torch.get_default_dtype() == torch.float32
 
 
