@@ -142,6 +142,8 @@ class DeletionInsertion(Visualizer):
                 _plot(panel, area, points.where("attribution", name).where("curve", curve))
             # The legends stand above the curves and cover none.
             low, high = row[0].get_ylim()
+            # No tick where only the legend is: there is no probability above 1.
+            row[0].set_yticks([tick for tick in row[0].get_yticks() if low <= tick <= high])
             row[0].set_ylim(low, high + _ROOM * (high - low))
         options = self.options
         caption = (
