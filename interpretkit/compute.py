@@ -119,13 +119,13 @@ def _captured(
     planned: PlannedStep, done: Pass, results: Mapping[str, Result], *, spec: SingleSpec | None, again: _Again
 ) -> Captured:
     if done.failure is not None:
-        raise _again(done.failure)
+        raise _copy_of(done.failure)
     attributed = done.attributed.get(spec) if spec is not None else None
     if isinstance(attributed, InterpretkitError):
-        raise _again(attributed)
+        raise _copy_of(attributed)
     for layer in planned.activations:
         if layer.address in done.refused:
-            raise _again(done.refused[layer.address])
+            raise _copy_of(done.refused[layer.address])
     found = {} if attributed is None else attributed.gradients
     needs, arranged = planned.needs, partial(done.model.arranged, inputs=done.inputs)
     activations = [each for layer in planned.activations for each in layer.calls(done.activations)]
@@ -202,7 +202,7 @@ def _read_only(result: Result) -> Result:
     )
 
 
-def _again(error: InterpretkitError) -> InterpretkitError:
+def _copy_of(error: InterpretkitError) -> InterpretkitError:
     """Return a copy: steps may share what went wrong, but each puts a place of its own into it."""
     another = copy(error)
     another.__cause__ = error.__cause__
