@@ -21,10 +21,11 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 import interpretkit as ik
-from interpretkit.compute import compute
-from interpretkit.inputs import tensor_batches
-from interpretkit.plan import Plan, ResolvedStep, parse_options, plan_step
-from interpretkit.registry import discover
+from interpretkit.contracts.registry import discover
+from interpretkit.engine.batch import compute
+from interpretkit.engine.plan import Plan, plan_step
+from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.inputs.batch import tensor_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from interpretkit.cli import commands
-from interpretkit.listing import offer_text
-from interpretkit.registry import discover
+from interpretkit.cli.answers import offer_text
+from interpretkit.cli.commands import commands
+from interpretkit.contracts.registry import discover
 
 DOCS = Path(__file__).parent
 

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interpretkit import drawing, inputs, numerics, rundir, weights
-from interpretkit.compute import compute
-from interpretkit.contracts import Reduction
-from interpretkit.engine import Engine
-from interpretkit.errors import InputError, RecipeError
-from interpretkit.executor import LocalExecutor
-from interpretkit.model import Model
-from interpretkit.plan import Plan, ResolvedStep, check_labels, parse_options, plan, plan_step, resolve
-from interpretkit.preprocessing import Preprocessing
-from interpretkit.recipe import ModelEntry, Numerics, dump_inline, read_recipe
-from interpretkit.registry import discover
-from interpretkit.results import Result, Table
+from interpretkit.contracts.builder import ModelBuilder
+from interpretkit.contracts.registry import discover
+from interpretkit.contracts.visualizer import Reduction
+from interpretkit.digests import sha256_file
+from interpretkit.engine import numerics
+from interpretkit.engine.batch import compute
+from interpretkit.engine.carry_out import _load, carry_out
+from interpretkit.engine.draw import draw as drawn
+from interpretkit.engine.plan import Plan, plan_step
+from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.errors import InputError, RecipeError, StorageError, WeightsError
+from interpretkit.inputs.batch import batches, tensor_batches
+from interpretkit.inputs.read import given_images
+from interpretkit.model.model import Model
+from interpretkit.model.preprocessing import Preprocessing
+from interpretkit.model.weights.state import read_state
+from interpretkit.recipe.entries import ModelEntry, Numerics
+from interpretkit.results.result import Result
+from interpretkit.results.table import Table
+from interpretkit.runs.files import replace as replace_file
+from interpretkit.runs.run import open_run as open_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,12 +36,10 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from interpretkit.engine import Event
-    from interpretkit.errors import InterpretkitError
-    from interpretkit.inputs import Batch
-    from interpretkit.plan import Resolved
-    from interpretkit.results import Figure
-    from interpretkit.rundir import Run
+    from interpretkit.contracts.registry import Registry
+    from interpretkit.inputs.batch import Batch
+    from interpretkit.results.figure import Figure
+    from interpretkit.runs.run import Run
 
 
 def load_model(
@@ -174,7 +180,7 @@ def draw(model: Model, result: Result, visualizer: str, **options: Any) -> list[
         >>> [figure.name for figure in draw(wrap(net), result, "feature_grid", layers=["1"])]
         ['1']
     """
-    return [figure for _, figure in drawing.draw(_step(visualizer, options), result, model)]
+    return [figure for _, figure in drawn(_step(visualizer, options), result, model)]
 
 
 def run(
@@ -211,79 +217,13 @@ def open_run(path: str | Path) -> Run:
     Raises:
         RecipeError: If it is no run, or one of a newer interpretkit.
     """
-    return rundir.open_run(Path(path))
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A sealed run's directory, and everything that went wrong on the way."""
-
-    path: Path
-    failures: tuple[InterpretkitError, ...]
-
-
-def carry_out(
-    recipe: str | Path,
-    *,
-    settings: Sequence[tuple[str, Any]] = (),
-    images: Sequence[str] = (),
-    output: str | Path = "runs",
-    plugins: Sequence[str | Path] = (),
-    listen: Callable[[Event], None] = lambda _event: None,
-) -> Finished:
-    """Carry out a recipe as `run` does, telling `listen` of every event."""
-    resolved = read_and_resolve(recipe, settings=settings, images=images, plugins=plugins)
-    files = inputs.find_images(resolved.recipe.inputs)
-    draft = rundir.create(Path(output), resolved.recipe.name)
-    try:
-        loaded = load_models(resolved)
-        planned = plan(resolved, loaded)
-        check_labels(planned, files)
-    except BaseException:
-        draft.abandon()
-        raise
-    command = _command(recipe, settings, images, plugins)
-    engine = Engine(resolved, planned, draft, command=command, listen=listen)
-    path = engine.execute(files, LocalExecutor())
-    return Finished(path, tuple(engine.failures))
-
-
-def read_and_resolve(
-    recipe: str | Path,
-    *,
-    settings: Sequence[tuple[str, Any]] = (),
-    images: Sequence[str] = (),
-    plugins: Sequence[str | Path] = (),
-) -> Resolved:
-    """Read a recipe and look up all that it names; no model is built."""
-    read = read_recipe(Path(recipe), settings=settings, inputs=images)
-    return resolve(read, discover([Path(plugin) for plugin in plugins]))
-
-
-def load_models(resolved: Resolved) -> dict[str, Model]:
-    """Build the models of a resolved recipe with their weights, on their device."""
-    entries = resolved.recipe.models
-    return {key: _load(each.builder, entries[key], resolved.recipe.numerics) for key, each in resolved.models.items()}
-
-
-def _load(builder: Any, entry: ModelEntry, setting: Numerics) -> Model:
-    return weights.load(builder, entry.weights, seed=setting.seed, device=setting.device, dtype=setting.dtype)
-
-
-def _command(
-    recipe: str | Path, settings: Sequence[tuple[str, Any]], images: Sequence[str], plugins: Sequence[str | Path]
-) -> str:
-    words = ["interpretkit", "run", str(recipe)]
-    words += [word for image in images for word in ("-i", str(image))]
-    words += [word for key, value in settings for word in ("--set", f"{key}={dump_inline(value)}")]
-    words += [word for plugin in plugins for word in ("--plugin", str(plugin))]
-    return shlex.join(words)
+    return open_stored(Path(path))
 
 
 def _batches(images: Any, models: Mapping[str, Model], batch_size: int) -> Iterator[Batch]:
     if hasattr(images, "ndim"):
-        return inputs.tensor_batches(images, models, batch_size=batch_size)
-    return inputs.batches(inputs.given_images(images), models, batch_size=batch_size)
+        return tensor_batches(images, models, batch_size=batch_size)
+    return batches(given_images(images), models, batch_size=batch_size)
 
 
 def _step(visualizer: str, options: Mapping[str, Any], *, of: tuple[str, ...] = ()) -> ResolvedStep:
@@ -317,3 +257,58 @@ def _joined(step: ResolvedStep, results: Sequence[Result]) -> Result:
         images=tuple(image for result in results for image in result.images),
         targets=tuple(target for result in results for target in result.targets),
     )
+
+
+def convert(
+    checkpoint: str | Path,
+    output: str | Path,
+    *,
+    model: str = "",
+    plugins: Sequence[str | Path] = (),
+    options: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the weights of a checkpoint in the form meant for deployment, as safetensors.
+
+    The file's metadata name the model and the SHA-256 of the checkpoint.
+
+    Args:
+        checkpoint: A safetensors file or a PyTorch checkpoint; nothing in it is run.
+        output: The file to write; it must not exist yet.
+        model: Id of the model whose weights they are; by default the only one that has such a form.
+        plugins: Python files with hookimpls to load besides the installed plugins.
+        options: The model's own options; what they leave open, the checkpoint says.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        RecipeError: If there is no such model or option, or the model must be named.
+        WeightsError: If the weights cannot be read or do not fit, or the model has no such form.
+        StorageError: If there is such a file already, or it cannot be written.
+    """
+    from safetensors.torch import save
+
+    path = Path(output)
+    if path.exists():
+        raise StorageError("there is such a file already", where=str(path), hint="it is kept; name another")
+    registry = discover([Path(plugin) for plugin in plugins])
+    builder = registry.model(model or _only(registry)).offer
+    converter = builder(parse_options(builder, options or {}))
+    state = read_state(Path(checkpoint))
+    try:
+        converted = converter.convert(state)
+    except WeightsError as error:
+        raise WeightsError(error.message, where=error.where or str(checkpoint), hint=error.hint) from error
+    metadata = {"format": "pt", "model": builder.name, "source_sha256": sha256_file(Path(checkpoint))}
+    tensors = {name: tensor.contiguous() for name, tensor in converted.items()}
+    replace_file(path.parent, path.name, save(tensors, metadata))
+    return path
+
+
+def _only(registry: Registry) -> str:
+    names = [name for name, found in registry.models.items() if found.offer.convert is not ModelBuilder.convert]
+    if len(names) != 1:
+        what = f"{len(names)} models have a form for deployment" if names else "no model has a form for deployment"
+        hint = f"choose one by --model: {', '.join(names)}" if names else "`interpretkit plugins` lists what there is"
+        raise RecipeError(what, hint=hint)
+    return names[0]

@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interpretkit import inputs, topclasses
-from interpretkit.compute import compute
-from interpretkit.contracts import Reduction, Visualizer
-from interpretkit.model import Model
-from interpretkit.plan import Plan, ResolvedStep, parse_options, plan_step
-from interpretkit.provenance import array_digest, state_digest
-from interpretkit.registry import Plugin
-from interpretkit.results import Figure, Result
+from interpretkit.contracts.registry import Plugin
+from interpretkit.contracts.visualizer import Reduction, Visualizer
+from interpretkit.digests import array_digest, state_digest
+from interpretkit.engine.batch import compute
+from interpretkit.engine.plan import Plan, plan_step
+from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.inputs.batch import tensor_batches
+from interpretkit.model.model import Model
+from interpretkit.results import ranks
+from interpretkit.results.figure import Figure
+from interpretkit.results.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from interpretkit.contracts import Options
+    from interpretkit.contracts.offer import Options
 
 SIZE = 16
 
@@ -113,7 +116,7 @@ def _compute(
     step = _step("checked", visualizer, of=tuple(read))
     plan = Plan(models={"model": model}, steps=tuple(plan_step(each, model) for each in (*earlier, step)))
     results = []
-    for batch in inputs.tensor_batches(images, plan.models, batch_size=batch_size):
+    for batch in tensor_batches(images, plan.models, batch_size=batch_size):
         ids = [image.id for image in batch.images]
         given = {name: each.select(*ids) for name, each in read.items() if isinstance(each, Result)}
         outcome = compute(plan, batch, given=given)
@@ -168,7 +171,7 @@ def _check_drawing(visualizer: Visualizer, results: list[Result]) -> None:
             result, maps={name: replace(each, values=each.values.copy()) for name, each in result.maps.items()}
         )
         # As in a run, what is of the top classes is drawn class by class.
-        for part in [result] if isinstance(visualizer, Reduction) else topclasses.split(result):
+        for part in [result] if isinstance(visualizer, Reduction) else ranks.split(result):
             _check_figures([*visualizer.draw(part)])
         _check_same([kept], [result], "draw() changed the result", tolerance=0.0)
 

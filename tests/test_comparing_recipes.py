@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import interpretkit as ik
-from interpretkit.rundir import verify
+from interpretkit.runs.verify import verify
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SMALL = {

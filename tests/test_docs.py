@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import interpretkit as ik
-from interpretkit import hookspecs
-from interpretkit.plan import resolve
-from interpretkit.recipe import Recipe, read_recipe
-from interpretkit.registry import discover
+from interpretkit.contracts import hooks as hookspecs
+from interpretkit.contracts.registry import discover
+from interpretkit.engine.resolve import resolve
+from interpretkit.recipe.read import read_recipe
+from interpretkit.recipe.recipe import Recipe
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 
 if TYPE_CHECKING:
@@ -178,3 +181,21 @@ def test_the_readme_names_every_built_in_visualizer():
     page = (ROOT / "README.md").read_text()
     for name, found in discover().visualizers.items():
         assert found.plugin.distribution != "interpretkit" or f"`{name}`" in page, name
+
+
+def test_the_table_of_rooms_is_the_tree():
+    rows = re.findall(r"^\| (\d+) \| `(\w+)/?` \| (.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    package = ROOT / "interpretkit"
+    files = {path.stem: path for path in package.glob("*.py") if path.stem != "__init__"}
+    rooms = files | {path.parent.name: path for path in package.glob("*/__init__.py")}
+    assert sorted(room for _, room, _ in rows) == sorted(rooms)
+    for _, room, said in rows:
+        assert said == ast.get_docstring(ast.parse(rooms[room].read_text())).splitlines()[0], room
+
+
+def test_the_floors_of_the_table_are_those_that_the_linter_enforces():
+    rows = re.findall(r"^\| (\d+) \| `(\w+)/?` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    (contract, *_) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [set(layer.split(" | ")) for layer in contract["layers"]]
+    floors = [{room for floor, room in rows if int(floor) == number} for number in range(len(layers), 0, -1)]
+    assert floors == layers

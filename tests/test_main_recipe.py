@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import interpretkit as ik
-from interpretkit.rundir import verify
+from interpretkit.runs.verify import verify
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "repvgg_b0.yaml"
 CHANNELS = {"stage0": 64, "stage1": 64, "stage2": 128, "stage3": 256, "stage4": 1280}

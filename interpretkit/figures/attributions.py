@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    from interpretkit.results import Polarity
-
+    from interpretkit.results.map import Polarity
 
 _FINE = 64  # cells along a side, from which on single cells are not seen
 _SQUARES = 28  # into so many squares along a side a fine map is averaged

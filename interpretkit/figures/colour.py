@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from interpretkit.results import Polarity
+    from interpretkit.results.map import Polarity
 
 # Odd, so that zero lies in the middle of one level of a signed scale.
 LEVELS = 225

@@ -8,17 +8,7 @@ import numpy as np
 from PIL import Image
 
 from interpretkit.figures.channels import Survey, survey
-from interpretkit.figures.colour import (
-    CROSS,
-    DEAD,
-    FLAT,
-    NOT_FINITE,
-    PAPER,
-    colours_of,
-    dot,
-    levels,
-    paletted,
-)
+from interpretkit.figures.colour import CROSS, DEAD, FLAT, NOT_FINITE, PAPER, colours_of, dot, levels, paletted
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, flow, heading, sheet
 from interpretkit.figures.text import STRONG, labels_of, paragraph
 from interpretkit.figures.words import constant, count, number, size
@@ -26,13 +16,11 @@ from interpretkit.figures.words import constant, count, number, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interpretkit.results import Polarity
+    from interpretkit.results.map import Polarity
 
 _GAP_ACROSS, _GAP_DOWN, _GAP_OF_LABEL = 6, 9, 3
 _WIDEST = 960  # pixels that the tiles of a row take together, where they are not larger by nature
 _LARGEST, _SMALLEST = 224, 24  # sides of a tile in pixels
-
-
 Scope = Literal["channel", "layer", "fixed"]
 
 

@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from interpretkit.figures.colour import (
-    FLAT,
-    NOT_FINITE,
-    colours_of,
-    dot,
-    levels,
-    palette,
-    symmetric,
-)
+from interpretkit.figures.colour import FLAT, NOT_FINITE, colours_of, dot, levels, palette, symmetric
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, flow, heading, sheet
 from interpretkit.figures.text import paragraph
 from interpretkit.figures.words import NEARLY_CONSTANT, constant, count, number, size
 
 if TYPE_CHECKING:
-    from interpretkit.results import Polarity
+    from interpretkit.results.map import Polarity
 
 OPACITY = 0.5
 _SIDE = 448  # pixels that the longer side of a map or photo takes, where it is not longer by nature

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interpretkit.results import Polarity
+    from interpretkit.results.map import Polarity
 
 # Below this part of the layer's range, differences within a map are rounding.
 NEARLY_CONSTANT = 1e-6

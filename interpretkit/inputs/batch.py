@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from interpretkit.digests import sha256_bytes
 from interpretkit.errors import InputError
-from interpretkit.preprocessing import Preprocessing
-from interpretkit.provenance import sha256_bytes
-from interpretkit.results import InputImage
+from interpretkit.model.preprocessing import Preprocessing
+from interpretkit.results.image import InputImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from interpretkit.model import Model
+    from interpretkit.model.model import Model
 
 _WAITING_BATCHES = 4
 _HINT = "a preprocessing turns an RGB PIL image into a float tensor (channel, y, x)"

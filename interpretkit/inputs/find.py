@@ -16,8 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interpretkit.digests import sha256_file
 from interpretkit.errors import InputError, did_you_mean
-from interpretkit.provenance import sha256_file
 
 if TYPE_CHECKING:
     import os

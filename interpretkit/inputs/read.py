@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import ImageFile as PillowFile
 
+from interpretkit.digests import sha256_bytes, sha256_file
 from interpretkit.errors import InputError
 from interpretkit.inputs.find import find_images, printable
-from interpretkit.provenance import sha256_bytes, sha256_file
-from interpretkit.results import InputImage
+from interpretkit.results.image import InputImage
 
 if TYPE_CHECKING:
     from interpretkit.inputs.find import ImageFile

@@ -14,10 +14,11 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 import interpretkit as ik
-from interpretkit.compute import compute
-from interpretkit.inputs import tensor_batches
-from interpretkit.plan import Plan, ResolvedStep, parse_options, plan_step
-from interpretkit.registry import Plugin, discover
+from interpretkit.contracts.registry import Plugin, discover
+from interpretkit.engine.batch import compute
+from interpretkit.engine.plan import Plan, plan_step
+from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.inputs.batch import tensor_batches
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 
 if TYPE_CHECKING:

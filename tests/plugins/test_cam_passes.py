@@ -11,7 +11,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 import interpretkit as ik
-from interpretkit.registry import discover
+from interpretkit.contracts.registry import discover
 from interpretkit.testing import check_visualizer
 
 DOUBLE = torch.float64

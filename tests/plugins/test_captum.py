@@ -12,7 +12,7 @@ from captum import attr
 from torch import nn
 
 import interpretkit as ik
-from interpretkit.registry import discover
+from interpretkit.contracts.registry import discover
 from interpretkit.testing import check_visualizer
 
 SMALL = {

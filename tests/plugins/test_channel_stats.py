@@ -10,9 +10,9 @@ from PIL import Image
 from torch import nn
 
 import interpretkit as ik
-from interpretkit.plan import resolve
-from interpretkit.recipe import read_recipe
-from interpretkit.registry import discover
+from interpretkit.contracts.registry import discover
+from interpretkit.engine.resolve import resolve
+from interpretkit.recipe.read import read_recipe
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_channel_stats import bins
 from interpretkit_channel_stats.channel_stats import ChannelStats

@@ -188,10 +188,11 @@ def test_a_normalisation_with_an_activation_is_left_to_the_gap(images):
 
 
 def test_it_shares_the_pass_of_the_others(monkeypatch):
-    from interpretkit.compute import compute
-    from interpretkit.inputs import tensor_batches
-    from interpretkit.plan import Plan, ResolvedStep, parse_options, plan_step
-    from interpretkit.registry import Plugin
+    from interpretkit.contracts.registry import Plugin
+    from interpretkit.engine.batch import compute
+    from interpretkit.engine.plan import Plan, plan_step
+    from interpretkit.engine.resolve import ResolvedStep, parse_options
+    from interpretkit.inputs.batch import tensor_batches
     from interpretkit_cam.grad_cam import GradCAM
 
     model, counts = tiny_model(), []

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 import interpretkit as ik
-from interpretkit.compute import compute
-from interpretkit.inputs import tensor_batches
-from interpretkit.plan import Plan, ResolvedStep, parse_options, plan_step
-from interpretkit.registry import Plugin
+from interpretkit.contracts.registry import Plugin
+from interpretkit.engine.batch import compute
+from interpretkit.engine.plan import Plan, plan_step
+from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.inputs.batch import tensor_batches
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_cam.grad_cam import GradCAM
 from interpretkit_compare.infidelity import Infidelity
@@ -304,9 +305,9 @@ def test_a_map_that_points_the_wrong_way_says_so():
 
 
 def test_the_documented_recipe_is_valid(tmp_path):
-    from interpretkit.plan import resolve
-    from interpretkit.recipe import read_recipe
-    from interpretkit.registry import discover
+    from interpretkit.contracts.registry import discover
+    from interpretkit.engine.resolve import resolve
+    from interpretkit.recipe.read import read_recipe
 
     page = (Path(__file__).parents[2] / "docs" / "scores.md").read_text()
     (code,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)

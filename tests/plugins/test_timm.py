@@ -9,9 +9,9 @@ from PIL import Image
 
 import interpretkit as ik
 from interpretkit import PluginError, RecipeError, WeightsError
-from interpretkit.listing import plugins_text
-from interpretkit.registry import discover
-from interpretkit.weights import blank
+from interpretkit.cli.answers import plugins_text
+from interpretkit.contracts.registry import discover
+from interpretkit.model.weights.load import blank
 from interpretkit_timm.builder import TimmBuilder
 from interpretkit_timm.features import aliases_of, class_token_of, layouts_of
 

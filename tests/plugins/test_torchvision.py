@@ -9,9 +9,9 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 import interpretkit as ik
 from interpretkit import RecipeError, WeightsError
-from interpretkit.calls import Address
-from interpretkit.capture import Capture
-from interpretkit.weights import blank
+from interpretkit.capture.addresses import Address
+from interpretkit.capture.capture import Capture
+from interpretkit.model.weights.load import blank
 from interpretkit_torchvision.builder import TorchvisionBuilder, _current
 from interpretkit_torchvision.stages import aliases_of, layouts_of
 

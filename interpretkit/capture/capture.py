@@ -1,0 +1,228 @@
+"""The only file that hooks a model: one forward pass, and one backward pass for each distinct target.
+
+Everything that any number of steps asks of a batch is recorded during the same pass. The module is left exactly as
+it was found, also after an exception: mode, weights, `.grad`, hooks, and the state of the random generators.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+
+from interpretkit.capture.addresses import EVERY, INPUT, OTHER_LAYER, Address
+from interpretkit.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from types import TracebackType
+
+
+class Capture:
+    """Record activations and gradients during one forward pass.
+
+    Activations are the values that the addressed modules return. The network goes on with a copy of each, so that an
+    in-place operation further on (`ReLU(inplace=True)`, `x += y`) overwrites the copy and neither the recorded value
+    nor its gradient. Gradient mode is switched on at the first module whose gradient is wanted: what runs before it
+    costs what inference costs.
+
+    Args:
+        module: The network, in any mode; it runs in eval mode and gets its own mode back.
+        activations: The calls whose outputs are wanted.
+        gradients: The calls for whose outputs gradients are wanted; their activations are recorded too.
+        input_gradient: Whether the gradient for the input is wanted; `backward` then has it under `INPUT`.
+
+    Attributes:
+        activations: What was recorded, by address; each call by its number where every call is wanted.
+        refused: Why an address could not be recorded: it was not called, was called more often than it says, or
+            returned something that is not a tensor. One unfit layer does not spoil the pass for the others.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU(inplace=True), torch.nn.Flatten())
+        >>> conv = Address("0")
+        >>> with Capture(net, gradients=[conv]) as capture:
+        ...     output = capture.forward(torch.ones(1, 3, 4, 4))
+        ...     gradients = capture.backward(output.sum())
+        >>> capture.activations[conv].shape, gradients[conv].shape
+        (torch.Size([1, 2, 2, 2]), torch.Size([1, 2, 2, 2]))
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        *,
+        activations: Iterable[Address] = (),
+        gradients: Iterable[Address] = (),
+        input_gradient: bool = False,
+    ) -> None:
+        self.activations: dict[Address, torch.Tensor] = {}
+        self.refused: dict[Address, StepError] = {}
+        self._module = module
+        self._input: torch.Tensor | None = None
+        self._wants_input = input_gradient
+        self._with_gradient = set(gradients)
+        self._addresses = tuple(dict.fromkeys([*activations, *self._with_gradient]))
+        self._calls: Counter[str] = Counter()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(left_as_found(self._module))
+            for path in dict.fromkeys(address.path for address in self._addresses):
+                handle = self._module.get_submodule(path).register_forward_hook(self._recorder(path))
+                stack.callback(handle.remove)
+            # Not inference mode: its tensors count no in-place changes, so a plugin's could not be noticed.
+            stack.enter_context(torch.no_grad())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def forward(self, inputs: torch.Tensor) -> Any:
+        """Run the network once on `inputs` `(image, channel, y, x)` and return what it returns."""
+        if self._wants_input:
+            torch.set_grad_enabled(True)
+            self._input = inputs.detach().requires_grad_()
+            inputs = self._input
+        # A copy, since the first operation of a network may work in place.
+        output = self._module(inputs.clone())
+        for address in self._addresses:
+            problem = address.problem(calls=self._calls[address.path])
+            if problem is not None:
+                self.activations.pop(address, None)
+                self.refused[address] = problem
+        return output
+
+    def backward(self, score: torch.Tensor) -> dict[Address, torch.Tensor]:
+        """Return the gradient of the summed `score` `(image,)` by address; a layer off the way to it is left out."""
+        recorded = {a: value for a, value in self.activations.items() if a in self._with_gradient}
+        if self._input is not None:
+            recorded[INPUT] = self._input
+        if not (recorded and score.requires_grad):
+            return {}
+        gradients = torch.autograd.grad(score.sum(), list(recorded.values()), retain_graph=True, allow_unused=True)
+        return {a: gradient for a, gradient in zip(recorded, gradients, strict=True) if gradient is not None}
+
+    def _recorder(self, path: str) -> Any:
+        wanted = [address for address in self._addresses if address.path == path]
+
+        def record(_module: torch.nn.Module, _arguments: Any, output: Any) -> Any:
+            self._calls[path] += 1
+            number = self._calls[path]
+            # A layer that is called once may be asked for with and without the number of its call.
+            addresses = [address for address in wanted if address.call in (None, EVERY, number)]
+            if not addresses:
+                return None
+            wants_gradient = not self._with_gradient.isdisjoint(addresses)
+            if not isinstance(output, torch.Tensor) or (wants_gradient and not output.is_floating_point()):
+                for address in addresses:
+                    what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
+                    self.refused[address] = StepError(what, hint=OTHER_LAYER)
+                return None
+            if wants_gradient:
+                torch.set_grad_enabled(True)
+                if not output.requires_grad:
+                    # Detached first: what a module returns may be a buffer of its own.
+                    output = output.detach().requires_grad_()
+            for address in addresses:
+                this = Address(path, number) if address.call == EVERY else address
+                self.activations[this] = output
+                if address in self._with_gradient:
+                    self._with_gradient.add(this)
+            return output.clone()
+
+        return record
+
+
+def _describe(output: Any) -> str:
+    if isinstance(output, tuple | list):
+        return f"a {type(output).__name__} of {len(output)}"
+    if isinstance(output, torch.Tensor):
+        return f"{output.dtype}"
+    return f"a {type(output).__name__}"
+
+
+@contextmanager
+def left_as_found(module: torch.nn.Module) -> Iterator[None]:
+    """Put `module` in eval mode; give back modes, hooks, `.grad` and random state whatever happens."""
+    modes: Mapping[torch.nn.Module, bool] = {part: part.training for part in module.modules()}
+    hooks = [(found, dict(found)) for part in modes for found in _hooks(part)]
+    parameters = [(each, each.grad, each.requires_grad) for each in module.parameters()]
+    devices = sorted({each.device.index or 0 for each, _, _ in parameters if each.device.type == "cuda"})
+    with torch.random.fork_rng(devices=devices):
+        try:
+            module.eval()
+            yield
+        finally:
+            for part, mode in modes.items():
+                part.training = mode
+            for found, before in hooks:
+                found.clear()
+                found.update(before)
+            for each, grad, wanted in parameters:
+                each.grad = grad
+                each.requires_grad_(wanted)
+
+
+def _hooks(part: torch.nn.Module) -> Iterator[dict[int, Any]]:
+    """Yield the dictionaries in which a module keeps its hooks: torch has no other way to list them."""
+    for name in ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"):
+        yield getattr(part, name)
+
+
+class Substitution:
+    """Run the network with what one call returns replaced.
+
+    Args:
+        module: The network.
+        address: The call.
+        replace: Gets what the call returned, and returns what the network goes on with.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Identity())
+        >>> Substitution(net, Address("1"), lambda values: values + 1).forward(torch.zeros(1, 2))
+        tensor([[1., 1.]])
+    """
+
+    def __init__(
+        self, module: torch.nn.Module, address: Address, replace: Callable[[torch.Tensor], torch.Tensor]
+    ) -> None:
+        self._module = module
+        self._address = address
+        self._replace = replace
+        self._calls = 0
+
+    def forward(self, inputs: torch.Tensor) -> Any:
+        """Run the network on `inputs` `(image, channel, y, x)` without gradients and return what it returns.
+
+        Raises:
+            StepError: If the call was not made, or does not return a tensor.
+        """
+        self._calls = 0
+        with left_as_found(self._module), torch.no_grad():
+            handle = self._module.get_submodule(self._address.path).register_forward_hook(self._hook)
+            try:
+                output = self._module(inputs.clone())
+            finally:
+                handle.remove()
+        problem = self._address.problem(calls=self._calls)
+        if problem is not None:
+            raise problem
+        return output
+
+    def _hook(self, _module: torch.nn.Module, _arguments: Any, output: Any) -> Any:
+        self._calls += 1
+        if self._address.call not in (None, self._calls):
+            return None
+        if not isinstance(output, torch.Tensor):
+            raise StepError(f"{self._address} returns {_describe(output)}, not a tensor", hint=OTHER_LAYER)
+        return self._replace(output)

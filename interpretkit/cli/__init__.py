@@ -1,0 +1,1 @@
+"""Words typed in a shell: commands, progress, answers in text."""

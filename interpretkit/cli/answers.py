@@ -1,0 +1,206 @@
+"""Answers in plain text to `plan`, `layers`, `plugins` and `show`."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from typing import TYPE_CHECKING, Literal
+
+from interpretkit.contracts.visualizer import Reduction, Visualizer
+from interpretkit.errors import RecipeError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from interpretkit.contracts.builder import ModelBuilder
+    from interpretkit.contracts.citations import Citation
+    from interpretkit.contracts.registry import Registry
+    from interpretkit.engine.plan import PlannedStep
+    from interpretkit.engine.resolve import Resolved
+
+LayersForm = Literal["table", "tree", "json"]
+
+_LISTED = 20
+_SIZE = re.compile(r"([1-9][0-9]{0,4})(?:[x×]([1-9][0-9]{0,4}))?", re.ASCII)
+
+
+def plan_text(resolved: Resolved) -> str:
+    """Say what a recipe would do and cost: images, passes, layers with their shapes."""
+    from interpretkit.engine.plan import plan
+    from interpretkit.inputs.find import find_images
+    from interpretkit.model.weights.load import blank
+
+    recipe = resolved.recipe
+    models = {key: blank(each.builder) for key, each in resolved.models.items()}
+    planned = plan(resolved, models)
+    images = len(find_images(recipe.inputs))
+    size = recipe.numerics.batch_size
+    lines = [f"{recipe.name}: {_count(images, 'image')} in batches of up to {size}"]
+    for key, model in models.items():
+        forward, backward = planned.passes(key)
+        passes = f"{_count(forward, 'forward pass')} and {_count(backward, 'backward pass')} per batch"
+        lines.append(f"model {key}: {model.name}, {passes}")
+        own = [each.step for each in planned.steps if each.needs.own_passes and each.step.model == key]
+        lines += [f"  passes of its own, step {step.id}: {_cost(step.visualizer)}" for step in own]
+    shapes = {key: {row.name: row.shape for row in model.layers()} for key, model in models.items()}
+    for each in planned.steps:
+        lines += _step_lines(each, shapes[each.step.model])
+    return "\n".join(lines)
+
+
+def layers_text(
+    builders: Mapping[str, ModelBuilder], patterns: Sequence[str], *, size: tuple[int, int] | None, form: LayersForm
+) -> str:
+    """List the layers of each builder's model, headed by its name where there are several.
+
+    Args:
+        builders: By name.
+        patterns: Which layers, as in `Model.find`; all without any.
+        size: Height and width of the image in pixels; by default what each model's preprocessing makes.
+        form: As a table, as a tree, or as a JSON array; there each row names its model.
+    """
+    from interpretkit.model.weights.load import blank
+
+    tables = {name: blank(builder).layers(*patterns, size=size) for name, builder in builders.items()}
+    if form == "json":
+        rows = [{"model": name, **row.json()} for name, table in tables.items() for row in table]
+        return json.dumps(rows, indent=2, ensure_ascii=False)
+    texts = {name: table.tree() if form == "tree" else str(table) for name, table in tables.items()}
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return "\n\n".join(f"{name}\n{text}" for name, text in texts.items())
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Read `HEIGHTxWIDTH`, or the side of a square, in pixels.
+
+    Raises:
+        RecipeError: If it is neither.
+
+    Example:
+        >>> read_size("64x96"), read_size("64")
+        ((64, 96), (64, 64))
+    """
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise RecipeError(f"{text!r} is no size", where="--size", hint="HEIGHTxWIDTH in pixels, or one number")
+    height, width = found[1], found[2] or found[1]
+    return int(height), int(width)
+
+
+def plugins_text(registry: Registry) -> str:
+    """List plugins with what they offer; a broken one with its cause."""
+    lines = []
+    for plugin in registry.plugins:
+        lines.append(f"{plugin.package} ({plugin})" if plugin.distribution else plugin.package)
+        if plugin.error:
+            lines.append(f"  broken: {plugin.error}")
+        for kind, offers in (("model", registry.models), ("visualizer", registry.visualizers)):
+            for name, found in offers.items():
+                if found.plugin == plugin:
+                    lines.append(f"  {kind} {name}: {_summary(found.offer)}")
+    return "\n".join(lines)
+
+
+def cite_text(resolved: Resolved, *, bibtex: bool) -> str:
+    """List what to cite for a recipe: for each paper what in the recipe it stands for; or all as BibTeX."""
+    users: dict[Citation, list[str]] = {}
+    for model in resolved.models.values():
+        for citation in model.builder.citations:
+            users.setdefault(citation, []).append(f"model {model.key}")
+    for step in resolved.steps:
+        for citation in step.visualizer.citations:
+            users.setdefault(citation, []).append(f"step {step.id}")
+    if bibtex:
+        # Papers cited for several of their parts have one entry.
+        entries = {citation.key: citation.bibtex() for citation in users}
+        return "\n\n".join(entries.values())
+    return "\n".join(f"{', '.join(names)}: {citation}" for citation, names in users.items())
+
+
+def offer_text(registry: Registry, name: str) -> str:
+    """Say what a visualizer or model is, its options with defaults, what it reads, its citation.
+
+    Raises:
+        RecipeError: If there is nothing of this name.
+    """
+    offers = {**registry.models, **registry.visualizers}
+    if name not in offers:
+        hint = did_you_mean(name, offers, otherwise="`interpretkit plugins` lists what there is")
+        raise RecipeError(f"no plugin offers {name!r}", hint=hint)
+    find = registry.visualizer if name in registry.visualizers else registry.model
+    found = find(name)
+    offer = found.offer
+    lines = [f"{name} ({found.plugin})", "", inspect.getdoc(offer) or "", ""]
+    if issubclass(offer, Visualizer):
+        lines += [f"result: {'for the whole set of images' if issubclass(offer, Reduction) else 'for each image'}"]
+        lines += [f"reads: at least {_count(offer.reads, 'earlier step')}"] if offer.reads else []
+        lines += [f"needs: {offer.requires}"] if offer.requires else []
+        lines += ["reads: earlier steps, if `of` names any"] if offer.may_read else []
+        lines += [f"cost: {offer.cost}"]
+        lines += [f"polarity: {offer.polarity}"] if offer.polarity else []
+        lines += [f"deterministic: {'yes' if offer.deterministic else 'no'}"]
+    lines += [f"citation: {citation}" for citation in offer.citations]
+    lines += ["options:"] + (_option_lines(offer) or ["  none"])
+    return "\n".join(lines)
+
+
+def _option_lines(offer: type[Visualizer | ModelBuilder]) -> list[str]:
+    schema = offer.Options.model_json_schema()
+    lines = []
+    for name, field in offer.Options.model_fields.items():
+        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
+        lines.append(f"  {field.alias or name}: {_type_text(schema['properties'][field.alias or name])}, {default}")
+        lines.append(f"      {field.description}")
+    return lines
+
+
+def _type_text(schema: Mapping[str, object]) -> str:
+    """Say in a few words what a JSON schema lets through."""
+    if "enum" in schema:
+        return " or ".join(repr(value) for value in schema["enum"])  # type: ignore[attr-defined]
+    if "const" in schema:
+        return repr(schema["const"])
+    for union in ("anyOf", "oneOf"):
+        if union in schema:
+            return " or ".join(_type_text(part) for part in schema[union])  # type: ignore[attr-defined]
+    if "$ref" in schema:
+        return str(schema["$ref"]).rsplit("/", 1)[-1]
+    if schema.get("type") == "array":
+        return f"list of {_type_text(schema.get('items', {}))}"  # type: ignore[arg-type]
+    return str(schema.get("type", "anything"))
+
+
+def _step_lines(planned: PlannedStep, shapes: Mapping[str, tuple[int, ...] | None]) -> list[str]:
+    step = planned.step
+    target = f", target {planned.needs.target}" if planned.needs.target is not None else ""
+    reads = f", reads {', '.join(step.of)}" if step.of else ""
+    lines = [f"step {step.id}: {step.visualizer.name} on {step.model}{reads}{target}"]
+    gradients = set(planned.gradients)
+    for layer in planned.activations[:_LISTED]:
+        shape = shapes.get(layer.name.removesuffix("#*"))
+        text = "×".join(map(str, shape)) if shape else "shape known when it is run"
+        lines.append(f"  {layer.name}: {text}{' with gradient' if layer in gradients else ''}")
+    more = len(planned.activations) - _LISTED
+    return [*lines, f"  and {_count(more, 'layer')} more"] if more > 0 else lines
+
+
+def _cost(visualizer: Visualizer) -> str:
+    """Return what a step costs, its options given by their values."""
+    values = visualizer.options.model_dump()
+
+    def value(name: re.Match[str]) -> str:
+        found = values.get(name[1])
+        return name[0] if found is None else str(found)
+
+    return re.sub(r"`(\w+)`", value, visualizer.cost)
+
+
+def _summary(offer: type[Visualizer | ModelBuilder]) -> str:
+    return (inspect.getdoc(offer) or "").split("\n", 1)[0]
+
+
+def _count(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"

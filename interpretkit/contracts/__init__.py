@@ -1,0 +1,1 @@
+"""What plugins offer and get: bases, hooks, and the registry that finds them."""

@@ -1,0 +1,214 @@
+"""Find plugins, look up what they offer, and explain what is missing or broken.
+
+Every plugin gets a pluggy manager of its own: a broken one is remembered with its cause and hurts nobody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import re
+import sys
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import pluggy
+
+from interpretkit.contracts import hooks as hookspecs
+from interpretkit.contracts.builder import ModelBuilder
+from interpretkit.contracts.visualizer import Visualizer
+from interpretkit.errors import PluginError, RecipeError, cause, did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+GROUP = "interpretkit"
+_ID = re.compile(r"[a-z][a-z0-9_]*")
+
+Offer = TypeVar("Offer", bound=Visualizer | ModelBuilder)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plugin as it was found.
+
+    Attributes:
+        package: The name of its entry point, which is its package; or the path of a file given by hand.
+        distribution: The installed distribution that it belongs to; empty for a file.
+        version: The distribution's version; empty for a file.
+        error: Why it could not be loaded; empty if it could.
+    """
+
+    package: str
+    distribution: str = ""
+    version: str = ""
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}" if self.distribution else self.package
+
+
+@dataclass(frozen=True, slots=True)
+class Registered(Generic[Offer]):
+    """A visualizer or model builder class and the plugin that it comes from."""
+
+    offer: type[Offer]
+    plugin: Plugin
+
+
+class Registry:
+    """What all plugins offer, by id.
+
+    Args:
+        sources: Plugins with the function that loads each one's module.
+    """
+
+    def __init__(self, sources: Iterable[tuple[Plugin, Callable[[], Any]]]) -> None:
+        self.plugins: list[Plugin] = []
+        self._visualizers: dict[str, list[Registered[Visualizer]]] = {}
+        self._models: dict[str, list[Registered[ModelBuilder]]] = {}
+        for plugin, load in sources:
+            self._register(plugin, load)
+
+    @property
+    def visualizers(self) -> Mapping[str, Registered[Visualizer]]:
+        """Visualizers by id, in alphabetical order."""
+        return {name: found[0] for name, found in sorted(self._visualizers.items())}
+
+    @property
+    def models(self) -> Mapping[str, Registered[ModelBuilder]]:
+        """Model builders by id, in alphabetical order."""
+        return {name: found[0] for name, found in sorted(self._models.items())}
+
+    def visualizer(self, name: str, *, where: str = "") -> Registered[Visualizer]:
+        """Return the visualizer of an id; `where` is the place that errors name.
+
+        Raises:
+            RecipeError: If no plugin has it.
+            PluginError: If two have it, or a plugin that could have it is broken.
+        """
+        return self._one("visualizer", name, self._visualizers, where)
+
+    def model(self, name: str, *, where: str = "") -> Registered[ModelBuilder]:
+        """Return the model builder of an id; raises as `visualizer` does."""
+        return self._one("model", name, self._models, where)
+
+    def _one(
+        self, kind: str, name: str, offers: Mapping[str, list[Registered[Offer]]], where: str
+    ) -> Registered[Offer]:
+        found = offers.get(name, [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            providers = " and ".join(str(each.plugin) for each in found)
+            raise PluginError(f"{kind} {name!r} is claimed by {providers}", where=where, hint="uninstall one of them")
+        broken = [plugin for plugin in self.plugins if plugin.error]
+        if broken and not nearest(name, offers):
+            causes = "; ".join(f"{plugin}: {plugin.error}" for plugin in broken)
+            raise PluginError(
+                f"no working plugin offers {kind} {name!r}", where=where, hint=f"these failed to load: {causes}"
+            )
+        known = f"`interpretkit plugins` lists the {kind}s there are"
+        raise RecipeError(f"unknown {kind} {name!r}", where=where, hint=did_you_mean(name, offers, otherwise=known))
+
+    def _register(self, plugin: Plugin, load: Callable[[], Any]) -> None:
+        try:
+            with _contained():
+                visualizers, models = _offers(load())
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way, SystemExit included
+            self.plugins.append(Plugin(plugin.package, plugin.distribution, plugin.version, cause(error)))
+            return
+        self.plugins.append(plugin)
+        for visualizer in visualizers:
+            self._visualizers.setdefault(visualizer.name, []).append(Registered(visualizer, plugin))
+        for model in models:
+            self._models.setdefault(model.name, []).append(Registered(model, plugin))
+
+
+def discover(files: Sequence[Path] = ()) -> Registry:
+    """Load every installed plugin, and the plugin files given by hand.
+
+    Raises:
+        PluginError: If a file given by hand does not exist or fails to load.
+    """
+    installed = ((_installed(entry), entry.load) for entry in sorted(entry_points(group=GROUP), key=_order))
+    once = {path.resolve(): path for path in files}.values()
+    given = ((Plugin(str(path)), lambda path=path: _load_file(path)) for path in once)
+    registry = Registry([*installed, *given])
+    for plugin in registry.plugins:
+        if plugin.error and not plugin.distribution:
+            raise PluginError(f"cannot load the plugin: {plugin.error}", where=plugin.package)
+    return registry
+
+
+@contextlib.contextmanager
+def _contained() -> Iterator[None]:
+    """Keep what a plugin does while it loads from the others: its output, working directory, logging, default dtype.
+
+    What it prints goes to stderr; the rest is put back as it was.
+    """
+    folder = Path.cwd()
+    handlers = list(logging.root.handlers)
+    dtype = sys.modules["torch"].get_default_dtype() if "torch" in sys.modules else None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.chdir(folder)
+        logging.root.handlers[:] = handlers
+        if torch := sys.modules.get("torch"):
+            torch.set_default_dtype(dtype or torch.float32)
+
+
+def _order(entry: EntryPoint) -> tuple[str, str]:
+    return (entry.name, entry.dist.name if entry.dist else "")
+
+
+def _installed(entry: EntryPoint) -> Plugin:
+    if entry.dist is None:
+        return Plugin(entry.name, "unknown distribution", "")
+    return Plugin(entry.name, entry.dist.name, entry.dist.version)
+
+
+def _load_file(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError("no such file")
+    spec = importlib.util.spec_from_file_location(f"interpretkit_file_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError("not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # pydantic and dataclasses look their own module up while a class is being made.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _offers(module: Any) -> tuple[list[type[Visualizer]], list[type[ModelBuilder]]]:
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    manager.register(module)
+    manager.check_pending()
+    visualizers = [each for offered in manager.hook.interpretkit_visualizers() for each in offered]
+    models = [each for offered in manager.hook.interpretkit_models() for each in offered]
+    for visualizer in visualizers:
+        _check_offer(visualizer, Visualizer)
+    for model in models:
+        _check_offer(model, ModelBuilder)
+    return visualizers, models
+
+
+def _check_offer(offer: Any, base: type[Visualizer | ModelBuilder]) -> None:
+    if not (isinstance(offer, type) and issubclass(offer, base)):
+        raise TypeError(f"{offer!r} is not a class derived from {base.__name__}")
+    if missing := ", ".join(sorted(offer.__abstractmethods__)):
+        raise TypeError(f"{offer.__name__} does not define {missing}")
+    name = getattr(offer, "name", None)
+    if not isinstance(name, str) or not _ID.fullmatch(name):
+        raise TypeError(f"{offer.__name__}.name is {name!r}; an id has lower-case letters, digits and '_'")
+    if not issubclass(offer.Options, base.Options):
+        raise TypeError(f"{offer.__name__}.Options is not derived from {base.__name__}.Options")

@@ -1,0 +1,278 @@
+"""One batch: captured once for each model, then every step computes its result. Pure: no files, no drawing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from interpretkit.capture.addresses import INPUT
+from interpretkit.capture.capture import left_as_found
+from interpretkit.contracts.captured import Captured
+from interpretkit.engine import passes
+from interpretkit.errors import InterpretkitError, StepError, cause
+from interpretkit.results import ranks
+from interpretkit.results.map import Map
+from interpretkit.results.result import Result
+from interpretkit.results.table import Table
+from interpretkit.results.targets import single
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import torch
+
+    from interpretkit.capture.addresses import Address
+    from interpretkit.engine.passes import Pass, Prediction
+    from interpretkit.engine.plan import Plan, PlannedStep
+    from interpretkit.engine.resolve import ResolvedStep
+    from interpretkit.inputs.batch import Batch
+    from interpretkit.results.image import InputImage
+    from interpretkit.results.targets import SingleSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one batch.
+
+    Attributes:
+        images: The images of the batch.
+        pixels: What each model was fed, by model and image, `(y, x, 3)` uint8.
+        masks: The masks over that, by model and image, `(y, x)` bool or None.
+        results: Results by step.
+        failures: Why a step has no result, by step.
+        predictions: The most probable classes by model and image; empty where the output is no logits.
+        seconds: How long each step has computed.
+    """
+
+    images: tuple[InputImage, ...]
+    pixels: Mapping[str, tuple[Any, ...]]
+    masks: Mapping[str, tuple[Any, ...]]
+    results: Mapping[str, Result]
+    failures: Mapping[str, InterpretkitError]
+    predictions: Mapping[str, tuple[tuple[Prediction, ...], ...]]
+    seconds: Mapping[str, float]
+
+
+def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = None) -> Outcome:
+    """Run every model of the plan once on the batch and compute every step.
+
+    A step that fails takes along only the steps that read it.
+
+    Args:
+        plan: What to do.
+        batch: Images, and what each model is fed of them.
+        given: Results for the same images that steps may read besides those of earlier steps.
+    """
+    import torch
+
+    # Whoever calls may be in inference mode, in which there are no gradients.
+    with torch.inference_mode(mode=False):
+        return _outcome(plan, batch, given or {})
+
+
+def _outcome(plan: Plan, batch: Batch, given: Mapping[str, Result]) -> Outcome:
+    done = {key: passes.over_batch(key, model, plan.steps, batch) for key, model in plan.models.items()}
+    results: dict[str, Result] = dict(given)
+    failures: dict[str, InterpretkitError] = {}
+    seconds = {}
+    for planned in plan.steps:
+        step = planned.step
+        began = time.perf_counter()
+        try:
+            _check_read_steps(step, failures)
+            again = _Again(plan, done[step.model], results)
+            results[step.id] = _computed(planned, done[step.model], results, again)
+        except InterpretkitError as error:
+            failures[step.id] = error
+        seconds[step.id] = time.perf_counter() - began
+    return Outcome(
+        images=batch.images,
+        pixels=batch.pixels,
+        masks=batch.masks,
+        results={planned.step.id: results[planned.step.id] for planned in plan.steps if planned.step.id in results},
+        failures=failures,
+        predictions={key: each.predictions for key, each in done.items()},
+        seconds=seconds,
+    )
+
+
+def _check_read_steps(step: ResolvedStep, failures: Mapping[str, InterpretkitError]) -> None:
+    for each in step.of:
+        if each in failures:
+            raise SkippedError(f"not computed, since step {each!r}, which it reads, failed")
+
+
+class SkippedError(StepError):
+    """A step that was not tried, since one that it reads has failed."""
+
+
+def _computed(planned: PlannedStep, done: Pass, results: Mapping[str, Result], again: _Again) -> Result:
+    """Compute a step: once, or once for each of the top classes."""
+    specs = (None,) if planned.needs.target is None else single(planned.needs.target)
+    parts = [_compute(planned, _captured(planned, done, results, spec=spec, again=again)) for spec in specs]
+    return ranks.joined(parts) if len(parts) > 1 else parts[0]
+
+
+def _captured(
+    planned: PlannedStep, done: Pass, results: Mapping[str, Result], *, spec: SingleSpec | None, again: _Again
+) -> Captured:
+    if done.failure is not None:
+        raise _copy_of(done.failure)
+    attributed = done.attributed.get(spec) if spec is not None else None
+    if isinstance(attributed, InterpretkitError):
+        raise _copy_of(attributed)
+    for layer in planned.activations:
+        if layer.address in done.refused:
+            raise _copy_of(done.refused[layer.address])
+    found = {} if attributed is None else attributed.gradients
+    needs, arranged = planned.needs, partial(done.model.arranged, inputs=done.inputs)
+    activations = [each for layer in planned.activations for each in layer.calls(done.activations)]
+    gradients = [
+        each
+        for layer in planned.gradients
+        for each in layer.calls(done.activations)
+        # Of every call there is, those count that lead to the score.
+        if each is layer or each.address in found
+    ]
+    return Captured(
+        images=done.images,
+        inputs=done.inputs,
+        activations={layer.name: arranged(layer, done.activations[layer.address]) for layer in activations},
+        gradients={layer.name: arranged(layer, _gradient(found, layer.address)) for layer in gradients},
+        input_gradient=_gradient(found, INPUT) if needs.input_gradient else None,
+        targets=attributed.targets if attributed is not None else (),
+        results={each: _read_only(results[each]) for each in planned.step.of},
+        model=done.model if needs.own_passes or needs.parameters else None,
+        repeat=again if needs.own_passes else None,
+    )
+
+
+def _gradient(gradients: Mapping[Address, torch.Tensor], address: Address) -> torch.Tensor:
+    if address in gradients:
+        return gradients[address]
+    if address == INPUT:
+        raise StepError("the score does not depend on the input")
+    raise StepError(f"the score does not depend on layer {address}", hint="choose a layer on the way to the output")
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """Computes a step that was computed before once more, for variants of one image and the target that it had."""
+
+    plan: Plan
+    done: Pass
+    results: Mapping[str, Result]
+
+    def __call__(self, step: str, inputs: torch.Tensor, position: int) -> Result:
+        planned = next((each for each in self.plan.steps if each.step.id == step), None)
+        if planned is None or self.done.model is not self.plan.models[planned.step.model]:
+            raise StepError(
+                f"step {step!r} cannot be computed once more: it is no step of this run and model",
+                hint="read a step that looks at the same model, and stands in the same recipe",
+            )
+        image = self.done.images[position]
+        images = tuple(replace(image, id=f"{image.id}-{variant}") for variant in range(len(inputs)))
+        if planned.needs.target is not None:
+            (target, *others) = self.results[step].targets_of(image.id)
+            if others:
+                raise StepError(f"step {step!r} explains several classes of each image", hint="give it one target")
+            planned = replace(planned, needs=replace(planned.needs, target=target.spec))
+        variants = passes.over([planned], self.done.model, images, inputs)
+        earlier = {each: self(each, inputs, position) for each in planned.step.of}
+        return _computed(planned, variants, earlier, _Again(self.plan, variants, earlier))
+
+
+def _read_only(result: Result) -> Result:
+    """Return a view of a result that cannot be written into: it is stored only after other steps have read it."""
+
+    def locked(values: np.ndarray) -> np.ndarray:
+        view = values.view()
+        view.flags.writeable = False
+        return view
+
+    return replace(
+        result,
+        maps={name: replace(each, values=locked(each.values)) for name, each in result.maps.items()},
+        tables={
+            name: Table({column: locked(values) for column, values in table.columns.items()})
+            for name, table in result.tables.items()
+        },
+    )
+
+
+def _copy_of(error: InterpretkitError) -> InterpretkitError:
+    """Return a copy: steps may share what went wrong, but each puts a place of its own into it."""
+    another = copy(error)
+    another.__cause__ = error.__cause__
+    return another
+
+
+def _compute(planned: PlannedStep, captured: Captured) -> Result:
+    step = planned.step
+    tensors = {"the model's input": captured.inputs, **captured.activations}
+    tensors |= {f"the gradient of {name}": gradient for name, gradient in captured.gradients.items()}
+    if captured.input_gradient is not None:
+        tensors["the gradient of the model's input"] = captured.input_gradient
+    if captured.model is not None:
+        module = captured.model.module
+        tensors |= {f"the model's {name}": t for name, t in (*module.named_parameters(), *module.named_buffers())}
+    versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
+    try:
+        # Also where parameters alone are read: in train mode, to read some (spectral norms) is to change them.
+        with left_as_found(captured.model.module) if captured.model is not None else nullcontext():
+            result = step.visualizer.compute(captured)
+        check_result(result, "compute()")
+        if not step.per_set:
+            _check_per_image(result, [image.id for image in captured.images])
+    except InterpretkitError as error:
+        error.where = error.where or place(step)
+        raise
+    except Exception as error:
+        raise StepError(cause(error), where=place(step)) from error
+    for name, version in versions.items():
+        if tensors[name]._version != version:  # noqa: SLF001 - torch counts in-place changes nowhere else
+            raise StepError(f"compute() changed {name} in place", where=place(step), hint="work on a copy")
+    return replace(result, images=captured.images, targets=captured.targets)
+
+
+def check_result(result: object, origin: str) -> None:
+    """Check that what a plugin returned from its method `origin` is a Result, of maps and tables by name.
+
+    Raises:
+        StepError: If it is not.
+    """
+    if not isinstance(result, Result):
+        raise StepError(f"{origin} returned a {type(result).__name__}, not a Result")
+    for noun, kind, parts in (("maps", Map, result.maps), ("tables", Table, result.tables)):
+        if not isinstance(parts, Mapping):
+            raise StepError(f"{origin} returned {noun} in a {type(parts).__name__}, not in a mapping")
+        for name, each in parts.items():
+            if not (isinstance(name, str) and isinstance(each, kind)):
+                found = f"a {type(each).__name__} under {name!r}"
+                raise StepError(f"{origin} returned among its {noun} {found}, not a {kind.__name__} under a name")
+
+
+def _check_per_image(result: Result, images: Sequence[str]) -> None:
+    count = len(images)
+    for name, each in result.maps.items():
+        if each.dims[:1] != ("image",) or each.values.shape[0] != count:
+            shape = "×".join(map(str, each.values.shape))
+            raise StepError(f"map {name!r} has dims {each.dims} and shape {shape} for {count} images")
+    for name, table in result.tables.items():
+        if "image" not in table.columns:
+            raise StepError(f"table {name!r} has no column 'image', so its rows belong to no image")
+        if strangers := set(table["image"].tolist()) - set(images):
+            raise StepError(
+                f"table {name!r} has rows about {min(map(str, strangers))!r}, which is no image of this batch"
+            )
+
+
+def place(step: ResolvedStep) -> str:
+    """Say where a step's error happened: step, visualizer, plugin and version."""
+    return f"step {step.id!r} ({step.visualizer.name}, {step.plugin})"

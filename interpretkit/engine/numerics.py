@@ -1,0 +1,58 @@
+"""The numeric setting of a run: put in force, described as it really is, and put back."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from interpretkit.model.model import Model
+    from interpretkit.recipe.entries import Numerics
+
+
+@contextmanager
+def in_force(numerics: Numerics) -> Iterator[None]:
+    """Seed the generators and, if `deterministic`, refuse what gives other numbers at every run; then put all back.
+
+    Tensor cores that round float32 to 10 bits (TF32) stay off either way: float32 shall mean float32.
+    """
+    import torch
+
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    settings: Any = torch.utils.deterministic  # torch leaves its attributes undeclared
+    filling = settings.fill_uninitialized_memory
+    backends = torch.backends.cudnn
+    before = (backends.benchmark, backends.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    # cuBLAS reads this at its first use; without it, it refuses to be deterministic. It stays: cuBLAS reads it once.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with torch.random.fork_rng():
+        try:
+            torch.manual_seed(numerics.seed)
+            torch.use_deterministic_algorithms(numerics.deterministic)
+            # Writing NaN into all memory that is about to be overwritten only costs time.
+            settings.fill_uninitialized_memory = False
+            backends.benchmark = backends.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic)
+            settings.fill_uninitialized_memory = filling
+            backends.benchmark, backends.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def describe(numerics: Numerics, models: Iterable[Model]) -> dict[str, Any]:
+    """Return the setting as it took effect: the device and dtype that the models are in, and the threads used."""
+    import torch
+
+    parameters = [next(model.module.parameters(), torch.zeros(())) for model in models]
+    devices = sorted({str(parameter.device) for parameter in parameters})
+    hardware = [torch.cuda.get_device_name(device) for device in devices if device.startswith("cuda")]
+    return {
+        **numerics.model_dump(),
+        "device": ", ".join(devices),
+        "dtype": ", ".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters})),
+        "threads": torch.get_num_threads(),
+        **({"hardware": hardware} if hardware else {}),
+    }

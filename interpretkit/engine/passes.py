@@ -1,0 +1,169 @@
+"""A model's one pass over a batch for all steps that look at it, and what it leaves for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from interpretkit.capture.addresses import Address
+from interpretkit.capture.capture import Capture
+from interpretkit.errors import InterpretkitError, StepError, cause
+from interpretkit.model.outputs import class_label
+from interpretkit.results.targets import CLASS_TOKEN, single
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+
+    from interpretkit.engine.plan import PlannedStep
+    from interpretkit.inputs.batch import Batch
+    from interpretkit.model.model import Model
+    from interpretkit.results.image import InputImage
+    from interpretkit.results.targets import SingleSpec, Target
+
+TOP = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One of the classes that a model finds most probable in an image."""
+
+    index: int
+    label: str
+    logit: float
+    probability: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Pass:
+    """What one model's pass over a batch has left for the steps that look at it.
+
+    Attributes:
+        model: The model.
+        images: The images, as the model saw them.
+        inputs: What it was fed, `(image, channel, y, x)`.
+        activations: What layers returned.
+        refused: Why a layer's output could not be recorded.
+        attributed: What came of each target: its gradients, or why there are none.
+        predictions: The most probable classes of each image; empty where the output is no logits.
+        failure: Why the network gave nothing at all.
+    """
+
+    model: Model
+    images: tuple[InputImage, ...]
+    inputs: torch.Tensor
+    activations: Mapping[Address, torch.Tensor] = field(default_factory=dict)
+    refused: Mapping[Address, StepError] = field(default_factory=dict)
+    attributed: dict[SingleSpec, Attributed | InterpretkitError] = field(default_factory=dict)
+    predictions: tuple[tuple[Prediction, ...], ...] = ()
+    failure: InterpretkitError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attributed:
+    """A resolved target, and the gradients of its score."""
+
+    targets: tuple[Target, ...]
+    gradients: Mapping[Address, torch.Tensor]
+
+
+def over_batch(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> Pass:
+    """Run the model of this key once over the batch for all steps that look at it."""
+    like = next(model.module.parameters(), batch.inputs[key])
+    inputs = batch.inputs[key].to(like.device, like.dtype)
+    inputs = inputs.clone() if inputs.is_inference() else inputs
+    seen = zip(batch.images, batch.pixels[key], batch.masks[key], strict=True)
+    images = tuple(replace(image, pixels=pixels, mask=mask) for image, pixels, mask in seen)
+    return over([planned for planned in steps if planned.step.model == key], model, images, inputs)
+
+
+def over(steps: Sequence[PlannedStep], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> Pass:
+    """Make one forward pass of a model, and one backward pass for each distinct target that needs one."""
+    done = Pass(model=model, images=images, inputs=inputs)
+    targets = _targets(steps)
+    tokens = [Address(model.class_token)] if CLASS_TOKEN in targets and model.class_token else []
+    capture = Capture(
+        model.module,
+        activations=[*(layer.address for planned in steps for layer in planned.activations), *tokens],
+        gradients=[layer.address for planned in steps for layer in planned.gradients],
+        input_gradient=any(planned.needs.input_gradient for planned in steps),
+    )
+    with capture:
+        try:
+            output = capture.forward(inputs)
+        except Exception as error:  # noqa: BLE001 - a user's network may raise anything
+            shape = "×".join(map(str, inputs.shape))
+            done.failure = StepError(
+                f"model {model.name!r} failed on images {shape}: {cause(error)}",
+                hint="does it take images of this size and number of channels?",
+            )
+            done.failure.__cause__ = error
+            return done
+        done.activations, done.refused = capture.activations, capture.refused
+        done.predictions = _predictions(model, output)
+        for target, backward in targets.items():
+            done.attributed[target] = _attribute(target, done, output, capture if backward else None)
+    done.activations = {address: value.detach() for address, value in capture.activations.items()}
+    return done
+
+
+def _targets(steps: Sequence[PlannedStep]) -> dict[SingleSpec, bool]:
+    """Return the distinct targets of some steps, and whether any needs gradients of it."""
+    wanted: dict[SingleSpec, bool] = {}
+    for planned in steps:
+        for target in () if planned.needs.target is None else single(planned.needs.target):
+            wanted[target] = wanted.get(target, False) or planned.needs.wants_gradients
+    return wanted
+
+
+def _attribute(spec: SingleSpec, done: Pass, output: Any, capture: Capture | None) -> Attributed | InterpretkitError:
+    try:
+        if spec == CLASS_TOKEN:
+            score, targets = done.model.class_token_norms(_class_token(done))
+        else:
+            targets = done.model.targets(spec, output, labels=[image.label for image in done.images])
+            score = done.model.score(output, targets)
+        return Attributed(targets, capture.backward(score) if capture else {})
+    except StepError as error:
+        broken = [str(a) for a, value in done.activations.items() if not bool(value.isfinite().all())]
+        if broken:
+            error.hint = f"the first captured layer with NaN or infinity is {broken[0]}"
+        return error
+    except InterpretkitError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - a user's network may raise anything on the way back
+        failure = StepError(
+            f"model {done.model.name!r} failed in the backward pass: {cause(error)}",
+            hint="a method without gradients takes any network: occlusion, score_cam",
+        )
+        failure.__cause__ = error
+        return failure
+
+
+def _class_token(done: Pass) -> torch.Tensor:
+    address = Address(done.model.class_token)
+    if address in done.refused:
+        raise done.refused[address]
+    return done.activations[address]
+
+
+def _predictions(model: Model, output: Any) -> tuple[tuple[Prediction, ...], ...]:
+    try:
+        logits = model.logits(output).detach().double()
+        probabilities = model.probabilities(output)
+    except StepError:
+        return ()
+    best = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+    return tuple(
+        tuple(
+            Prediction(
+                index=index,
+                label=class_label(index, model.classes),
+                logit=float(logits[row, index]),
+                probability=float(probabilities[row, index]),
+            )
+            for index in indices
+        )
+        for row, indices in enumerate(best.tolist())
+    )

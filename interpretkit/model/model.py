@@ -1,0 +1,360 @@
+"""Models: a wrapped `nn.Module` with its preprocessing, class names, addressable layers, and `score`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from interpretkit.errors import RecipeError, StepError, did_you_mean
+from interpretkit.model.baselines import Baseline, baseline_of
+from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
+from interpretkit.model.layertable import LayerTable
+from interpretkit.model.layout import Layout, arrange
+from interpretkit.model.origin import WeightsInfo
+from interpretkit.model.outputs import probabilities_of, resolve_targets
+from interpretkit.model.preprocessing import Preprocessing, stretched
+from interpretkit.results.targets import SingleSpec, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    import torch
+    from PIL.Image import Image
+
+_USUAL_SIZE = 224
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A network that can be looked into.
+
+    Attributes:
+        module: The network. It runs in eval mode, whatever its own mode is.
+        name: What figures and reports call it.
+        preprocessing: Turns a PIL image into a tensor `(channel, y, x)`; a `Preprocessing`, or any callable.
+        classes: Class names by index, if known.
+        aliases: Short names of layers, each for a module path.
+        layouts: How layers lay out what they return where it is not `(image, channel, y, x)`, by pattern as in `find`;
+            the first that matches holds. What the shapes leave no doubt about need not be said.
+        class_token: The layer `(image, token, channel)` through whose first token the network is read, as a path; empty
+            if it is read in another way.
+        notes: What every reader must know: `untrained`, `reparameterized`.
+        weights: Where its weights come from.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        >>> model = Model(module=net, name="tiny", aliases={"features": "0"})
+        >>> [layer.name for layer in model.find(["*", "!2"])]
+        ['features', '1']
+    """
+
+    module: torch.nn.Module
+    name: str = "model"
+    preprocessing: Callable[[Image], torch.Tensor] = field(default_factory=Preprocessing)
+    classes: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    class_token: str = ""
+    notes: tuple[str, ...] = ()
+    weights: WeightsInfo = field(default_factory=WeightsInfo)
+
+    def __post_init__(self) -> None:
+        positions = layer_positions(self.module)
+        for alias, path in self.aliases.items():
+            if path not in positions:
+                hint = did_you_mean(path, positions, otherwise="an alias stands for a path of named_modules()")
+                raise RecipeError(f"alias {alias!r} of model {self.name!r}: there is no layer {path!r}", hint=hint)
+        if self.class_token and self.class_token not in positions:
+            hint = did_you_mean(self.class_token, positions, otherwise="it is a path of named_modules()")
+            raise RecipeError(f"class token of model {self.name!r}: there is no layer {self.class_token!r}", hint=hint)
+
+    @property
+    def alert(self) -> str:
+        """What every picture of this model must say before anything else; empty if there is nothing."""
+        return "RANDOM WEIGHTS: nothing here was learned." if "untrained" in self.notes else ""
+
+    def find(self, patterns: Sequence[str]) -> tuple[Layer, ...]:
+        """Return the layers that `patterns` name, in the order of the patterns, each once.
+
+        A pattern is an alias, a path of `named_modules()`, or a glob over either: `*` stays within one part of a
+        path, `**` spans any number of parts; of a layer that has an alias, a glob gives the alias. An alias of several
+        parts (`stage1.pre`) is found by globs that spell its last part out, so that `stage1.*` are the modules in
+        `stage1` alone. `!pattern` takes layers away again, under whatever name. `name#k` is the k-th call, from 1;
+        `name#*` is every call on the way to the score, however many: none is no error.
+
+        Raises:
+            RecipeError: If a pattern matches nothing; it lists the nearest names.
+        """
+        return self._names.find(patterns)
+
+    def layers(self, *patterns: str, size: tuple[int, int] | None = None) -> LayerTable:
+        """List the layers that a forward pass of one image calls, in the order of execution.
+
+        Args:
+            *patterns: Restrict the list as in `find`.
+            size: Height and width of the image in pixels; by default what the preprocessing makes, else 224 × 224.
+
+        Raises:
+            RecipeError: If a pattern matches nothing.
+            StepError: If the network fails on an image of this size.
+        """
+        import torch
+
+        from interpretkit.capture.probe import probe
+
+        like = next(self.module.parameters(), torch.zeros(()))
+        shape = (1, _input_channels(self.module), *(size or self._input_size()))
+        names = self._names
+        asked = names.asked(patterns) if patterns else None
+        try:
+            calls = probe(self.module, torch.zeros(shape, dtype=like.dtype, device=like.device))
+        except Exception as error:
+            cause = next(iter(str(error).strip().splitlines()), "")
+            raise StepError(
+                f"model {self.name!r} failed on an image {'×'.join(map(str, shape[1:]))}: "
+                f"{type(error).__name__}: {cause}",
+                hint="it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`",
+            ) from error
+        return LayerTable(names.rows(calls, asked))
+
+    def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what `layer` gave for `inputs`, or its gradient, as a view `(image, channel, y, x)`.
+
+        What is no map, or cannot be told to be one, is returned as it is.
+        """
+        path = layer.address.path
+        declared = (layout for pattern, layout in self.layouts.items() if matches(path, pattern))
+        return arrange(values, network=self.module, path=path, inputs=inputs, declared=next(declared, None))
+
+    def targets(self, spec: SingleSpec, output: Any, *, labels: Sequence[str | None]) -> tuple[Target, ...]:
+        """Resolve a target for each image of a batch; `output` is what the network returned for it.
+
+        Raises:
+            InputError: If the model has no such class, or an image has no label.
+            StepError: If the output is no logits, or they are not finite.
+        """
+        return resolve_targets(spec, self.logits(output), classes=self.classes, labels=labels)
+
+    def class_token_norms(self, tokens: torch.Tensor) -> tuple[torch.Tensor, tuple[Target, ...]]:
+        """Return the length of the class token `(image,)` and what it is as targets.
+
+        Args:
+            tokens: What the layer `class_token` returned, `(image, token, channel)`.
+
+        Raises:
+            StepError: If it returned something else.
+        """
+        if tokens.ndim != 3:  # noqa: PLR2004 - image, token, channel
+            shape = "×".join(map(str, tokens.shape))
+            raise StepError(f"layer {self.class_token} returns {shape}, not tokens (image, token, channel)")
+        norms = tokens[:, 0].norm(dim=1)
+        found = norms.detach().double().tolist()
+        return norms, tuple(Target(index=-1, label="class token", score=norm, probability=math.nan) for norm in found)
+
+    def score(self, output: Any, targets: Sequence[Target]) -> torch.Tensor:
+        """Turn the network's output into one number per image, `(image,)`: what attribution differentiates.
+
+        A single target holds for all images.
+
+        Raises:
+            StepError: If the output is no logits, or the target is the class token, which is not in the output.
+        """
+        if any(target.index < 0 for target in targets):
+            raise StepError(
+                "the class token is not in the output of the network",
+                hint="a method that runs the network itself explains classes: predicted, an index, a name",
+            )
+        logits = self.logits(output)
+        targets = tuple(targets) * len(logits) if len(targets) == 1 else targets
+        rows = range(len(targets))
+        score = logits[rows, [target.index for target in targets]]
+        if targets[0].against is not None:
+            score = score - logits[rows, [target.against for target in targets]]
+        return score
+
+    def scores(self, inputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor:
+        """Return the score of each of `inputs` `(image, channel, y, x)`, `(image,)`, without gradients.
+
+        For visualizers with passes of their own. A single target holds for all images.
+
+        Example:
+            >>> import torch
+            >>> model = Model(module=torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()))
+            >>> model.scores(torch.ones(2, 3, 4, 4), [Target(index=1, label="1", score=1.0, probability=0.3)])
+            tensor([1., 1.])
+        """
+        import torch
+
+        from interpretkit.capture.capture import left_as_found
+
+        with left_as_found(self.module), torch.no_grad():
+            return self.score(self.module(inputs.clone()), targets)
+
+    def scores_with(self, image: torch.Tensor, target: Target, *, layer: str, variants: torch.Tensor) -> torch.Tensor:
+        """Return the score of one image with what a layer returns replaced by each of `variants`, `(variant,)`.
+
+        The layers before it run once for all variants where the network allows that: where, with the unchanged output
+        among the variants, the score of that comes out as it was. Where it does not (a network that mixes images of
+        a batch, or asks early for their number), the image goes through as often as there are variants.
+
+        Args:
+            image: `(1, channel, y, x)`.
+            target: Whose score.
+            layer: Name of the layer, as in `find`.
+            variants: `(variant, channel, y, x)`, as visualizers get the layer's activations.
+
+        Raises:
+            StepError: If the layer returns no map of that shape.
+        """
+        import torch
+
+        from interpretkit.capture.capture import Substitution
+
+        (found,) = self.find([layer])
+
+        def replaced(values: torch.Tensor, *, rows: int) -> torch.Tensor:
+            changed = values.expand(rows, *values.shape[1:]).clone()
+            view = self.arranged(found, changed, inputs=image[:1].expand(rows, -1, -1, -1))
+            if view.shape[1:] != variants.shape[1:]:
+                shapes = ["×".join(map(str, each.shape[1:])) for each in (view, variants)]
+                raise StepError(f"layer {layer} returns {shapes[0]}, which {shapes[1]} cannot replace")
+            view[: len(variants)] = variants
+            return changed
+
+        def run(inputs: torch.Tensor, rows: int) -> torch.Tensor:
+            substitution = Substitution(self.module, found.address, lambda values: replaced(values, rows=rows))
+            return self.score(substitution.forward(inputs), [target])
+
+        count = len(variants)
+        try:
+            scores = run(image, count + 1)
+        except Exception:  # noqa: BLE001 - a network may notice in any way that the number of images has changed
+            scores = torch.empty(0)
+        expected = torch.full((1,), target.score, dtype=scores.dtype, device=scores.device)
+        if len(scores) == count + 1 and torch.allclose(scores[-1:], expected, rtol=1e-3, atol=1e-5):
+            return scores[:-1]
+        return run(image.expand(count, -1, -1, -1), count)
+
+    def gradients(
+        self, inputs: torch.Tensor, targets: Sequence[Target], *, layers: Sequence[str]
+    ) -> dict[str, torch.Tensor]:
+        """Return the gradient of each input's score at what layers return, by layer, `(image, channel, y, x)`.
+
+        For visualizers with passes of their own: one forward and one backward pass of `inputs`
+        `(image, channel, y, x)`, however many layers. A single target holds for all images.
+
+        Raises:
+            StepError: If a layer cannot be recorded, or the score does not depend on it.
+
+        Example:
+            >>> import torch
+            >>> net = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+            >>> target = Target(index=1, label="1", score=1.0, probability=0.5)
+            >>> Model(module=net).gradients(torch.ones(1, 2, 1, 2), [target], layers=["0"])["0"].tolist()
+            [[[[0.0, 0.0]], [[0.5, 0.5]]]]
+        """
+        from interpretkit.capture.capture import Capture
+
+        named = self.find(layers)
+        with Capture(self.module, gradients=[layer.address for layer in named]) as capture:
+            gradients = capture.backward(self.score(capture.forward(inputs), targets))
+        found = [
+            each
+            for layer in named
+            for each in layer.calls(capture.activations)
+            if each is layer or each.address in gradients
+        ]
+        for layer in found:
+            if layer.address in capture.refused:
+                raise capture.refused[layer.address]
+            if layer.address not in gradients:
+                raise StepError(f"the score does not depend on layer {layer.name}")
+        return {layer.name: self.arranged(layer, gradients[layer.address], inputs=inputs) for layer in found}
+
+    def logits(self, output: Any) -> torch.Tensor:
+        """Return what the network returned as logits `(image, class)`.
+
+        Raises:
+            StepError: If it is no such tensor.
+        """
+        shape = getattr(output, "shape", None)
+        if shape is None or len(shape) != 2:  # noqa: PLR2004 - image and class
+            what = f"of shape {tuple(shape)}" if shape is not None else f"a {type(output).__name__}"
+            raise StepError(f"model {self.name!r} returns {what}, not logits (image, class)")
+        return cast("torch.Tensor", output)
+
+    def probabilities(self, output: Any) -> torch.Tensor:
+        """Return the probabilities of the classes for what the network returned, `(image, class)` float64.
+
+        The softmax of its logits; the output itself where that is a distribution already.
+
+        Raises:
+            StepError: If the output is no logits.
+        """
+        return probabilities_of(self.logits(output))
+
+    def picture(self, tensor: torch.Tensor) -> np.ndarray:
+        """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.
+
+        A preprocessing of the user's own cannot be undone: its values are stretched from least to greatest.
+        """
+        known = self.preprocessing
+        if isinstance(known, Preprocessing) and len(known.std) == len(tensor):
+            return known.picture(tensor)
+        return stretched(tensor)
+
+    def baseline(self, image: torch.Tensor, name: Baseline, *, blur: float = 0.05) -> torch.Tensor:
+        """Return what a preprocessed image `(1, channel, y, x)` is set against, or what stands in for parts of it.
+
+        Args:
+            image: As the network is fed.
+            name: `zero` (of the network's input: the mean colour of the training images where the preprocessing
+                subtracts that), `black` (what the preprocessing makes of it), `image_mean` (the image's mean in each
+                channel), or `blurred` (the image under a Gaussian).
+            blur: Standard deviation of the Gaussian, as a part of the shorter side.
+
+        Returns:
+            A tensor of the image's shape.
+
+        Raises:
+            StepError: If it is black, and the preprocessing does not make an image of that as the network is fed.
+
+        Example:
+            >>> import torch
+            >>> model = Model(module=torch.nn.Identity(), preprocessing=Preprocessing(mean=(0.5,), std=(0.25,)))
+            >>> model.baseline(torch.ones(1, 1, 1, 2), "black").tolist()
+            [[[[-2.0, -2.0]]]]
+        """
+        return baseline_of(image, name, preprocessing=self.preprocessing, blur=blur)
+
+    @property
+    def _names(self) -> LayerNames:
+        lost = "this model has been re-parameterised: branches are in the training-form weights only"
+        note = lost if "reparameterized" in self.notes else ""
+        return LayerNames(self.module, self.aliases, model=self.name, note=note)
+
+    def _input_size(self) -> tuple[int, int]:
+        known = self.preprocessing
+        if isinstance(known, Preprocessing):
+            side = known.crop or known.resize or _USUAL_SIZE
+            return (side, side)
+        from PIL import Image
+
+        try:
+            shape = known(Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE))).shape
+        except Exception as error:
+            what = f"the preprocessing of model {self.name!r} failed on a black image: {type(error).__name__}: {error}"
+            raise StepError(what, hint="or say the size: `--size`, or `layers(size=(height, width))`") from error
+        return (shape[-2], shape[-1])
+
+
+def _input_channels(module: torch.nn.Module) -> int:
+    """Guess the channels of the input from the first convolution; 3 without one."""
+    import torch
+
+    convolutions = (part for part in module.modules() if isinstance(part, torch.nn.Conv2d))
+    first = next(convolutions, None)
+    return 3 if first is None else first.in_channels

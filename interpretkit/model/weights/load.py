@@ -1,0 +1,181 @@
+"""A model with its weights: built, loaded from wherever they come, on its device."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from interpretkit.errors import InterpretkitError, PluginError, WeightsError, cause
+from interpretkit.model.model import Model
+from interpretkit.model.origin import WeightsInfo
+from interpretkit.model.weights import hub
+from interpretkit.model.weights.published import download
+from interpretkit.model.weights.servers import UnreachableError
+from interpretkit.model.weights.state import read_verified
+from interpretkit.recipe.entries import HubWeights, PathWeights, PublishedWeights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import torch
+    from torch import nn
+
+    from interpretkit.model.weights.published import Published
+
+
+class Builder(Protocol):
+    """What builds a network, and knows the weights that its authors publish."""
+
+    name: ClassVar[str]
+
+    def build(self, state: Mapping[str, torch.Tensor] | None) -> Model:
+        """Build the network with these weights, or with random ones."""
+        ...
+
+    def published(self, name: str) -> Published:
+        """Return which file the published weights `name` are."""
+        ...
+
+
+def load(
+    builder: Builder,
+    weights: Literal["random"] | PathWeights | HubWeights | PublishedWeights,
+    *,
+    seed: int,
+    device: str,
+    dtype: str,
+) -> Model:
+    """Return the model that `builder` builds, with `weights`, on `device`, in eval mode.
+
+    Random weights are initialised from `seed`, leave the caller's random numbers alone, and put the note `untrained`
+    on the model. `otherwise: random` stands in for a server that cannot be reached, and for nothing else: a
+    repository, revision or file that it does not have, a damaged file, or weights that do not fit are errors with or
+    without it.
+
+    Args:
+        builder: Builds the network.
+        weights: Where they come from.
+        seed: Seeds the initialisation, which is computed on the CPU.
+        device: `auto` (CUDA if there is any, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`.
+        dtype: Name of the torch dtype that floating-point weights are turned into.
+
+    Raises:
+        WeightsError: If the weights cannot be had or read, do not fit, or are not finite in `dtype`.
+        PluginError: If there is no such device, or the builder does not return a Model.
+    """
+    import torch
+
+    precision: torch.dtype = getattr(torch, dtype)
+    place = _device(device, precision)
+    state, info = _state(weights, builder)
+    try:
+        model = _built(builder, state, seed=seed, device="cpu")
+    except WeightsError as error:
+        raise WeightsError(error.message, where=error.where or info.source, hint=error.hint) from error
+    model.module.to(place, precision).eval()
+    _check_finite(model.module, where=info.source, dtype=dtype)
+    notes = (*model.notes, "untrained") if state is None else model.notes
+    return replace(model, weights=info, notes=tuple(dict.fromkeys(notes)))
+
+
+def blank(builder: Builder) -> Model:
+    """Return the model that `builder` builds, without memory for weights: to list and to plan, not to run."""
+    model = _built(builder, None, seed=0, device="meta")
+    model.module.to("meta")
+    return model
+
+
+def _state(
+    weights: Literal["random"] | PathWeights | HubWeights | PublishedWeights, builder: Builder
+) -> tuple[dict[str, torch.Tensor] | None, WeightsInfo]:
+    if isinstance(weights, PathWeights):
+        state, digest = read_verified(Path(weights.path), weights.sha256)
+        return state, WeightsInfo(kind="path", source=weights.path, sha256=digest)
+    if weights == "random":
+        return None, WeightsInfo(kind="random")
+    try:
+        return _from_hub(weights) if isinstance(weights, HubWeights) else _from_authors(weights, builder)
+    except UnreachableError as error:
+        if weights.otherwise != "random":
+            raise
+        source = weights.hub if isinstance(weights, HubWeights) else f"published {weights.published}"
+        return None, WeightsInfo(kind="random", source=source, fallback=error.message)
+
+
+def _from_hub(weights: HubWeights) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
+    fetched = hub.fetch(weights.hub, weights.file, revision=weights.revision)
+    state, digest = read_verified(fetched.path, fetched.sha256)
+    source = f"hub {weights.hub}@{fetched.commit}: {weights.file}"
+    return state, WeightsInfo(kind="hub", source=source, sha256=digest)
+
+
+def _from_authors(weights: PublishedWeights, builder: Builder) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
+    try:
+        published = builder.published(weights.published)
+    except InterpretkitError:
+        raise
+    except Exception as error:
+        raise PluginError(f"model {builder.name!r}: published() failed: {cause(error)}") from error
+    state, digest = read_verified(download(published), published.sha256)
+    source = f"published {weights.published}: {published.url}"
+    return state, WeightsInfo(kind="published", source=source, sha256=digest)
+
+
+def _built(builder: Builder, state: Mapping[str, torch.Tensor] | None, *, seed: int, device: str) -> Model:
+    import torch
+
+    # `torch.manual_seed` would also reseed the generators of all GPUs, which `fork_rng` does not bring back.
+    with torch.random.fork_rng(devices=[]), torch.device(device), _numbers_on_cpu():
+        torch.default_generator.manual_seed(seed)
+        try:
+            model: object = builder.build(state)
+        except InterpretkitError:
+            raise
+        except Exception as error:
+            raise PluginError(f"model {builder.name!r}: build() failed: {cause(error)}") from error
+    if not isinstance(model, Model):
+        raise PluginError(f"model {builder.name!r}: `build` returns a {type(model).__name__}, not a Model")
+    return model
+
+
+@contextmanager
+def _numbers_on_cpu() -> Iterator[None]:
+    """Make tensors of given numbers on the CPU: constructors reckon widths and depths with them, which meta cannot."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class NumbersOnCpu(TorchFunctionMode):
+        def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = dict(kwargs or {})
+            if func in (torch.arange, torch.linspace, torch.tensor):
+                kwargs.setdefault("device", "cpu")
+            return func(*args, **kwargs)
+
+    with NumbersOnCpu():
+        yield
+
+
+def _device(name: str, dtype: torch.dtype) -> torch.device:
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.zeros(1, device=name, dtype=dtype).device
+    # torch has no one way to say that it lacks a device, or that a device lacks a dtype.
+    except (RuntimeError, AssertionError, TypeError, ImportError) as error:
+        raise PluginError(
+            f"device {name!r} cannot be used with {dtype}: {str(error).splitlines()[0]}",
+            where="numerics.device",
+            hint="`auto` or `cpu` run anywhere",
+        ) from error
+
+
+def _check_finite(module: nn.Module, *, where: str, dtype: str) -> None:
+    import torch
+
+    for name, tensor in module.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"weights {name!r} hold NaN or infinity in {dtype}", where=where)

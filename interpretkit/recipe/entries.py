@@ -1,0 +1,189 @@
+"""The entries of a recipe, each a closed set of keys: models, weights, steps, numerics."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+
+from interpretkit.errors import RecipeError
+from interpretkit.recipe.refusal import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_WEIGHTS = {"path": "PathWeights", "hub": "HubWeights", "published": "PublishedWeights"}
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+
+
+def _slug(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", text) or text.endswith("."):
+        raise ValueError(
+            f"{text[:80]!r} is no name: up to 80 letters, digits, '.', '_', '-', first a letter or digit, last no '.'"
+        )
+    if _RESERVED.fullmatch(text):
+        raise ValueError(f"{text!r} is no name: Windows keeps it for a device")
+    return text
+
+
+def _plugin_id(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", text):
+        raise ValueError(
+            f"{text[:80]!r} is no id (lower-case letters, digits, '_'): a recipe names registered ids, never code"
+        )
+    return text
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?|mps", text):
+        raise ValueError(f"auto, cpu, cuda, cuda:N or mps is wanted, not {text[:80]!r}")
+    return text
+
+
+def _sha256(text: str) -> str:
+    if text and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise ValueError("64 hexadecimal digits are wanted")
+    return text.lower()
+
+
+def _repository(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise ValueError(f"owner/name is wanted, not {text[:80]!r}")
+    return text
+
+
+def _weights_kind(value: Any) -> str | None:
+    """Tell by its keys which kind of weights an entry asks for."""
+    if isinstance(value, BaseModel):
+        return type(value).__name__
+    if isinstance(value, dict):
+        kinds = [kind for key, kind in _WEIGHTS.items() if key in value]
+        return kinds[0] if len(kinds) == 1 else None
+    return {"random": "random", "DEFAULT": "PublishedWeights"}.get(value) if isinstance(value, str) else None
+
+
+def _published(value: Any) -> Any:
+    """Write out the short form."""
+    return {"published": value} if value == "DEFAULT" else value
+
+
+Slug = Annotated[str, AfterValidator(_slug)]
+PluginId = Annotated[str, AfterValidator(_plugin_id)]
+Filled = Annotated[str, Field(min_length=1)]
+
+
+class Entry(BaseModel):
+    """A mapping of a recipe with known keys: others, wrong types, NaN and infinity are refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        """Return plain data, with the keys of a recipe, as an entry.
+
+        Raises:
+            RecipeError: If it does not fit.
+
+        Example:
+            >>> Numerics.parse({"seed": 7}).seed
+            7
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            refusal = explain(error, cls, data)
+            raise RecipeError(refusal.message, hint=refusal.hint) from error
+
+
+class PathWeights(Entry):
+    """Weights from a file."""
+
+    path: Filled
+    """The file."""
+    sha256: Annotated[str, AfterValidator(_sha256)] = ""
+    """What its SHA-256 must be, 64 hexadecimal digits; empty if anything goes."""
+
+
+class HubWeights(Entry):
+    """Weights from a repository of the Hugging Face Hub."""
+
+    hub: Annotated[str, AfterValidator(_repository)]
+    """The repository, owner/name."""
+    file: Filled = "model.safetensors"
+    """The file in it."""
+    revision: Filled = "main"
+    """Branch, tag or commit."""
+    otherwise: Literal["random"] | None = None
+    """What to use where the weights cannot be had; without it that is an error."""
+
+
+class PublishedWeights(Entry):
+    """Weights that the model's authors publish."""
+
+    published: Filled
+    """Which of them: DEFAULT for the best, or a name that the model's plugin knows."""
+    otherwise: Literal["random"] | None = None
+    """What to use where the weights cannot be had; without it that is an error."""
+
+
+Weights = Annotated[
+    Annotated[Literal["random"], Tag("random")]
+    | Annotated[PathWeights, Tag("PathWeights")]
+    | Annotated[HubWeights, Tag("HubWeights")]
+    | Annotated[
+        PublishedWeights,
+        BeforeValidator(_published, json_schema_input_type=Literal["DEFAULT"] | PublishedWeights),
+        Tag("PublishedWeights"),
+    ],
+    Discriminator(
+        _weights_kind,
+        custom_error_type="weights",
+        custom_error_message="'random', 'DEFAULT', {path: file} or {hub: owner/name} is wanted",
+    ),
+]
+
+
+class ModelEntry(Entry):
+    """A model of a recipe."""
+
+    uses: PluginId
+    """The id of a model plugin."""
+    options: dict[str, Any] = Field(alias="with", default_factory=dict)
+    """The plugin's options; the plugin checks them."""
+    weights: Weights = "random"
+    """Where its weights come from."""
+
+
+class StepEntry(Entry):
+    """A step of a recipe: one use of a visualizer."""
+
+    id: Slug
+    """What the step is called; it names a folder of the run."""
+    uses: PluginId
+    """The id of a visualizer plugin."""
+    options: dict[str, Any] = Field(alias="with", default_factory=dict)
+    """The plugin's options; the plugin checks them."""
+    of: list[str] = []
+    """Ids of the steps whose results this one reads."""
+    model: str | None = None
+    """Which of the models it looks at, if there are several."""
+    figures: bool = True
+    """Whether to draw its figures; its results are there either way."""
+
+
+class Numerics(Entry):
+    """How a run computes."""
+
+    device: Annotated[str, AfterValidator(_device)] = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    dtype: Literal["float32", "float64", "bfloat16", "float16"] = "float32"
+    """Type of weights and activations."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of every random generator."""
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    """Images in one pass."""
+    deterministic: bool = True
+    """Whether only operations are allowed that give the same numbers at every run."""

@@ -1,0 +1,1 @@
+"""What steps read and leave: images, maps, tables, targets, figures; without torch."""

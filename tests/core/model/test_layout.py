@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import interpretkit as ik
+from interpretkit import Layout, StepError
+from interpretkit.model.layout import arrange
+
+PATCH = 4
+
+
+class Embedding(nn.Module):
+    """Patches in rows, behind some tokens that stand for no place."""
+
+    def __init__(self, prefix, channels=6):
+        super().__init__()
+        self.prefix = prefix
+        self.proj = nn.Conv2d(3, channels, PATCH, stride=PATCH)
+
+    def forward(self, images):
+        tokens = self.proj(images).flatten(2).transpose(1, 2)
+        return torch.cat([torch.full_like(tokens[:, :1], 7.0).repeat(1, self.prefix, 1), tokens], dim=1)
+
+
+class Mean(nn.Module):
+    def forward(self, tokens):
+        return tokens.flatten(1, -2).mean(1)
+
+
+class Permute(nn.Module):
+    def forward(self, maps):
+        return maps.permute(0, 2, 3, 1)
+
+
+def token_net(prefix):
+    torch.manual_seed(prefix)
+    return nn.Sequential(Embedding(prefix), nn.LayerNorm(6), nn.Linear(6, 5), nn.Tanh(), Mean(), nn.Linear(5, 3))
+
+
+def channels_last_net(channels=6):
+    torch.manual_seed(1)
+    conv = nn.Conv2d(3, channels, PATCH, stride=PATCH)
+    block = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, channels), nn.GELU())
+    return nn.Sequential(conv, Permute(), block, Mean(), nn.Linear(channels, 3))
+
+
+def images(height, width, count=2):
+    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(height * width))
+
+
+def outputs(net, inputs, path):
+    seen = []
+    handle = net.get_submodule(path).register_forward_hook(lambda part, arguments, output: seen.append(output))
+    with torch.no_grad():
+        net(inputs)
+    handle.remove()
+    return seen[0]
+
+
+def grid_of(net, inputs, *layers, **more):
+    result = ik.visualize(ik.wrap(net, **more), inputs, "feature_grid", layers=list(layers))
+    return {layer: each.values for layer, each in result.maps.items()}
+
+
+@pytest.mark.parametrize(
+    ("size", "tokens", "prefix", "grid"),
+    [
+        ((224, 224), 197, 1, (14, 14)),
+        ((224, 224), 198, 2, (14, 14)),
+        ((32, 48), 6, 0, (2, 3)),
+        ((48, 32), 11, 5, (3, 2)),
+        ((40, 40), 4, 0, (2, 2)),
+        ((40, 40), 9, 0, (3, 3)),
+        ((32, 48), 7, 0, None),
+        ((8, 8), 1, 1, None),
+    ],
+)
+def test_the_grid_of_tokens_follows_from_the_patch(size, tokens, prefix, grid):
+    assert Layout(kind="tokens", patch=(16, 16), prefix=prefix).grid(tokens=tokens, size=size) == grid
+
+
+@pytest.mark.parametrize("arguments", [{"kind": "tokens"}, {"kind": "channels_last", "patch": (4, 4)}])
+def test_a_layout_that_makes_no_sense_is_refused(arguments):
+    with pytest.raises(ValueError, match="tokens have a patch"):
+        Layout(**arguments)
+
+
+@pytest.mark.parametrize("prefix", [0, 1, 2, 5])
+@pytest.mark.parametrize("size", [(16, 16), (16, 28), (24, 12)])
+def test_tokens_become_maps_without_their_prefix(prefix, size):
+    net, inputs = token_net(prefix), images(*size)
+    tokens = outputs(net, inputs, "2").numpy()
+    rows, columns = size[0] // PATCH, size[1] // PATCH
+    expected = np.empty((2, 5, rows, columns), np.float32)
+    for y in range(rows):
+        for x in range(columns):
+            expected[:, :, y, x] = tokens[:, prefix + y * columns + x]
+    found = grid_of(net, inputs, "0", "2")
+    assert np.array_equal(found["2"], expected)
+    with torch.no_grad():
+        assert np.array_equal(found["0"], net[0].proj(inputs).numpy())
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 28), (24, 12)])
+def test_channels_that_come_last_are_found(size):
+    net, inputs = channels_last_net(), images(*size)
+    found = grid_of(net, inputs, "0", "1", "2", "2.0", "2.1", "2.2")
+    for layer, values in found.items():
+        expected = outputs(net, inputs, layer).numpy()
+        assert np.array_equal(values, expected if layer == "0" else np.moveaxis(expected, 3, 1)), layer
+
+
+def test_what_both_readings_fit_is_left_alone_unless_the_author_says_more():
+    net, inputs = channels_last_net(channels=4), images(16, 16)
+    plain = outputs(net, inputs, "2").numpy()
+    assert np.array_equal(grid_of(net, inputs, "2")["2"], plain)
+    model = ik.Model(module=net, layouts={"*": Layout(kind="channels_last")})
+    found = ik.visualize(model, inputs, "feature_grid", layers=["0", "2"]).maps
+    assert np.array_equal(found["2"].values, np.moveaxis(plain, 3, 1))
+    # A convolution has its channels first, whatever pattern it falls under.
+    assert np.array_equal(found["0"].values, outputs(net, inputs, "0").numpy())
+
+
+def test_of_several_patterns_the_first_that_matches_holds():
+    net, inputs = token_net(prefix=5), images(8, 8)
+    # Nine tokens: five and a grid of 2 × 2, or a grid of 3 × 3 of larger patches.
+    wrong = Layout(kind="tokens", patch=(3, 3))
+    right = Layout(kind="tokens", patch=(PATCH, PATCH), prefix=5)
+    for layouts, shape in (({"2": right, "*": wrong}, (2, 2)), ({"2": wrong, "*": right}, (3, 3))):
+        maps = ik.visualize(ik.Model(module=net, layouts=layouts), inputs, "feature_grid", layers=["2"]).maps
+        assert maps["2"].values.shape[2:] == shape
+
+
+def test_a_patch_that_no_convolution_shows_can_be_declared_without_the_right_prefix():
+    net = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.Identity())
+    layout = Layout(kind="tokens", patch=(8, 8), prefix=1)
+    values = torch.arange(2 * 4 * 6).reshape(2, 4, 6)
+    arranged = arrange(values, network=net, path="1", inputs=images(16, 16), declared=layout)
+    assert torch.equal(arranged, values.reshape(2, 2, 2, 6).permute(0, 3, 1, 2))
+
+
+def test_a_declared_layout_that_does_not_fit_gives_way_to_what_the_shapes_say():
+    net, inputs = token_net(prefix=0), images(16, 16)
+    model = ik.Model(module=net, layouts={"**": Layout(kind="tokens", patch=(PATCH, PATCH), prefix=1)})
+    assert ik.visualize(model, inputs, "feature_grid", layers=["2"]).maps["2"].values.shape == (2, 5, 4, 4)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (2, 18, 6),  # neither 16 tokens nor up to five more, but one that is no number of patches
+        (8, 4, 6),  # windows: another number of images
+        (2, 6),
+        (2, 3, 16, 16, 1),
+    ],
+)
+def test_other_shapes_stay_as_they_are(shape):
+    net = nn.Sequential(nn.Conv2d(3, 6, 8, stride=8), nn.Identity())
+    values = torch.zeros(shape)
+    assert arrange(values, network=net, path="1", inputs=images(16, 16)) is values
+
+
+def test_a_network_without_patches_has_no_tokens():
+    net = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(6, 6, 1))
+    values = torch.zeros(2, 16, 6)
+    assert arrange(values, network=net, path="1", inputs=images(16, 16)) is values
+
+
+def test_what_cannot_be_arranged_is_refused_with_its_shape():
+    with pytest.raises(StepError, match="2×22×6"):
+        grid_of(token_net(prefix=6), images(16, 16), "0")
+    with pytest.raises(StepError, match="2×3"):
+        grid_of(token_net(1), images(16, 16), "5")
+
+
+@pytest.mark.parametrize("path", ["2", "0"])
+def test_arranging_copies_nothing(path):
+    for net in (token_net(1), channels_last_net()):
+        inputs = images(16, 28)
+        values = outputs(net, inputs, path)
+        arranged = arrange(values, network=net, path=path, inputs=inputs)
+        assert arranged.shape[2:] == (4, 7)
+        assert arranged.untyped_storage().data_ptr() == values.untyped_storage().data_ptr()
+
+
+@pytest.mark.parametrize(("net", "layer"), [(token_net(2), "2"), (channels_last_net(), "2.1")])
+def test_grad_cam_agrees_with_a_slow_derivation(net, layer):
+    inputs, target = images(16, 28), 1
+    found = ik.visualize(ik.wrap(net), inputs, "grad_cam", layers=[layer], target=target).maps[layer].values
+    double = net.double()
+    parts = [*double[:2], *(double[2] if "." in layer else double[2:3])]
+    after = parts.index(double.get_submodule(layer)) + 1
+    rest = nn.Sequential(*parts[after:], *double[3:])
+    activation = nn.Sequential(*parts[:after])(inputs.double()).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(rest(activation)[:, target].sum(), activation)
+    cells = activation[:, 2:] if activation.ndim == 3 else activation.flatten(1, 2)
+    slopes = gradient[:, 2:] if gradient.ndim == 3 else gradient.flatten(1, 2)
+    expected = np.zeros((2, 4, 7))
+    for image in range(2):
+        for channel in range(cells.shape[2]):
+            weight = slopes[image, :, channel].mean().item()
+            for cell in range(28):
+                expected[image, cell // 7, cell % 7] += weight * cells[image, cell, channel].item()
+    net.float()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+
+
+def test_statistics_count_the_cells_of_the_grid_and_no_class_token():
+    net, inputs = token_net(prefix=1), images(16, 16)
+    table = ik.visualize(ik.wrap(net), inputs, "channel_stats", layers=["0"]).tables["channels"]
+    cells = outputs(net, inputs, "0")[:, 1:].double().flatten(0, 1)
+    np.testing.assert_allclose(table["mean"], cells.mean(0), rtol=1e-6, atol=1e-9)
+    assert table["count"].tolist() == [32] * 6

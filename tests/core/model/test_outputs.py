@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from interpretkit.errors import InputError, StepError
+from interpretkit.model.outputs import class_index, class_label, resolve_targets
+from interpretkit.results.targets import Contrast
+
+CLASSES = ("tench", "tabby", "Cardigan", "cardigan", "crane", "crane")
+LOGITS = torch.tensor([[0.5, 2.0, -1.0, 0.0, 1.0, 3.0], [4.0, -2.0, 0.0, 1.0, 1.0, 1.0]])
+
+
+def resolve(spec, labels=(None, None), classes=CLASSES):
+    return resolve_targets(spec, LOGITS, classes=classes, labels=labels)
+
+
+def probability(row, index):
+    powers = np.exp(LOGITS[row].numpy().astype(np.float64))
+    return powers[index] / powers.sum()
+
+
+@pytest.mark.parametrize(
+    ("spec", "indices"),
+    [
+        ("predicted", (5, 0)),
+        (1, (1, 1)),
+        (0, (0, 0)),
+        ("tabby", (1, 1)),
+        ("TABBY", (1, 1)),
+        ("Cardigan", (2, 2)),
+        ("cardigan", (3, 3)),
+        ("label", (3, 1)),
+    ],
+)
+def test_a_target_is_the_logit_of_its_class_in_each_image(spec, indices):
+    targets = resolve(spec, labels=("3", "tabby"))
+    for row, (target, index) in enumerate(zip(targets, indices, strict=True)):
+        assert (target.index, target.label) == (index, CLASSES[index])
+        assert target.score == LOGITS[row, index]
+        assert target.probability == pytest.approx(probability(row, index), rel=1e-12)
+        assert (target.against, target.against_label) == (None, "")
+
+
+@pytest.mark.parametrize(("first", "second"), [("tabby", "tench"), (1, 0)])
+def test_a_contrast_is_the_difference_of_two_logits(first, second):
+    targets = resolve(Contrast.model_validate({"for": first, "against": second}))
+    assert [target.score for target in targets] == [1.5, -6.0]
+    assert [target.probability for target in targets] == pytest.approx([probability(0, 1), probability(1, 1)])
+    assert {(target.index, target.against, target.against_label) for target in targets} == {(1, 0, "tench")}
+    assert str(targets[0]) == f"'tabby' against 'tench' (logit difference 1.5, probability {probability(0, 1):.3g})"
+
+
+def test_without_class_names_the_index_is_the_label():
+    targets = resolve("predicted", classes=())
+    assert [target.label for target in targets] == ["5", "0"]
+    assert class_label(1, ["only one"]) == "1"
+
+
+def test_a_label_is_the_name_of_a_class_before_it_is_an_index():
+    targets = resolve("label", labels=("1", "0"), classes=("1", "2", "3"))
+    assert [target.index for target in targets] == [0, 0]
+    assert [target.label for target in targets] == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (6, "class 6 is out of range (the model has classes 0 to 5)"),
+        (-1, "class -1 is out of range (the model has classes 0 to 5)"),
+        ("taby", "the model has no class 'taby' (did you mean 'tabby'?)"),
+        ("CARDIGAN", "2 classes are named 'CARDIGAN' (give one of the indices 2 (Cardigan), 3 (cardigan))"),
+        ("crane", "2 classes are named 'crane' (give one of the indices 4 (crane), 5 (crane))"),
+        (Contrast.model_validate({"for": "tabby", "against": 6}), "class 6 is out of range"),
+        (Contrast.model_validate({"for": "nothing", "against": 0}), "the model has no class 'nothing'"),
+        ("label", "the target is 'label', but this image has none"),
+        (Contrast.model_validate({"for": "tabby", "against": 1}), "class 'tabby' against itself is 0 for every image"),
+    ],
+)
+def test_a_class_that_the_model_does_not_have_is_refused(spec, message):
+    with pytest.raises(InputError) as caught:
+        resolve(spec)
+    assert str(caught.value).startswith(message)
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("label", ["6", "tulip", "-1"])
+def test_a_label_that_is_no_class_is_refused(label):
+    with pytest.raises(InputError, match=r"class 6 is out of range|no class '(tulip|-1)'"):
+        resolve("label", labels=("0", label))
+
+
+def test_a_name_needs_class_names_and_an_output_of_its_own():
+    with pytest.raises(InputError, match="the model has no class names"):
+        class_index("tabby", (), count=1000)
+    with pytest.raises(InputError, match="class 'tabby' is out of range"):
+        class_index("tabby", CLASSES, count=1)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_logits_that_are_not_finite_fail_the_step(value):
+    logits = LOGITS.clone()
+    logits[1, 2] = value
+    with pytest.raises(StepError, match="not finite") as caught:
+        resolve_targets(1, logits, classes=CLASSES, labels=(None, None))
+    assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"for": 1}, {"for": 1, "against": 2, "and": 3}, {"for": True, "against": 2}, {"for": 1.0, "against": 2}],
+)
+def test_a_contrast_names_two_classes_and_nothing_else(document):
+    with pytest.raises(ValidationError):
+        Contrast.model_validate(document)
