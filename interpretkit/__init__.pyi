@@ -27,18 +27,22 @@ from .errors import did_you_mean as did_you_mean
 from .model.baselines import Baseline as Baseline
 from .model.layout import Layout as Layout
 from .model.model import Model as Model
+from .model.outputs.classes import Classes as Classes
+from .model.outputs.classes import Contrast as Contrast
+from .model.outputs.classes import Top as Top
+from .model.outputs.grammar import TargetSpec as TargetSpec
+from .model.outputs.output import Output as Output
+from .model.outputs.vector import Vector as Vector
 from .model.preprocessing import Preprocessing as Preprocessing
 from .model.weights.published import Published as Published
 from .model.weights.state import load_state as load_state
+from .results.axes import Array as Array
 from .results.figure import Figure as Figure
 from .results.image import InputImage as InputImage
 from .results.map import Map as Map
 from .results.result import Result as Result
 from .results.table import Table as Table
-from .results.targets import Contrast as Contrast
 from .results.targets import Target as Target
-from .results.targets import TargetSpec as TargetSpec
-from .results.targets import Top as Top
 from .runs.run import Run as Run
 
 __version__: str

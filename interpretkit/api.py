@@ -22,9 +22,12 @@ from interpretkit.errors import InputError, RecipeError, StorageError, WeightsEr
 from interpretkit.inputs.batch import batches, tensor_batches
 from interpretkit.inputs.read import given_images
 from interpretkit.model.model import Model
+from interpretkit.model.outputs.classes import Classes
+from interpretkit.model.outputs.output import Output
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.model.weights.state import read_state
 from interpretkit.recipe.entries import ModelEntry, Numerics
+from interpretkit.results.map import Map
 from interpretkit.results.result import Result
 from interpretkit.results.table import Table
 from interpretkit.runs.files import replace as replace_file
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     from interpretkit.contracts.registry import Registry
     from interpretkit.inputs.batch import Batch
+    from interpretkit.results.axes import Array
     from interpretkit.results.figure import Figure
     from interpretkit.runs.run import Run
 
@@ -82,6 +86,7 @@ def wrap(
     *,
     transform: Callable[[Image], torch.Tensor] | None = None,
     classes: Sequence[str] = (),
+    output: Output | Mapping[str, Output] | None = None,
     aliases: Mapping[str, str] | None = None,
     name: str = "",
 ) -> Model:
@@ -90,7 +95,8 @@ def wrap(
     Args:
         module: The network; its mode, weights and hooks are left alone.
         transform: Turns a PIL image into a tensor `(channel, y, x)`; by default the usual one of ImageNet.
-        classes: Class names by index.
+        classes: Class names by index, of a network that returns logits or a distribution.
+        output: How what the network returns is read, if in another way; or several outputs by name, the usual first.
         aliases: Short names for layers, each for a path of `named_modules()`.
         name: What figures call it; by default its class.
 
@@ -102,11 +108,12 @@ def wrap(
         0      Conv2d  4×4×4        2                3         112
         1      ReLU    4×4×4        2                3           0
     """
+    outputs = Classes(names=tuple(classes)) if output is None else output
     return Model(
         module=module,
         name=name or type(module).__name__,
         preprocessing=transform or Preprocessing(),
-        classes=tuple(classes),
+        outputs={"output": outputs} if isinstance(outputs, Output) else dict(outputs),
         aliases=dict(aliases or {}),
     )
 
@@ -241,18 +248,19 @@ def _joined(step: ResolvedStep, results: Sequence[Result]) -> Result:
         for other in others:
             first = step.visualizer.merge(first, other)
         return step.visualizer.finish(first)
-    maps = {}
-    for name, each in first.maps.items():
-        values = [result.maps[name].values for result in results]
+    arrays: dict[str, Array] = {}
+    for name, each in (*first.maps.items(), *first.arrays.items()):
+        values = [{**result.maps, **result.arrays}[name].values for result in results]
         if len({array.shape[1:] for array in values}) > 1:
             shapes = ", ".join(sorted({"×".join(map(str, array.shape[1:])) for array in values}))
             raise InputError(
                 f"the maps {name!r} differ in size: {shapes}", hint="visualize images of one size at a time"
             )
-        maps[name] = replace(each, values=np.concatenate(values))
+        arrays[name] = replace(each, values=np.concatenate(values))
     tables = {name: Table.stacked([result.tables[name] for result in results]) for name in first.tables}
     return Result(
-        maps=maps,
+        maps={name: each for name, each in arrays.items() if isinstance(each, Map)},
+        arrays={name: each for name, each in arrays.items() if not isinstance(each, Map)},
         tables=tables,
         images=tuple(image for result in results for image in result.images),
         targets=tuple(target for result in results for target in result.targets),

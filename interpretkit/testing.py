@@ -21,6 +21,7 @@ from interpretkit.engine.plan import Plan, plan_step
 from interpretkit.engine.resolve import ResolvedStep, parse_options
 from interpretkit.inputs.batch import tensor_batches
 from interpretkit.model.model import Model
+from interpretkit.model.outputs.classes import Classes
 from interpretkit.results import ranks
 from interpretkit.results.figure import Figure
 from interpretkit.results.result import Result
@@ -53,7 +54,7 @@ def tiny_model(*, classes: int = 3, seed: int = 0) -> Model:
         module.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
         module.add_module("head", nn.Linear(4, classes))
     names = tuple(f"class {index}" for index in range(classes))
-    return Model(module=module.eval(), name="tiny", classes=names, notes=("untrained",))
+    return Model(module=module.eval(), name="tiny", outputs={"classes": Classes(names=names)}, notes=("untrained",))
 
 
 def tiny_images(count: int = 4, *, seed: int = 0) -> Any:
@@ -145,9 +146,13 @@ def _check_same(first: list[Result], second: list[Result], message: str, *, tole
         _check(one.maps.keys() == other.maps.keys(), f"{message}: other maps")
         for name, each in one.maps.items():
             _check_close(each.values, other.maps[name].values, f"{message}: map {name!r}", tolerance)
-            for fact in ("dims", "layer", "input_size", "polarity"):
+            for fact in ("dims", "layer", "extent", "polarity"):
                 same = getattr(each, fact) == getattr(other.maps[name], fact)
                 _check(same, f"{message}: {fact} of map {name!r}")
+        _check(one.arrays.keys() == other.arrays.keys(), f"{message}: other arrays")
+        for name, array in one.arrays.items():
+            _check_close(array.values, other.arrays[name].values, f"{message}: array {name!r}", tolerance)
+            _check(array.dims == other.arrays[name].dims, f"{message}: dims of array {name!r}")
         _check(one.tables.keys() == other.tables.keys(), f"{message}: other tables")
         for name, table in one.tables.items():
             for column, values in table.columns.items():
@@ -168,7 +173,9 @@ def _check_close(first: np.ndarray, second: np.ndarray, message: str, tolerance:
 def _check_drawing(visualizer: Visualizer, results: list[Result]) -> None:
     for result in results:
         kept = replace(
-            result, maps={name: replace(each, values=each.values.copy()) for name, each in result.maps.items()}
+            result,
+            maps={name: replace(each, values=each.values.copy()) for name, each in result.maps.items()},
+            arrays={name: replace(each, values=each.values.copy()) for name, each in result.arrays.items()},
         )
         # As in a run, what is of the top classes is drawn class by class.
         for part in [result] if isinstance(visualizer, Reduction) else ranks.split(result):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from interpretkit.errors import StepError
+from interpretkit.results.axes import CHANNEL, has_grid, of_inputs, spatial
 from interpretkit.results.map import Map
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Captured:
         inputs: What the model was fed, `(image, channel, y, x)`.
         activations: Outputs by layer, in the order asked for; each `(image, channel, y, x)` where it is a map, tokens
             and channels that come last included.
+        axes: What the axes of these outputs are, by layer: `(image, channel, y, x)` where there is a grid of cells.
         gradients: Gradients of the score by layer, of the same shapes.
         input_gradient: Gradient of the score for `inputs`, of the same shape; None unless it was asked for.
         targets: For each image what was differentiated; empty without a target.
@@ -47,6 +49,7 @@ class Captured:
     inputs: torch.Tensor
     activations: Mapping[str, torch.Tensor]
     gradients: Mapping[str, torch.Tensor]
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     input_gradient: torch.Tensor | None = None
     targets: tuple[Target, ...] = ()
     results: Mapping[str, Result] = field(default_factory=dict)
@@ -70,30 +73,44 @@ class Captured:
             StepError: If it returns something else.
         """
         values = self.activations[layer]
-        if values.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
+        if not has_grid(self.axes_of(layer)):
             raise StepError(
                 f"layer {layer} returns {'×'.join(map(str, values.shape))}, not feature maps (image, channel, y, x)",
                 hint="choose a convolutional layer before the pooling; `interpretkit layers` lists what each returns",
             )
         return values
 
+    def axes_of(self, layer: str) -> tuple[str, ...]:
+        """Return what the axes of a layer's output are; of anything that is no layer, those of the model's input.
+
+        Example:
+            >>> import torch
+            >>> nothing = {"images": (), "activations": {}, "gradients": {}}
+            >>> Captured(inputs=torch.zeros(1, 3, 8, 8), **nothing).axes_of("input")
+            ('image', 'channel', 'y', 'x')
+        """
+        return self.axes.get(layer, of_inputs(self.inputs.ndim))
+
     def map(self, layer: str, values: torch.Tensor, *, polarity: Polarity) -> Map:
-        """Return `values` `(image, channel, y, x)` or `(image, y, x)` as a map of `layer`.
+        """Return `values` of a layer as a map: with the layer's axes `(image, channel, y, x)`, or without channels.
 
         Raises:
-            ValueError: If `values` has other than three or four dims.
+            ValueError: If `values` has axes that the layer has not.
         """
-        dims = {3: ("image", "y", "x"), 4: ("image", "channel", "y", "x")}.get(values.ndim)
+        axes = self.axes_of(layer)
+        without_channels = tuple(axis for axis in axes if axis != CHANNEL)
+        dims = next((each for each in (axes, without_channels) if len(each) == values.ndim), None)
         if dims is None:
             shape = "×".join(map(str, values.shape))
-            raise ValueError(f"layer {layer}: shape {shape} is no map (image, channel, y, x) or (image, y, x)")
-        height, width = self.inputs.shape[-2:]
+            wanted = " or ".join(f"({', '.join(each)})" for each in (axes, without_channels))
+            raise ValueError(f"layer {layer}: shape {shape} is no map {wanted}")
+        pixels = dict(zip(spatial(self.inputs.ndim - 2), self.inputs.shape[2:], strict=True))
         values = values.detach().cpu()
         return Map(
             # numpy has no bfloat16; float32 holds each of its values.
             values=(values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy(),
             dims=dims,
             layer=layer,
-            input_size=(height, width),
+            extent={axis: pixels[axis] for axis in dims if axis in pixels},
             polarity=polarity,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interpretkit.results.targets import TargetSpec
+    from interpretkit.model.outputs.grammar import TargetSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

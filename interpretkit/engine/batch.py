@@ -16,10 +16,10 @@ from interpretkit.contracts.captured import Captured
 from interpretkit.engine import passes
 from interpretkit.errors import InterpretkitError, StepError, cause
 from interpretkit.results import ranks
+from interpretkit.results.axes import Array
 from interpretkit.results.map import Map
 from interpretkit.results.result import Result
 from interpretkit.results.table import Table
-from interpretkit.results.targets import single
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     import torch
 
     from interpretkit.capture.addresses import Address
-    from interpretkit.engine.passes import Pass, Prediction
+    from interpretkit.engine.passes import Pass
     from interpretkit.engine.plan import Plan, PlannedStep
     from interpretkit.engine.resolve import ResolvedStep
     from interpretkit.inputs.batch import Batch
+    from interpretkit.model.model import Wanted
+    from interpretkit.model.outputs.output import Prediction
     from interpretkit.results.image import InputImage
-    from interpretkit.results.targets import SingleSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +115,17 @@ class SkippedError(StepError):
 
 def _computed(planned: PlannedStep, done: Pass, results: Mapping[str, Result], again: _Again) -> Result:
     """Compute a step: once, or once for each of the top classes."""
-    specs = (None,) if planned.needs.target is None else single(planned.needs.target)
-    parts = [_compute(planned, _captured(planned, done, results, spec=spec, again=again)) for spec in specs]
+    targets = planned.targets or (None,)
+    parts = [_compute(planned, _captured(planned, done, results, wanted=each, again=again)) for each in targets]
     return ranks.joined(parts) if len(parts) > 1 else parts[0]
 
 
 def _captured(
-    planned: PlannedStep, done: Pass, results: Mapping[str, Result], *, spec: SingleSpec | None, again: _Again
+    planned: PlannedStep, done: Pass, results: Mapping[str, Result], *, wanted: Wanted | None, again: _Again
 ) -> Captured:
     if done.failure is not None:
         raise _copy_of(done.failure)
-    attributed = done.attributed.get(spec) if spec is not None else None
+    attributed = done.attributed.get(wanted) if wanted is not None else None
     if isinstance(attributed, InterpretkitError):
         raise _copy_of(attributed)
     for layer in planned.activations:
@@ -140,11 +141,13 @@ def _captured(
         # Of every call there is, those count that lead to the score.
         if each is layer or each.address in found
     ]
+    views = {layer.name: arranged(layer, done.activations[layer.address]) for layer in activations}
     return Captured(
         images=done.images,
         inputs=done.inputs,
-        activations={layer.name: arranged(layer, done.activations[layer.address]) for layer in activations},
-        gradients={layer.name: arranged(layer, _gradient(found, layer.address)) for layer in gradients},
+        activations={name: view.values for name, view in views.items()},
+        axes={name: view.axes for name, view in views.items()},
+        gradients={layer.name: arranged(layer, _gradient(found, layer.address)).values for layer in gradients},
         input_gradient=_gradient(found, INPUT) if needs.input_gradient else None,
         targets=attributed.targets if attributed is not None else (),
         results={each: _read_only(results[each]) for each in planned.step.of},
@@ -182,7 +185,7 @@ class _Again:
             (target, *others) = self.results[step].targets_of(image.id)
             if others:
                 raise StepError(f"step {step!r} explains several classes of each image", hint="give it one target")
-            planned = replace(planned, needs=replace(planned.needs, target=target.spec))
+            planned = replace(planned, targets=self.done.model.wanted(target.spec))
         variants = passes.over([planned], self.done.model, images, inputs)
         earlier = {each: self(each, inputs, position) for each in planned.step.of}
         return _computed(planned, variants, earlier, _Again(self.plan, variants, earlier))
@@ -199,6 +202,7 @@ def _read_only(result: Result) -> Result:
     return replace(
         result,
         maps={name: replace(each, values=locked(each.values)) for name, each in result.maps.items()},
+        arrays={name: replace(each, values=locked(each.values)) for name, each in result.arrays.items()},
         tables={
             name: Table({column: locked(values) for column, values in table.columns.items()})
             for name, table in result.tables.items()
@@ -249,21 +253,29 @@ def check_result(result: object, origin: str) -> None:
     """
     if not isinstance(result, Result):
         raise StepError(f"{origin} returned a {type(result).__name__}, not a Result")
-    for noun, kind, parts in (("maps", Map, result.maps), ("tables", Table, result.tables)):
+    kinds: tuple[tuple[str, type, Any], ...] = (
+        ("maps", Map, result.maps),
+        ("arrays", Array, result.arrays),
+        ("tables", Table, result.tables),
+    )
+    for noun, kind, parts in kinds:
         if not isinstance(parts, Mapping):
             raise StepError(f"{origin} returned {noun} in a {type(parts).__name__}, not in a mapping")
         for name, each in parts.items():
             if not (isinstance(name, str) and isinstance(each, kind)):
                 found = f"a {type(each).__name__} under {name!r}"
                 raise StepError(f"{origin} returned among its {noun} {found}, not a {kind.__name__} under a name")
+    if both := sorted(result.maps.keys() & result.arrays.keys()):
+        raise StepError(f"{origin} returned a map and an array named {both[0]!r}", hint="give them different names")
 
 
 def _check_per_image(result: Result, images: Sequence[str]) -> None:
     count = len(images)
-    for name, each in result.maps.items():
+    for name, each in (*result.maps.items(), *result.arrays.items()):
         if each.dims[:1] != ("image",) or each.values.shape[0] != count:
             shape = "×".join(map(str, each.values.shape))
-            raise StepError(f"map {name!r} has dims {each.dims} and shape {shape} for {count} images")
+            noun = "map" if isinstance(each, Map) else "array"
+            raise StepError(f"{noun} {name!r} has dims {each.dims} and shape {shape} for {count} images")
     for name, table in result.tables.items():
         if "image" not in table.columns:
             raise StepError(f"table {name!r} has no column 'image', so its rows belong to no image")

@@ -85,7 +85,12 @@ class StepRecord:
         if self.failure is not None:
             return str(self.failure)
         written = self._draft.records(self.step.id)
-        counts = {"map": len(written["maps"]), "table": len(written["tables"]), "figure": len(self._figures)}
+        counts = {
+            "map": len(written["maps"]),
+            "array": len(written["arrays"]),
+            "table": len(written["tables"]),
+            "figure": len(self._figures),
+        }
         made = [f"{count} {noun}{'s' if count > 1 else ''}" for noun, count in counts.items() if count]
         remark = f"; {self._nonfinite} cells are NaN or infinite" if self._nonfinite else ""
         return f"{self.step.id}: {', '.join(made) or 'nothing'} ({self.seconds:.1f} s){remark}"
@@ -115,7 +120,9 @@ class StepRecord:
         return "complete" if self._finished else "interrupted"
 
     def _keep(self, result: Result) -> None:
-        self._nonfinite += sum(int((~np.isfinite(each.values)).sum()) for each in result.maps.values())
+        self._nonfinite += sum(
+            int((~np.isfinite(each.values)).sum()) for each in (*result.maps.values(), *result.arrays.values())
+        )
         if result.targets:
             for image in result.images:
                 self._targets[image.id] = [asdict(target) for target in result.targets_of(image.id)]

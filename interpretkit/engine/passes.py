@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from interpretkit.capture.addresses import Address
 from interpretkit.capture.capture import Capture
 from interpretkit.errors import InterpretkitError, StepError, cause
-from interpretkit.model.outputs import class_label
-from interpretkit.results.targets import CLASS_TOKEN, single
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,21 +16,10 @@ if TYPE_CHECKING:
 
     from interpretkit.engine.plan import PlannedStep
     from interpretkit.inputs.batch import Batch
-    from interpretkit.model.model import Model
+    from interpretkit.model.model import Model, Wanted
+    from interpretkit.model.outputs.output import Prediction
     from interpretkit.results.image import InputImage
-    from interpretkit.results.targets import SingleSpec, Target
-
-TOP = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """One of the classes that a model finds most probable in an image."""
-
-    index: int
-    label: str
-    logit: float
-    probability: float
+    from interpretkit.results.targets import Target
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +42,7 @@ class Pass:
     inputs: torch.Tensor
     activations: Mapping[Address, torch.Tensor] = field(default_factory=dict)
     refused: Mapping[Address, StepError] = field(default_factory=dict)
-    attributed: dict[SingleSpec, Attributed | InterpretkitError] = field(default_factory=dict)
+    attributed: dict[Wanted, Attributed | InterpretkitError] = field(default_factory=dict)
     predictions: tuple[tuple[Prediction, ...], ...] = ()
     failure: InterpretkitError | None = None
 
@@ -82,10 +69,13 @@ def over(steps: Sequence[PlannedStep], model: Model, images: tuple[InputImage, .
     """Make one forward pass of a model, and one backward pass for each distinct target that needs one."""
     done = Pass(model=model, images=images, inputs=inputs)
     targets = _targets(steps)
-    tokens = [Address(model.class_token)] if CLASS_TOKEN in targets and model.class_token else []
+    read_at = [model.outputs[target.of].layer for target in targets]
     capture = Capture(
         model.module,
-        activations=[*(layer.address for planned in steps for layer in planned.activations), *tokens],
+        activations=[
+            *(layer.address for planned in steps for layer in planned.activations),
+            *(Address(path) for path in read_at if path),
+        ],
         gradients=[layer.address for planned in steps for layer in planned.gradients],
         input_gradient=any(planned.needs.input_gradient for planned in steps),
     )
@@ -101,29 +91,28 @@ def over(steps: Sequence[PlannedStep], model: Model, images: tuple[InputImage, .
             done.failure.__cause__ = error
             return done
         done.activations, done.refused = capture.activations, capture.refused
-        done.predictions = _predictions(model, output)
+        done.predictions = model.predictions(output)
         for target, backward in targets.items():
             done.attributed[target] = _attribute(target, done, output, capture if backward else None)
     done.activations = {address: value.detach() for address, value in capture.activations.items()}
     return done
 
 
-def _targets(steps: Sequence[PlannedStep]) -> dict[SingleSpec, bool]:
+def _targets(steps: Sequence[PlannedStep]) -> dict[Wanted, bool]:
     """Return the distinct targets of some steps, and whether any needs gradients of it."""
-    wanted: dict[SingleSpec, bool] = {}
+    wanted: dict[Wanted, bool] = {}
     for planned in steps:
-        for target in () if planned.needs.target is None else single(planned.needs.target):
+        for target in planned.targets:
             wanted[target] = wanted.get(target, False) or planned.needs.wants_gradients
     return wanted
 
 
-def _attribute(spec: SingleSpec, done: Pass, output: Any, capture: Capture | None) -> Attributed | InterpretkitError:
+def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | None) -> Attributed | InterpretkitError:
+    output = done.model.outputs[wanted.of]
     try:
-        if spec == CLASS_TOKEN:
-            score, targets = done.model.class_token_norms(_class_token(done))
-        else:
-            targets = done.model.targets(spec, output, labels=[image.label for image in done.images])
-            score = done.model.score(output, targets)
+        values = _at_layer(done, output.layer) if output.layer else returned
+        targets = done.model.targets(wanted, values, done.images)
+        score = output.score(output.read(values), targets)
         return Attributed(targets, capture.backward(score) if capture else {})
     except StepError as error:
         broken = [str(a) for a, value in done.activations.items() if not bool(value.isfinite().all())]
@@ -141,29 +130,8 @@ def _attribute(spec: SingleSpec, done: Pass, output: Any, capture: Capture | Non
         return failure
 
 
-def _class_token(done: Pass) -> torch.Tensor:
-    address = Address(done.model.class_token)
+def _at_layer(done: Pass, path: str) -> torch.Tensor:
+    address = Address(path)
     if address in done.refused:
         raise done.refused[address]
     return done.activations[address]
-
-
-def _predictions(model: Model, output: Any) -> tuple[tuple[Prediction, ...], ...]:
-    try:
-        logits = model.logits(output).detach().double()
-        probabilities = model.probabilities(output)
-    except StepError:
-        return ()
-    best = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-    return tuple(
-        tuple(
-            Prediction(
-                index=index,
-                label=class_label(index, model.classes),
-                logit=float(logits[row, index]),
-                probability=float(probabilities[row, index]),
-            )
-            for index in indices
-        )
-        for row, indices in enumerate(best.tolist())
-    )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from interpretkit.contracts.needs import Needs
 from interpretkit.errors import InputError, InterpretkitError, PluginError, RecipeError, cause
-from interpretkit.model.outputs import class_index, label_index
-from interpretkit.results.targets import CLASS_TOKEN, Contrast, Ranked, single
+from interpretkit.model.outputs.classes import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from interpretkit.engine.resolve import Resolved, ResolvedStep
     from interpretkit.inputs.find import ImageFile
     from interpretkit.model.layers import Layer
-    from interpretkit.model.model import Model
-    from interpretkit.results.targets import TargetSpec
+    from interpretkit.model.model import Model, Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +27,14 @@ class PlannedStep:
         needs: What its visualizer asks for.
         activations: The layers whose outputs it gets, those with gradients included.
         gradients: The layers for whose outputs it gets gradients.
+        targets: The targets that it explains, each one score of an image: several only of the top classes.
     """
 
     step: ResolvedStep
     needs: Needs
     activations: tuple[Layer, ...]
     gradients: tuple[Layer, ...]
+    targets: tuple[Wanted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +49,8 @@ class Plan:
         targets = {
             target
             for planned in self.steps
-            if planned.step.model == model and planned.needs.wants_gradients and planned.needs.target is not None
-            for target in single(planned.needs.target)
+            if planned.step.model == model and planned.needs.wants_gradients
+            for target in planned.targets
         }
         return 1, len(targets)
 
@@ -90,18 +90,16 @@ def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
         )
     gradients = model.find(needs.gradients) if needs.gradients else ()
     activations = model.find(needs.activations) if needs.activations else ()
-    if step.per_set and needs.target is not None and len(single(needs.target)) > 1:
+    targets = () if needs.target is None else model.wanted(needs.target)
+    if step.per_set and len(targets) > 1:
         raise RecipeError(
             f"step {step.id!r} is about the whole set of images, so it explains one class of each",
             hint="give it a target other than {top: …}",
         )
-    if needs.target == CLASS_TOKEN:
-        _check_class_token(step, needs, model)
-    elif needs.target is not None and model.classes:
-        _check_target(needs.target, model.classes)
-    return PlannedStep(
-        step=step, needs=needs, activations=tuple(dict.fromkeys([*activations, *gradients])), gradients=gradients
-    )
+    for target in targets:
+        _check_target(step, needs, model, target)
+    activations = tuple(dict.fromkeys([*activations, *gradients]))
+    return PlannedStep(step=step, needs=needs, activations=activations, gradients=gradients, targets=targets)
 
 
 def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
@@ -111,31 +109,24 @@ def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
         InputError: If one has not.
     """
     for planned in plan.steps:
-        if planned.needs.target == "label":
-            classes = plan.models[planned.step.model].classes
+        for target in planned.targets:
+            if target.spec != LABEL:
+                continue
+            output = plan.models[planned.step.model].outputs[target.of]
             for file in files:
                 try:
-                    if file.label is None or classes:
-                        label_index(file.label, classes, count=len(classes))
+                    output.check_label(file.label)
                 except InputError as error:
                     error.where = f"step {planned.step.id!r}, {file.source}"
                     raise
 
 
-def _check_class_token(step: ResolvedStep, needs: Needs, model: Model) -> None:
-    if not model.class_token:
-        raise InputError(f"model {model.name!r} is not read through a class token", hint="give a class, or predicted")
-    if needs.own_passes:
+def _check_target(step: ResolvedStep, needs: Needs, model: Model, target: Wanted) -> None:
+    output = model.outputs[target.of]
+    if output.layer and needs.own_passes:
         raise InputError(
-            f"{step.visualizer.name} runs the network itself, so it explains classes, not the class token",
+            f"{step.visualizer.name} runs the network itself, so it explains what that returns, not {target.of}, which "
+            f"is read at layer {output.layer}",
             hint="give a class, or predicted",
         )
-
-
-def _check_target(target: TargetSpec, classes: Sequence[str]) -> None:
-    for spec in single(target):
-        if isinstance(spec, Ranked):
-            continue
-        for each in [spec.for_, spec.against] if isinstance(spec, Contrast) else [spec]:
-            if each != "label":
-                class_index(each, classes, count=len(classes))
+    output.check(target.spec)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN, of_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _MOST_PREFIX_TOKENS = 5
+_TOKENS, _VECTOR = (IMAGE, TOKEN, CHANNEL), (IMAGE, CHANNEL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,19 @@ class Layout:
         return next((grid for grid in (cut, filled) if grid[0] * grid[1] == tokens - self.prefix > 0), None)
 
 
+class Arranged(NamedTuple):
+    """What a layer gave, and what its axes are.
+
+    Attributes:
+        values: A view of it.
+        axes: `(image, channel, y, x)` of a map, `(image, channel)` of a vector, `(image, token, channel)` of tokens in
+            no grid; those that cannot be told are called `axis 2` and so on.
+    """
+
+    values: torch.Tensor
+    axes: tuple[str, ...]
+
+
 def arrange(
     values: torch.Tensor,
     *,
@@ -53,7 +69,7 @@ def arrange(
     path: str,
     inputs: torch.Tensor,
     declared: Layout | None = None,
-) -> torch.Tensor:
+) -> Arranged:
     """Return what a layer gave as a view `(image, channel, y, x)`; as it is if that cannot be said for sure.
 
     What `declared` says holds where it fits the shape. Otherwise tokens are arranged if their number is that of the
@@ -68,24 +84,36 @@ def arrange(
         inputs: What the network was fed, `(image, channel, y, x)`.
         declared: What the model's author says of this layer.
     """
-    if values.ndim not in (3, 4) or inputs.ndim != 4 or len(values) != len(inputs):  # noqa: PLR2004 - with a grid
-        return values
-    size = (inputs.shape[-2], inputs.shape[-1])
-    if values.ndim == 3:  # noqa: PLR2004 - image, token, channel
-        return _from_tokens(values, network, size, declared)
-    return values.movedim(-1, 1) if _channels_are_last(values.shape, network, path, size, declared=declared) else values
+    axes = of_inputs(inputs.ndim)
+    if len(values.shape) == 0 or len(values) != len(inputs):
+        return Arranged(values, _unknown(values))
+    if values.ndim == len(axes):
+        size = tuple(inputs.shape[2:])
+        last = _channels_are_last(values.shape, network, path, size, declared=declared)
+        return Arranged(values.movedim(-1, 1) if last else values, axes)
+    if (values.ndim, len(axes)) == (len(_TOKENS), len(of_inputs(4))):
+        tokens = _from_tokens(values, network, (inputs.shape[-2], inputs.shape[-1]), declared)
+        return Arranged(values, _TOKENS) if tokens is None else Arranged(tokens, axes)
+    if values.ndim == len(_VECTOR):
+        return Arranged(values, _VECTOR)
+    return Arranged(values, _unknown(values))
+
+
+def _unknown(values: torch.Tensor) -> tuple[str, ...]:
+    """Return names for axes of which nothing is known."""
+    return tuple(f"axis {number}" for number in range(values.ndim))
 
 
 def _from_tokens(
     values: torch.Tensor, network: nn.Module, size: tuple[int, int], declared: Layout | None
-) -> torch.Tensor:
+) -> torch.Tensor | None:
     tokens = values.shape[1]
     found = [] if declared is None else [(declared, declared.grid(tokens=tokens, size=size))]
     if not any(grid for _, grid in found):
         found = [(layout, layout.grid(tokens=tokens, size=size)) for layout in _possible(network, declared)]
     fitting = [(layout, grid) for layout, grid in found if grid is not None]
     if len(fitting) != 1:
-        return values
+        return None
     ((layout, grid),) = fitting
     return values[:, layout.prefix :].transpose(1, 2).reshape(len(values), -1, *grid)
 
@@ -106,22 +134,25 @@ def _possible(network: nn.Module, declared: Layout | None) -> Iterator[Layout]:
 
 
 def _channels_are_last(
-    shape: torch.Size, network: nn.Module, path: str, size: tuple[int, int], *, declared: Layout | None
+    shape: torch.Size, network: nn.Module, path: str, size: tuple[int, ...], *, declared: Layout | None
 ) -> bool:
-    import torch
+    from torch import nn
+    from torch.nn.modules.batchnorm import _BatchNorm
+    from torch.nn.modules.conv import _ConvNd
 
     layer = network.get_submodule(path)
-    first = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.BatchNorm2d, torch.nn.GroupNorm)
-    _, second, third, last = shape
-    if isinstance(layer, first) or not _tiles((second, third), size):
+    channels = shape[-1]
+    if isinstance(layer, _ConvNd | _BatchNorm | nn.GroupNorm) or not _tiles(tuple(shape[1:-1]), size):
         return False
     if declared is not None and declared.kind == "channels_last":
         return True
     around = network.get_submodule(path.rpartition(".")[0])
-    return not _tiles((third, last), size) and any(_mixes_last(part, last) for part in around.modules())
+    if _tiles(tuple(shape[2:]), size):
+        return False
+    return any(_mixes_last(part, channels) for part in around.modules())
 
 
-def _tiles(grid: tuple[int, int], size: tuple[int, int]) -> bool:
+def _tiles(grid: tuple[int, ...], size: tuple[int, ...]) -> bool:
     """Whether square cells of a whole number of pixels tile an input of `size`, cut or filled up."""
     strides = {side // cells for side, cells in zip(size, grid, strict=True) if 0 < cells <= side}
     strides |= {-(-side // cells) for side, cells in zip(size, grid, strict=True) if 0 < cells <= side}

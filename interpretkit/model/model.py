@@ -1,29 +1,49 @@
-"""Models: a wrapped `nn.Module` with its preprocessing, class names, addressable layers, and `score`."""
+"""Models: a wrapped `nn.Module` with its preprocessing, its outputs, addressable layers, and passes of its own."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from interpretkit.errors import RecipeError, StepError, did_you_mean
+from interpretkit.errors import InputError, RecipeError, StepError, did_you_mean
 from interpretkit.model.baselines import Baseline, baseline_of
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
 from interpretkit.model.layout import Layout, arrange
 from interpretkit.model.origin import WeightsInfo
-from interpretkit.model.outputs import probabilities_of, resolve_targets
+from interpretkit.model.outputs.classes import Chosen, Classes, Contrast, Top
+from interpretkit.model.outputs.grammar import parse
 from interpretkit.model.preprocessing import Preprocessing, stretched
-from interpretkit.results.targets import SingleSpec, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     import numpy as np
     import torch
     from PIL.Image import Image
 
+    from interpretkit.model.layout import Arranged
+    from interpretkit.model.outputs.grammar import TargetSpec
+    from interpretkit.model.outputs.output import Output, Prediction
+    from interpretkit.results.image import InputImage
+    from interpretkit.results.targets import Target, TargetData
 _USUAL_SIZE = 224
+CLASS_TOKEN = "class_token"
+"""What the output is called that is the class token of a transformer, and with it its target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A target that stands for one score of each image.
+
+    Attributes:
+        of: The output that it is one of, by name.
+        spec: What is wanted of it.
+    """
+
+    of: str
+    spec: Hashable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +54,11 @@ class Model:
         module: The network. It runs in eval mode, whatever its own mode is.
         name: What figures and reports call it.
         preprocessing: Turns a PIL image into a tensor `(channel, y, x)`; a `Preprocessing`, or any callable.
-        classes: Class names by index, if known.
+        outputs: How what the network returns is read, by name; targets are those of the first, unless they name
+            another.
         aliases: Short names of layers, each for a module path.
         layouts: How layers lay out what they return where it is not `(image, channel, y, x)`, by pattern as in `find`;
             the first that matches holds. What the shapes leave no doubt about need not be said.
-        class_token: The layer `(image, token, channel)` through whose first token the network is read, as a path; empty
-            if it is read in another way.
         notes: What every reader must know: `untrained`, `reparameterized`.
         weights: Where its weights come from.
 
@@ -54,10 +73,9 @@ class Model:
     module: torch.nn.Module
     name: str = "model"
     preprocessing: Callable[[Image], torch.Tensor] = field(default_factory=Preprocessing)
-    classes: tuple[str, ...] = ()
+    outputs: Mapping[str, Output] = field(default_factory=lambda: {"classes": Classes()})
     aliases: Mapping[str, str] = field(default_factory=dict)
     layouts: Mapping[str, Layout] = field(default_factory=dict)
-    class_token: str = ""
     notes: tuple[str, ...] = ()
     weights: WeightsInfo = field(default_factory=WeightsInfo)
 
@@ -67,9 +85,21 @@ class Model:
             if path not in positions:
                 hint = did_you_mean(path, positions, otherwise="an alias stands for a path of named_modules()")
                 raise RecipeError(f"alias {alias!r} of model {self.name!r}: there is no layer {path!r}", hint=hint)
-        if self.class_token and self.class_token not in positions:
-            hint = did_you_mean(self.class_token, positions, otherwise="it is a path of named_modules()")
-            raise RecipeError(f"class token of model {self.name!r}: there is no layer {self.class_token!r}", hint=hint)
+        for name, output in self.outputs.items():
+            if output.layer and output.layer not in positions:
+                what = f"output {name!r} of model {self.name!r}: there is no layer {output.layer!r}"
+                hint = did_you_mean(output.layer, positions, otherwise="it is a path of named_modules()")
+                raise RecipeError(what, hint=hint)
+
+    @property
+    def output(self) -> Output:
+        """The output that targets are of, unless they name another."""
+        return next(iter(self.outputs.values()))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes by index; empty where they are not known, or the output is none of classes."""
+        return self.output.names if isinstance(self.output, Classes) else ()
 
     @property
     def alert(self) -> str:
@@ -120,60 +150,103 @@ class Model:
             ) from error
         return LayerTable(names.rows(calls, asked))
 
-    def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> torch.Tensor:
-        """Return what `layer` gave for `inputs`, or its gradient, as a view `(image, channel, y, x)`.
+    def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> Arranged:
+        """Return what `layer` gave for `inputs`, or its gradient, as a view with its axes named.
 
-        What is no map, or cannot be told to be one, is returned as it is.
+        Maps are arranged to `(image, channel, y, x)`. What is no map, or cannot be told to be one, stays as it is.
         """
         path = layer.address.path
         declared = (layout for pattern, layout in self.layouts.items() if matches(path, pattern))
         return arrange(values, network=self.module, path=path, inputs=inputs, declared=next(declared, None))
 
-    def targets(self, spec: SingleSpec, output: Any, *, labels: Sequence[str | None]) -> tuple[Target, ...]:
-        """Resolve a target for each image of a batch; `output` is what the network returned for it.
+    def wanted(self, target: TargetSpec | TargetData) -> tuple[Wanted, ...]:
+        """Return the targets that one stands for, each one score of an image: several only of `Top`.
 
         Raises:
-            InputError: If the model has no such class, or an image has no label.
-            StepError: If the output is no logits, or they are not finite.
-        """
-        return resolve_targets(spec, self.logits(output), classes=self.classes, labels=labels)
+            InputError: If the model has no such output.
 
-    def class_token_norms(self, tokens: torch.Tensor) -> tuple[torch.Tensor, tuple[Target, ...]]:
-        """Return the length of the class token `(image,)` and what it is as targets.
+        Example:
+            >>> import torch
+            >>> model = Model(module=torch.nn.Identity())
+            >>> model.wanted("predicted") == model.wanted({"top": 1}), model.wanted(3)
+            (True, (Wanted(of='classes', spec=3),))
+        """
+        name, spec = self._addressed(parse.validate_python(target))
+        return tuple(Wanted(name, each) for each in self.outputs[name].single(spec))
+
+    def output_of(self, target: Target) -> Output:
+        """Return the output that a target is one of."""
+        name, _ = self._addressed(parse.validate_python(target.spec))
+        return self.outputs[name]
+
+    def targets(self, wanted: Wanted, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
+        """Resolve a target for each image of a batch.
 
         Args:
-            tokens: What the layer `class_token` returned, `(image, token, channel)`.
+            wanted: What is asked for.
+            values: What the network returned, or, of an output that is read at a layer, what the layer returned.
+            images: The images, `(image,)`.
 
         Raises:
-            StepError: If it returned something else.
+            InputError: If there is no such target, or an image has no label.
+            StepError: If the values are not what the output reads, or not finite.
         """
-        if tokens.ndim != 3:  # noqa: PLR2004 - image, token, channel
-            shape = "×".join(map(str, tokens.shape))
-            raise StepError(f"layer {self.class_token} returns {shape}, not tokens (image, token, channel)")
-        norms = tokens[:, 0].norm(dim=1)
-        found = norms.detach().double().tolist()
-        return norms, tuple(Target(index=-1, label="class token", score=norm, probability=math.nan) for norm in found)
+        output = self.outputs[wanted.of]
+        found = output.targets(wanted.spec, output.read(values), images)
+        if output is self.output:
+            return found
+        return tuple(replace(target, spec=_among_others(wanted.of, target.spec)) for target in found)
 
-    def score(self, output: Any, targets: Sequence[Target]) -> torch.Tensor:
-        """Turn the network's output into one number per image, `(image,)`: what attribution differentiates.
+    def score(self, returned: Any, targets: Sequence[Target]) -> torch.Tensor:
+        """Turn what the network returned into one number per image, `(image,)`: what attribution differentiates.
 
         A single target holds for all images.
 
         Raises:
-            StepError: If the output is no logits, or the target is the class token, which is not in the output.
+            StepError: If the network does not return what the targets are of.
         """
-        if any(target.index < 0 for target in targets):
+        output = self.output_of(targets[0])
+        if output.layer:
             raise StepError(
-                "the class token is not in the output of the network",
+                f"the {targets[0].label} is not in the output of the network",
                 hint="a method that runs the network itself explains classes: predicted, an index, a name",
             )
-        logits = self.logits(output)
-        targets = tuple(targets) * len(logits) if len(targets) == 1 else targets
-        rows = range(len(targets))
-        score = logits[rows, [target.index for target in targets]]
-        if targets[0].against is not None:
-            score = score - logits[rows, [target.against for target in targets]]
-        return score
+        return output.score(output.read(returned), targets)
+
+    def gives(self, image: torch.Tensor, target: Target, *, tolerance: float) -> bool:
+        """Return whether an image `(channel, y, x)` has the score that a target says; models differ by that.
+
+        Args:
+            image: As the network is fed.
+            target: The target, with its score.
+            tolerance: How far scores of one image may differ between passes, as a part of the greatest value returned.
+        """
+        import torch
+
+        output = self.output_of(target)
+        with torch.no_grad():
+            values = output.read(self.module(image[None].clone()))
+        # Of a pass in another batch the last digits differ, more of them in half precision.
+        tolerance = max(tolerance, 4 * torch.finfo(values.dtype).eps)
+        return output.gives(values, target, tolerance=tolerance)
+
+    def probability(self, inputs: torch.Tensor, target: Target) -> torch.Tensor | None:
+        """Return the probability of a target for each of `inputs` `(image, channel, y, x)`, `(image,)` float64.
+
+        None where the target has no probability. For visualizers with passes of their own.
+        """
+        import torch
+
+        output = self.output_of(target)
+        with torch.no_grad():
+            return output.probability(output.read(self.module(inputs.clone())), [target])
+
+    def predictions(self, returned: Any) -> tuple[tuple[Prediction, ...], ...]:
+        """Return for each image what the network finds in it; nothing where its output cannot be read."""
+        try:
+            return self.output.summary(self.output.read(returned))
+        except StepError:
+            return ()
 
     def scores(self, inputs: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor:
         """Return the score of each of `inputs` `(image, channel, y, x)`, `(image,)`, without gradients.
@@ -183,7 +256,8 @@ class Model:
         Example:
             >>> import torch
             >>> model = Model(module=torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()))
-            >>> model.scores(torch.ones(2, 3, 4, 4), [Target(index=1, label="1", score=1.0, probability=0.3)])
+            >>> from interpretkit import Target
+            >>> model.scores(torch.ones(2, 3, 4, 4), [Target(spec=1, label="1", score=1.0)])
             tensor([1., 1.])
         """
         import torch
@@ -217,7 +291,8 @@ class Model:
 
         def replaced(values: torch.Tensor, *, rows: int) -> torch.Tensor:
             changed = values.expand(rows, *values.shape[1:]).clone()
-            view = self.arranged(found, changed, inputs=image[:1].expand(rows, -1, -1, -1))
+            inputs = image[:1].expand(rows, *image.shape[1:])
+            view = self.arranged(found, changed, inputs=inputs).values
             if view.shape[1:] != variants.shape[1:]:
                 shapes = ["×".join(map(str, each.shape[1:])) for each in (view, variants)]
                 raise StepError(f"layer {layer} returns {shapes[0]}, which {shapes[1]} cannot replace")
@@ -236,7 +311,7 @@ class Model:
         expected = torch.full((1,), target.score, dtype=scores.dtype, device=scores.device)
         if len(scores) == count + 1 and torch.allclose(scores[-1:], expected, rtol=1e-3, atol=1e-5):
             return scores[:-1]
-        return run(image.expand(count, -1, -1, -1), count)
+        return run(image.expand(count, *image.shape[1:]), count)
 
     def gradients(
         self, inputs: torch.Tensor, targets: Sequence[Target], *, layers: Sequence[str]
@@ -252,7 +327,8 @@ class Model:
         Example:
             >>> import torch
             >>> net = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-            >>> target = Target(index=1, label="1", score=1.0, probability=0.5)
+            >>> from interpretkit import Target
+            >>> target = Target(spec=1, label="1", score=1.0)
             >>> Model(module=net).gradients(torch.ones(1, 2, 1, 2), [target], layers=["0"])["0"].tolist()
             [[[[0.0, 0.0]], [[0.5, 0.5]]]]
         """
@@ -272,29 +348,7 @@ class Model:
                 raise capture.refused[layer.address]
             if layer.address not in gradients:
                 raise StepError(f"the score does not depend on layer {layer.name}")
-        return {layer.name: self.arranged(layer, gradients[layer.address], inputs=inputs) for layer in found}
-
-    def logits(self, output: Any) -> torch.Tensor:
-        """Return what the network returned as logits `(image, class)`.
-
-        Raises:
-            StepError: If it is no such tensor.
-        """
-        shape = getattr(output, "shape", None)
-        if shape is None or len(shape) != 2:  # noqa: PLR2004 - image and class
-            what = f"of shape {tuple(shape)}" if shape is not None else f"a {type(output).__name__}"
-            raise StepError(f"model {self.name!r} returns {what}, not logits (image, class)")
-        return cast("torch.Tensor", output)
-
-    def probabilities(self, output: Any) -> torch.Tensor:
-        """Return the probabilities of the classes for what the network returned, `(image, class)` float64.
-
-        The softmax of its logits; the output itself where that is a distribution already.
-
-        Raises:
-            StepError: If the output is no logits.
-        """
-        return probabilities_of(self.logits(output))
+        return {layer.name: self.arranged(layer, gradients[layer.address], inputs=inputs).values for layer in found}
 
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.
@@ -330,6 +384,22 @@ class Model:
         """
         return baseline_of(image, name, preprocessing=self.preprocessing, blur=blur)
 
+    def _addressed(self, target: TargetSpec) -> tuple[str, Any]:
+        """Return the name of the output that a target is one of, and what is wanted of it."""
+        first = next(iter(self.outputs))
+        if isinstance(target, str) and target in self.outputs and target != first:
+            return target, None
+        if target == CLASS_TOKEN:
+            raise InputError(
+                f"model {self.name!r} is not read through a class token", hint="give a class, or predicted"
+            )
+        if not isinstance(target, Chosen | Contrast | Top) or target.of is None:
+            return first, target
+        if target.of not in self.outputs:
+            hint = did_you_mean(target.of, self.outputs, otherwise=f"it has {', '.join(self.outputs)}")
+            raise InputError(f"model {self.name!r} has no output {target.of!r}", hint=hint)
+        return target.of, target.class_ if isinstance(target, Chosen) else target.model_copy(update={"of": None})
+
     @property
     def _names(self) -> LayerNames:
         lost = "this model has been re-parameterised: branches are in the training-form weights only"
@@ -351,10 +421,19 @@ class Model:
         return (shape[-2], shape[-1])
 
 
+def _among_others(output: str, spec: TargetData) -> TargetData:
+    """Return the target that means the same as `spec` where the output is not the first."""
+    if spec == "":
+        return output
+    return {"of": output, **(spec if isinstance(spec, Mapping) else {"class": spec})}
+
+
 def _input_channels(module: torch.nn.Module) -> int:
     """Guess the channels of the input from the first convolution; 3 without one."""
     import torch
 
-    convolutions = (part for part in module.modules() if isinstance(part, torch.nn.Conv2d))
+    convolutions = (
+        part for part in module.modules() if isinstance(part, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d)
+    )
     first = next(convolutions, None)
     return 3 if first is None else first.in_channels

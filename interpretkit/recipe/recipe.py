@@ -137,7 +137,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
 def _advise(key: str, models: Sequence[type[BaseModel]]) -> str:
     """Return a hint about an unknown key: the nearest known one, and where the key would be known."""
     # A key that only another of the models reads does not stand beside those that are there.
-    known = [each for model in models for each in _keys(model) if each != key]
+    known = list(dict.fromkeys(each for model in models for each in _keys(model) if each != key))
     hints = [did_you_mean(key, known)]
     homes = [place for model, place in _BELONGS.items() if key in _keys(model)]
     if homes:

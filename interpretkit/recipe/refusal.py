@@ -71,7 +71,7 @@ def keys_of(model: type[BaseModel]) -> list[str]:
 
 def advise(key: str, models: Sequence[type[BaseModel]]) -> str:
     """Return a hint about an unknown key: the nearest of the keys that `models` read, or all of them."""
-    known = [each for model in models for each in keys_of(model) if each != key]
+    known = list(dict.fromkeys(each for model in models for each in keys_of(model) if each != key))
     return did_you_mean(key, known, otherwise=f"known keys: {', '.join(known)}" if known else "no key is known here")
 
 
@@ -92,7 +92,7 @@ def explain(
 
     Example:
         >>> from pydantic import ValidationError
-        >>> from interpretkit.results.targets import Contrast
+        >>> from interpretkit import Contrast
         >>> try:
         ...     Contrast.model_validate({"for": [1], "against": 2})
         ... except ValidationError as error:

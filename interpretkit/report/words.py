@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from interpretkit.runs.targets import target_of
+
+if TYPE_CHECKING:
+    from interpretkit.results.targets import Target
 
 
 def number(value: float | None) -> str:
@@ -73,22 +79,23 @@ def target_words(targets: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> st
     """Say what was differentiated for an image; the first runs hold one target, not a list.
 
     Example:
-        >>> target_words([{"index": 1, "label": "cat", "score": 9.5, "probability": 0.8, "against": None}])
+        >>> facts_of_cat = {"label": "cat", "against_label": "", "quantity": "logit", "score": 9.5, "probability": 0.8}
+        >>> target_words([{"spec": 1, **facts_of_cat}])
         'logit of “cat” (class 1) = 9.500, probability 0.8'
     """
-    return "; ".join(map(_target_words, [targets] if isinstance(targets, Mapping) else targets))
+    records = [targets] if isinstance(targets, Mapping) else targets
+    return "; ".join(_target_words(target_of(record)) for record in records)
 
 
-def _target_words(target: Mapping[str, Any]) -> str:
-    if target["index"] < 0:
-        return f"norm of the {target['label']} = {number(target['score'])}"
-    score = f"logit of {_class(target['index'], target['label'])}"
-    if target["against"] is not None:
-        score += f" minus logit of {_class(target['against'], target['against_label'])}"
-    probability = target["probability"]
-    likely = "" if probability is None else f", probability {probability:.3g}"
-    whose = f" of “{target['label']}”" if likely and target["against"] is not None else ""
-    return f"{score} = {number(target['score'])}{likely}{whose}"
+def _target_words(target: Target) -> str:
+    quantity = target.quantity.removesuffix(" difference")
+    score = f"{quantity} of {_class(target.index, target.label)}"
+    if target.against is not None:
+        score += f" minus {quantity} of {_class(target.against, target.against_label)}"
+    known = not math.isnan(target.probability)
+    likely = f", probability {target.probability:.3g}" if known else ""
+    whose = f" of “{target.label}”" if likely and target.against is not None else ""
+    return f"{score} = {number(target.score)}{likely}{whose}"
 
 
 def anchor(name: str) -> str:
@@ -101,5 +108,7 @@ def anchor(name: str) -> str:
     return quote(name, safe="")
 
 
-def _class(index: int, label: str) -> str:
+def _class(index: int | None, label: str) -> str:
+    if index is None:
+        return f"the {label}"
     return f"class {index}" if label == str(index) else f"“{label}” (class {index})"

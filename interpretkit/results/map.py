@@ -1,35 +1,40 @@
-"""Arrays with named dims, at the native resolution of their layer."""
+"""Maps: arrays that lie on what the network was fed, at the native resolution of their layer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
+from interpretkit.results.axes import SPATIAL, Array
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Polarity = Literal["signed", "unsigned"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Map:
-    """An array with named dims, at the native resolution of its layer, signed and unnormalised.
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Map(Array):
+    """An array with a geometry, at the native resolution of its layer, signed and unnormalised.
 
     Attributes:
         values: The array.
-        dims: `(image, channel, y, x)` or `(image, y, x)`; without `image` in a reduction.
+        dims: `(image, channel, y, x)` or `(image, y, x)`; without `image` in a reduction; `z` before `y` in volumes.
         layer: The layer that it belongs to.
-        input_size: Its geometry: height and width in pixels of the model input that the `(y, x)` cells tile evenly.
+        extent: How many pixels of the model's input its cells tile evenly, by axis: `{"y": 224, "x": 224}`.
         polarity: `signed` if values below zero have a meaning, else `unsigned`.
     """
 
-    values: np.ndarray
-    dims: tuple[str, ...]
     layer: str
-    input_size: tuple[int, int]
+    extent: Mapping[str, int]
     polarity: Polarity
 
     def __post_init__(self) -> None:
-        if not isinstance(self.values, np.ndarray):
-            raise TypeError(f"map of {self.layer}: values are a {type(self.values).__name__}, not a numpy array")
-        if self.values.ndim != len(self.dims):
-            raise ValueError(f"map of {self.layer}: dims {self.dims} do not fit shape {self.values.shape}")
+        Array.__post_init__(self)
+        grid = tuple(dim for dim in self.dims if dim in SPATIAL)
+        if tuple(self.extent) != grid:
+            raise ValueError(f"{self._noun}: its extent has {', '.join(self.extent)}, its dims {', '.join(self.dims)}")
+
+    @property
+    def _noun(self) -> str:
+        return f"map of {self.layer}"

@@ -38,6 +38,7 @@ def joined(parts: Sequence[Result]) -> Result:
         tables[table] = Table(Table.stacked(ranked).columns, **{COLUMN: ranks})
     return Result(
         maps={name(key, rank): each for rank, part in enumerate(parts, 1) for key, each in part.maps.items()},
+        arrays={name(key, rank): each for rank, part in enumerate(parts, 1) for key, each in part.arrays.items()},
         tables=tables,
         images=parts[0].images,
         targets=tuple(target for targets in zip(*(part.targets for part in parts), strict=True) for target in targets),
@@ -59,6 +60,7 @@ def _part(result: Result, rank: int, count: int) -> Result:
     return replace(
         result,
         maps={key.removesuffix(ending): result.maps[key] for key in result.maps if key.endswith(ending)},
+        arrays={key.removesuffix(ending): result.arrays[key] for key in result.arrays if key.endswith(ending)},
         tables=tables,
         targets=result.targets[rank - 1 :: count],
     )

@@ -10,22 +10,25 @@ from interpretkit.errors import InputError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from interpretkit.results.axes import Array
     from interpretkit.results.image import InputImage
     from interpretkit.results.map import Map
     from interpretkit.results.table import Table
     from interpretkit.results.targets import Target
 
-Part = TypeVar("Part", "Map", "Table")
+Values = TypeVar("Values", "Array", "Map")
+Part = TypeVar("Part", "Array", "Map", "Table")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """Typed arrays and tables of one step: the truth, from which pictures are drawn.
 
-    A visualizer fills `maps` and `tables`; images and targets are added to what it returns.
+    A visualizer fills `maps`, `arrays` and `tables`; images and targets are added to what it returns.
 
     Attributes:
         maps: By layer, or by whatever tells them apart.
+        arrays: What lies on no image: sums, counts, matrices; by names that no map has.
         tables: By name.
         images: The images that it is about, in the order of the `image` dim.
         targets: What was differentiated, image by image: one for each, or as many as the target asked for the top
@@ -33,6 +36,7 @@ class Result:
     """
 
     maps: Mapping[str, Map] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
     images: tuple[InputImage, ...] = ()
     targets: tuple[Target, ...] = ()
@@ -54,16 +58,18 @@ class Result:
             raise InputError(f"the result is not about image {missing[0]!r}", hint=did_you_mean(missing[0], positions))
         chosen = [positions[each] for each in ids]
         return Result(
-            maps={
-                name: replace(each, values=_per_image(name, each, each.dims).values[chosen])
-                for name, each in self.maps.items()
-            },
+            maps={name: _selected(name, each, chosen) for name, each in self.maps.items()},
+            arrays={name: _selected(name, each, chosen) for name, each in self.arrays.items()},
             tables={
                 name: _per_image(name, table, table.columns).where("image", *ids) for name, table in self.tables.items()
             },
             images=tuple(self.images[position] for position in chosen),
             targets=tuple(target for each in ids for target in self.targets_of(each)),
         )
+
+
+def _selected(name: str, part: Values, chosen: list[int]) -> Values:
+    return replace(_per_image(name, part, part.dims), values=part.values[chosen])
 
 
 def _per_image(name: str, part: Part, axes: Iterable[str]) -> Part:

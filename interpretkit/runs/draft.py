@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from interpretkit.results.map import Map
+    from interpretkit.results.axes import Array
     from interpretkit.results.result import Result
 
 
@@ -104,7 +104,8 @@ class Draft:
             StepError: If a map or a table cannot be stored, or was stored before.
             StorageError: If it cannot be written.
         """
-        check_maps(result.maps, images=None if reduction else len(result.images))
+        arrays: dict[str, Array] = {**result.maps, **result.arrays}
+        check_maps(arrays, images=None if reduction else len(result.images))
         tables = {name: self._table(step, name) for name in result.tables}
         for name, table in result.tables.items():
             if not reduction and "image" not in table.columns:
@@ -113,12 +114,12 @@ class Draft:
                 raise StepError(f"table {name!r} of the whole set is stored already")
             tables[name].types_with(table)
         if reduction:
-            self._write_maps(step, result.maps, stem="maps", image=None)
+            self._write_maps(step, arrays, stem="maps", image=None)
         else:
             for index, image in enumerate(result.images):
                 part = slice(index, index + 1)
-                maps = {name: replace(each, values=each.values[part]) for name, each in result.maps.items()}
-                self._write_maps(step, maps, stem=image.id, image=image.id)
+                rows = {name: replace(each, values=each.values[part]) for name, each in arrays.items()}
+                self._write_maps(step, rows, stem=image.id, image=image.id)
         for name, table in result.tables.items():
             tables[name].add(self.path, table)
             self._tables.setdefault(step, {})[name] = tables[name]
@@ -136,9 +137,11 @@ class Draft:
         return relative
 
     def records(self, step: str) -> dict[str, list[dict[str, Any]]]:
-        """Return what the manifest says of a step's `maps` and `tables`: files, dtypes, hashes of what was written."""
+        """Return what the manifest says of a step's `maps`, `arrays` and `tables`: files, dtypes, hashes."""
+        written = self._maps.get(step, ())
         return {
-            "maps": list(self._maps.get(step, ())),
+            "maps": [record for record in written if "layer" in record],
+            "arrays": [record for record in written if "layer" not in record],
             "tables": [table.record() for table in self._tables.get(step, {}).values()],
         }
 
@@ -173,7 +176,7 @@ class Draft:
         # Whatever led here is the error to tell of; a hidden folder that cannot be removed does no harm.
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _write_maps(self, step: str, maps: Mapping[str, Map], *, stem: str, image: str | None) -> None:
+    def _write_maps(self, step: str, maps: Mapping[str, Array], *, stem: str, image: str | None) -> None:
         if maps:
             relative = f"results/{file_name(step)}/{stem}.safetensors"
             self.write_bytes(relative, encode_maps(maps))

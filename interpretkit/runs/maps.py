@@ -1,4 +1,4 @@
-"""Maps in safetensors files, and what the manifest says of them."""
+"""Maps and arrays in safetensors files, and what the manifest says of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from interpretkit.digests import array_digest
 from interpretkit.errors import StepError, StorageError
+from interpretkit.results.axes import Array, spatial
 from interpretkit.results.map import Map
 from interpretkit.runs.files import existing
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 _LARGEST_ITEM = 8
 _METADATA = "interpretkit"
+_DESCRIBED = ("dims", "layer", "extent", "input_size", "polarity")
 
 
-def check_maps(maps: Mapping[str, Map], *, images: int | None) -> None:
-    """Check that maps can be stored.
+def check_maps(maps: Mapping[str, Array], *, images: int | None) -> None:
+    """Check that maps or arrays can be stored.
 
     Args:
         maps: By name.
@@ -43,15 +45,15 @@ def check_maps(maps: Mapping[str, Map], *, images: int | None) -> None:
             raise StepError(f"map {name!r} has dims ({found})", hint=f"its first dim is image, of length {images}")
 
 
-def encode_maps(maps: Mapping[str, Map]) -> bytes:
-    """Return maps as the bytes of a safetensors file that says their dims, layer, geometry and polarity."""
+def encode_maps(maps: Mapping[str, Array]) -> bytes:
+    """Return maps and arrays as the bytes of a safetensors file that says their dims, layer, extent and polarity."""
     # safetensors writes the memory as it lies, whatever the strides are.
     arrays = {name: np.require(each.values, each.values.dtype.newbyteorder("="), ["C"]) for name, each in maps.items()}
     metadata = json.dumps({name: _described(each) for name, each in maps.items()})
     return safetensors.numpy.save(arrays, {_METADATA: metadata})
 
 
-def map_records(maps: Mapping[str, Map], *, file: str, image: str | None) -> list[dict[str, Any]]:
+def map_records(maps: Mapping[str, Array], *, file: str, image: str | None) -> list[dict[str, Any]]:
     """Return what the manifest says of the maps in `file`, which are about `image`, or about the whole set."""
     return [
         {
@@ -67,8 +69,8 @@ def map_records(maps: Mapping[str, Map], *, file: str, image: str | None) -> lis
     ]
 
 
-def read_map(run: Path, record: Mapping[str, Any]) -> Map:
-    """Return the map that a record of the manifest is about.
+def read_map(run: Path, record: Mapping[str, Any]) -> Array:
+    """Return the map or array that a record of the manifest is about.
 
     Raises:
         StorageError: If its file is missing or damaged, or it is not the array that was stored.
@@ -82,13 +84,10 @@ def read_map(run: Path, record: Mapping[str, Any]) -> Map:
         raise StorageError(f"{place} cannot be read: {error}", where=str(run)) from error
     if array_digest(values) != record["sha256"]:
         raise StorageError(f"{place} differs from the manifest", where=str(run), hint="`interpretkit verify` says more")
-    return Map(
-        values=values,
-        dims=tuple(record["dims"]),
-        layer=record["layer"],
-        input_size=(record["input_size"][0], record["input_size"][1]),
-        polarity=record["polarity"],
-    )
+    dims = tuple(record["dims"])
+    if "layer" not in record:
+        return Array(values=values, dims=dims)
+    return Map(values=values, dims=dims, layer=record["layer"], extent=_extent(record), polarity=record["polarity"])
 
 
 def map_differences(run: Path, file: str, records: list[Mapping[str, Any]]) -> list[str]:
@@ -105,7 +104,7 @@ def map_differences(run: Path, file: str, records: list[Mapping[str, Any]]) -> l
         return [f"{file}: cannot be read: {error}"]
     differences = [f"{file}: {key} was not there when the run was sealed" for key in sorted(found - expected.keys())]
     for key, record in expected.items():
-        described = {name: record[name] for name in ("dims", "layer", "input_size", "polarity")}
+        described = {name: record[name] for name in _DESCRIBED if name in record}
         if key not in found:
             differences.append(f"{file}: {key} is missing")
         elif digests[key] != record["sha256"]:
@@ -115,10 +114,16 @@ def map_differences(run: Path, file: str, records: list[Mapping[str, Any]]) -> l
     return differences
 
 
-def _described(each: Map) -> dict[str, Any]:
-    return {
-        "dims": list(each.dims),
-        "layer": each.layer,
-        "input_size": list(each.input_size),
-        "polarity": each.polarity,
-    }
+def _described(each: Array) -> dict[str, Any]:
+    if not isinstance(each, Map):
+        return {"dims": list(each.dims)}
+    extent = dict(each.extent)
+    return {"dims": list(each.dims), "layer": each.layer, "extent": extent, "polarity": each.polarity}
+
+
+def _extent(record: Mapping[str, Any]) -> dict[str, int]:
+    """Return the extent of a map by axis; the first runs say height and width."""
+    if "extent" in record:
+        return dict(record["extent"])
+    pixels = dict(zip(spatial(2), record["input_size"], strict=True))
+    return {axis: pixels[axis] for axis in record["dims"] if axis in pixels}

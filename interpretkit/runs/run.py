@@ -13,17 +13,17 @@ import numpy as np
 from interpretkit.errors import RecipeError, StepError, StorageError, did_you_mean
 from interpretkit.results.image import InputImage
 from interpretkit.results.result import Result
-from interpretkit.results.targets import Target
 from interpretkit.runs.files import existing
 from interpretkit.runs.manifest import MANIFEST, read_manifest
 from interpretkit.runs.maps import read_map
 from interpretkit.runs.tables import RowsByImage, read_table
+from interpretkit.runs.targets import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from interpretkit.results.map import Map
     from interpretkit.results.table import Table
+    from interpretkit.results.targets import Target
 
 Record = Mapping[str, Any]
 Value = TypeVar("Value")
@@ -112,7 +112,7 @@ class Run:
             self._steps[record["id"]] = _Step(self, record)
         step = self._steps[record["id"]]
         if image is None:
-            images, maps = step.images, record["maps"]
+            images, maps = step.images, [*record["maps"], *record.get("arrays", ())]
         elif image in step.images and record["scope"] != "set":
             images, maps = {image: step.images[image]}, step.maps.get(image, [])
         else:
@@ -124,8 +124,10 @@ class Run:
         records: dict[str, list[Record]] = {}
         for each in maps:
             records.setdefault(each["key"], []).append(each)
+        loaders = {key: partial(self._map, record, read, each) for key, each in records.items()}
         return Result(
-            maps=Lazy({key: partial(self._map, record, read, each) for key, each in records.items()}),
+            maps=Lazy({key: load for key, load in loaders.items() if "layer" in records[key][0]}),
+            arrays=Lazy({key: load for key, load in loaders.items() if "layer" not in records[key][0]}),
             tables=Lazy({each["name"]: partial(step.table, each, image) for each in record["tables"]}),
             images=tuple(read),
             targets=tuple(target for each in images for target in _targets(record["targets"].get(each, []))),
@@ -144,11 +146,11 @@ class Run:
             label=record["label"],
         )
 
-    def _map(self, step: Record, images: Sequence[InputImage], records: Sequence[Record]) -> Map:
+    def _map(self, step: Record, images: Sequence[InputImage], records: Sequence[Record]) -> Any:
         of_image = {record["image"]: record for record in records}
         if step["scope"] == "set" or len(images) == 1:
             return read_map(self.path, records[0])
-        layouts = {(*record["shape"][1:], *record["input_size"]) for record in records}
+        layouts = {(*record["shape"][1:], str(record.get("extent", record.get("input_size")))) for record in records}
         if len(layouts) > 1 or len(of_image) < len(images):
             raise StepError(
                 f"map {records[0]['key']!r} is not there in the same shape for all images, so they make no one array",
@@ -169,7 +171,7 @@ class _Step:
 
     def __init__(self, run: Run, record: Record) -> None:
         self.maps: dict[str, list[Record]] = {}
-        for each in record["maps"]:
+        for each in [*record["maps"], *record.get("arrays", ())]:
             self.maps.setdefault(each["image"], []).append(each)
         reached = self.maps.keys() or set(record["targets"])
         whole = record["scope"] == "set" or not reached
@@ -208,12 +210,7 @@ def open_run(path: str | Path) -> Run:
 def _targets(records: Sequence[Record] | Record) -> Iterator[Target]:
     """Yield the targets of an image; the first runs hold one, not a list."""
     for record in [records] if isinstance(records, Mapping) else records:
-        yield _target(record)
-
-
-def _target(record: Record) -> Target:
-    numbers = {name: float("nan") if record[name] is None else record[name] for name in ("score", "probability")}
-    return Target(**{**record, **numbers})
+        yield target_of(record)
 
 
 def _pixels(run: Path, picture: str | None) -> np.ndarray:

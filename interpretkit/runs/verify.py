@@ -66,7 +66,7 @@ def _file_differences(run: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
     """Yield the differences of all files: those that the manifest names, then those that it does not."""
     maps: dict[str, list[Mapping[str, Any]]] = {}
     for step in manifest["steps"]:
-        for record in step["maps"]:
+        for record in [*step["maps"], *step.get("arrays", ())]:
             maps.setdefault(record["file"], []).append(record)
     for relative, digest in manifest["files"].items():
         if relative in maps:

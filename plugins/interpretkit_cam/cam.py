@@ -72,21 +72,24 @@ class CAM(TargetMaps):
         import torch
 
         channels = captured.activations[layer].shape[1]
-        linears = [each for each in model_of(captured).module.modules() if isinstance(each, torch.nn.Linear)]
+        model = model_of(captured)
+        linears = [each for each in model.module.modules() if isinstance(each, torch.nn.Linear)]
         fitting = [each for each in linears if each.in_features == channels]
         if not fitting:
             raise _unfit(layer, f"no linear layer takes its {channels} channels")
         weight = fitting[-1].weight.detach()
         bias = weight.new_zeros(len(weight)) if fitting[-1].bias is None else fitting[-1].bias.detach()
-        rows = [(target.index, target.against) for target in captured.targets]
-        if max(index for row in rows for index in row if index is not None) >= len(weight):
+        rows = [model.output_of(target).terms(target) for target in captured.targets]
+        classes = [target.index for terms in rows for _, target in terms]
+        if None in classes:
+            raise _unfit(layer, "the target is no class")
+        if max(index for index in classes if index is not None) >= len(weight):
             raise _unfit(layer, f"the last linear layer that takes its {channels} channels returns no logits")
         # The classes as rows of a matrix that picks them, less those they are set against.
         picked = weight.new_zeros(len(rows), len(weight))
-        for row, (index, against) in zip(picked, rows, strict=True):
-            row[index] += 1
-            if against is not None:
-                row[against] -= 1
+        for row, terms in zip(picked, rows, strict=True):
+            for sign, target in terms:
+                row[target.index] += sign
         return picked @ weight, picked.double() @ bias.double()
 
 

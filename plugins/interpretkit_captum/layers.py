@@ -74,8 +74,8 @@ class LayerAttribution(OwnPasses):
             raw = self.attribute(subject, module_of(subject, layer.name), baseline)
             if isinstance(raw, tuple):
                 (raw,) = raw
-            values = subject.model.arranged(layer, raw.detach(), inputs=subject.image)
-            if values.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
+            values, axes = subject.model.arranged(layer, raw.detach(), inputs=subject.image)
+            if "x" not in axes:
                 shape = "×".join(map(str, raw.shape[1:]))
                 raise StepError(
                     f"{self.name} needs a layer with a grid (channel, y, x); {layer.name} returns {shape}",

@@ -76,11 +76,11 @@ class Lrp(OwnPasses):
 
     def explain(self, subject: Subject) -> dict[str, Explanation]:
         """Share out the score, or the scores of both classes of a contrast."""
-        target = subject.target
-        values = self._relevance(subject, replace(target, against=None, against_label=""))
-        if target.against is not None:
-            against = replace(target, index=target.against, label=target.against_label, against=None, against_label="")
-            values = values - self._relevance(subject, against)
+        terms = subject.model.output_of(subject.target).terms(subject.target)
+        (weight, target), *others = terms
+        values = weight * self._relevance(subject, target)
+        for weight, target in others:
+            values = values + weight * self._relevance(subject, target)
         score = float(subject.scores(subject.image))
         return {INPUT: Explanation(values=over_channels(values), score=score, total=total(values))}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Map, Needs, Reduction, Result, StepError, Table, Visualizer, figures
+from interpretkit import Array, Citation, Figure, Needs, Reduction, Result, StepError, Table, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -197,28 +197,28 @@ def _result(parts: Sequence[_Part]) -> Result:
         "channel": np.concatenate([part.shown for part in parts]),
     }
     return Result(
-        maps={part.layer: _packed(part) for part in parts},
+        arrays={part.layer: _packed(part) for part in parts},
         tables={"exemplars": Table.stacked([part.table for part in parts]), "shown": Table(shown)},
     )
 
 
-def _packed(part: _Part) -> Map:
+def _packed(part: _Part) -> Array:
     """Return the cut-outs as one array, as large as the largest of them."""
     height, width = (max((cut.shape[axis] for cut in part.cuts.values()), default=1) for axis in (0, 1))
     ranks = max((rank for _, rank in part.cuts), default=1)
     values = np.zeros((len(part.shown), ranks, max(height, 1), max(width, 1), 3), np.uint8)
     for (channel, rank), cut in part.cuts.items():
         values[part.shown.index(channel), rank - 1, : cut.shape[0], : cut.shape[1]] = cut
-    return Map(values=values, dims=_DIMS, layer=part.layer, input_size=values.shape[2:4], polarity="unsigned")
+    return Array(values=values, dims=_DIMS)
 
 
 def _parts(result: Result) -> list[_Part]:
     """Return the exemplars of a result layer by layer."""
     parts = []
-    for layer in result.maps:
+    for layer in result.arrays:
         table = result.tables["exemplars"].where("layer", layer)
         shown = tuple(result.tables["shown"].where("layer", layer)["channel"].tolist())
-        values = result.maps[layer].values
+        values = result.arrays[layer].values
         cuts = {
             (channel, rank): values[shown.index(channel), rank - 1, :height, :width]
             for channel, rank, height, width in zip(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Map, Reduction, Result, StepError, Table, figures
+from interpretkit import Array, Citation, Figure, Reduction, Result, StepError, Table, figures
 from interpretkit_compare.citations import SSIM
 from interpretkit_compare.measures import IN_WORDS, MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, how, matrices, on_one_grid
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from interpretkit import Captured
-    from interpretkit_compare.sources import Source
 
 _PLACES = ("first", "second", "measure")
 
@@ -77,13 +76,13 @@ class Agreement(Reduction):
         maps = [on_one_grid(found, position, self.options) for position in range(len(ids))]
         measured = [compared(each, self.options) for each in maps]
         kept = {
-            f"{image}: {source.name}": self._map(source, values)
+            f"{image}: {source.name}": Array(values=values, dims=("y", "x"))
             for image, of_image in zip(ids, maps, strict=True)
             for source, values in zip(found, of_image, strict=True)
         }
         names = [source.name for source in found]
         tables = {"pairs": _pairs(names, measured), "images": _images(ids, names, measured, by=self.options.by)}
-        return self._shortened(Result(maps=kept, tables=tables, images=captured.images))
+        return self._shortened(Result(arrays=kept, tables=tables, images=captured.images))
 
     def merge(self, first: Result, second: Result) -> Result:
         """Return the result of two parts of the set together."""
@@ -91,22 +90,13 @@ class Agreement(Reduction):
             "pairs": _merged(first.tables["pairs"], second.tables["pairs"]),
             "images": Table.stacked([first.tables["images"], second.tables["images"]]),
         }
-        both = Result(maps={**first.maps, **second.maps}, tables=tables, images=(*first.images, *second.images))
+        both = Result(arrays={**first.arrays, **second.arrays}, tables=tables, images=(*first.images, *second.images))
         return self._shortened(both)
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the matrices of means, and the images on which the maps agree least."""
         yield self._matrices(result)
         yield self._disputed(result)
-
-    def _map(self, source: Source, values: np.ndarray) -> Map:
-        return Map(
-            values=values,
-            dims=("y", "x"),
-            layer=source.map.layer,
-            input_size=source.map.input_size,
-            polarity=source.map.polarity if self.options.values == "signed" else "unsigned",
-        )
 
     def _shortened(self, result: Result) -> Result:
         """Return a result with its images in their order, and only what is shown of the first ones kept."""
@@ -115,7 +105,7 @@ class Agreement(Reduction):
         table = Table({name: column[order] for name, column in table.columns.items()})
         shown = table["image"][: self.options.show].tolist()
         return Result(
-            maps={name: each for name, each in result.maps.items() if name.partition(": ")[0] in shown},
+            arrays={name: each for name, each in result.arrays.items() if name.partition(": ")[0] in shown},
             tables={**result.tables, "images": table},
             images=tuple(image for image in result.images if image.id in shown),
         )
@@ -127,7 +117,7 @@ class Agreement(Reduction):
         chosen, by = pairs.where("measure", self.options.by), IN_WORDS[self.options.by]
         spread = _matrix(chosen, names, "std", own=0.0)
         last = figures.matrix(spread, rows=names, columns=names, title=f"spread of the {by}", limits=(0.0, 1.0))
-        grid, extent = next(iter(result.maps.values())).values.shape, _extent(chosen)
+        grid, extent = next(iter(result.arrays.values())).values.shape, _extent(chosen)
         return Figure(
             name="pairs",
             picture=matrices(
@@ -144,10 +134,9 @@ class Agreement(Reduction):
         columns = (images[name][: self.options.show].tolist() for name in ("image", self.options.by, "first", "second"))
         for image, value, first, second in zip(*columns, strict=True):
             maps = {
-                name.partition(": ")[2]: each for name, each in result.maps.items() if name.startswith(f"{image}: ")
+                name.partition(": ")[2]: each for name, each in result.arrays.items() if name.startswith(f"{image}: ")
             }
             values = np.stack([each.values for each in maps.values()])
-            signed = any(each.polarity == "signed" for each in maps.values())
             pictures += [
                 figures.photo(photos[image], title=image),
                 figures.grid(
@@ -155,7 +144,7 @@ class Agreement(Reduction):
                     title=f"mean {by} {_value(value)}; least alike: {first} and {second}",
                     labels=list(maps),
                     scope="channel",
-                    polarity="signed" if signed else "unsigned",
+                    polarity=figures.polarity_of(values),
                     noun="map",
                 ),
             ]

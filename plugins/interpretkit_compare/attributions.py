@@ -11,9 +11,7 @@ from interpretkit import StepError
 from interpretkit_compare.sources import Source, attribution_sources
 
 if TYPE_CHECKING:
-    import torch
-
-    from interpretkit import Captured, Model, Table, Target
+    from interpretkit import Captured, Table, Target
 
 # How far scores of one image may differ between passes, as a part of the greatest logit.
 _TOLERANCE = 1e-3
@@ -33,8 +31,7 @@ class Attribution(Source):
         """Return what the map explains of one image, in words; empty where it explains no score."""
         if not self.targets:
             return ""
-        target = self.targets[position]
-        return target.label if target.against is None else f"{target.label} against {target.against_label}"
+        return self.targets[position].name
 
     def about(self, captured: Captured, position: int) -> dict[str, str]:
         """Return the columns that say which image and map the row of a table is about."""
@@ -62,8 +59,9 @@ class Attribution(Source):
         if not self.targets:
             raise StepError(f"map {self.name} explains no class, so there is no score to watch")
         target = self.targets[position]
-        same_size = tuple(captured.inputs.shape[-2:]) == self.map.input_size
-        if captured.model is None or not (same_size and _gives(captured.model, captured.inputs[position], target)):
+        image, model = captured.inputs[position], captured.model
+        same_size = tuple(image.shape[1:]) == tuple(self.map.extent.values())
+        if model is None or not (same_size and model.gives(image, target, tolerance=_TOLERANCE)):
             raise StepError(
                 f"map {self.name} explains {target} of another model than this step looks at",
                 hint="read steps of one model, and name it under `model:`",
@@ -81,7 +79,7 @@ def attributions(captured: Captured) -> list[Attribution]:
         >>> import torch
         >>> from interpretkit import Captured, InputImage, Map, Result
         >>> image = InputImage(id="image0", source="", sha256="", size=(8, 8))
-        >>> geometry = {"layer": "a", "input_size": (8, 8), "polarity": "signed"}
+        >>> geometry = {"layer": "a", "extent": {"y": 8, "x": 8}, "polarity": "signed"}
         >>> cam = Result(maps={"a": Map(values=np.eye(2)[None], dims=("image", "y", "x"), **geometry)}, images=(image,))
         >>> nothing = {"inputs": torch.zeros(1, 3, 8, 8), "activations": {}, "gradients": {}}
         >>> [each.name for each in attributions(Captured(images=(image,), results={"cam": cam}, **nothing))]
@@ -107,17 +105,6 @@ def labels(table: Table) -> list[str]:
         f"{name}: {target}" if target else name
         for name, target in zip(table["attribution"].tolist(), table["target"].tolist(), strict=True)
     ]
-
-
-def _gives(model: Model, image: torch.Tensor, target: Target) -> bool:
-    """Say whether a model gives an image `(channel, y, x)` the score that a target says; models differ by that."""
-    import torch
-
-    with torch.no_grad():
-        logits = model.logits(model.module(image[None].clone()))
-    # Of a pass in another batch the last digits differ, more of them in half precision.
-    tolerance = max(_TOLERANCE, 4 * torch.finfo(logits.dtype).eps) * float(logits.abs().max())
-    return abs(float(model.score(logits, [target])[0]) - target.score) <= tolerance
 
 
 def _rank(key: str, count: int) -> int:

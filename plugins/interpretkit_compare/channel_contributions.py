@@ -172,7 +172,7 @@ class ChannelContributions(Visualizer):
             )
         explained = captured.results[chosen[0].step].targets
         for ours, other in zip(captured.targets, explained, strict=False):
-            if (ours.index, ours.against) != (other.index, other.against):
+            if ours.spec != other.spec:
                 raise StepError(
                     f"step {chosen[0].step!r} explains {other}, this one {ours}", hint="give both the same target"
                 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Map, Reduction, Result, StepError, Table, figures
+from interpretkit import Array, Citation, Figure, Map, Reduction, Result, StepError, Table, figures
 from interpretkit_compare import cka_sums
 from interpretkit_compare.grids import averaged
 from interpretkit_compare.sources import FEATURES, sources
@@ -102,7 +103,7 @@ class CKA(Reduction):
     options: Options
 
     def compute(self, captured: Captured) -> Result:
-        """Return the sums of a batch: of each layer a map with the origin, of each pair one with the moments.
+        """Return the sums of a batch: of each layer an array with the origin, of each pair one with the moments.
 
         Raises:
             StepError: If there are no feature maps, or they are not finite.
@@ -111,29 +112,29 @@ class CKA(Reduction):
         rows, columns = list(layers[0]), list(layers[-1])
         found = self._examples(captured, {**layers[0], **layers[-1]})
         origins = {name: values.mean(0) for name, values in found.items()}
-        maps = {name: _map(origin, ("channel",), like=captured) for name, origin in origins.items()}
+        arrays = {name: Array(values=origin, dims=("channel",)) for name, origin in origins.items()}
         for first, second in _pairs(rows, columns):
             sums = cka_sums.about(found[first], found[second], (origins[first], origins[second]))
-            maps[_key(first, second)] = _map(sums, ("first", "second"), like=captured)
-        return Result(maps=maps, tables={"rows": Table(layer=rows), "columns": Table(layer=columns)})
+            arrays[_key(first, second)] = Array(values=sums, dims=("first", "second"))
+        return Result(arrays=arrays, tables={"rows": Table(layer=rows), "columns": Table(layer=columns)})
 
     def merge(self, first: Result, second: Result) -> Result:
         """Return the sums of two parts of the set together: both are moved to the common mean and added."""
         pairs = _pairs(*_names(first))
         counts = [_count(part) for part in (first, second)]
-        maps = {}
+        arrays = {}
         steps: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for name in dict.fromkeys(name for pair in pairs for name in pair):
-            before, other = first.maps[name].values, second.maps[name].values
+            before, other = first.arrays[name].values, second.arrays[name].values
             step = (other - before) * (counts[1] / sum(counts))
             steps[name] = (step, step - (other - before))
-            maps[name] = _with(first.maps[name], before + step)
+            arrays[name] = replace(first.arrays[name], values=before + step)
         for one, two in pairs:
             key = _key(one, two)
-            parts = (first.maps[key].values, second.maps[key].values)
+            parts = (first.arrays[key].values, second.arrays[key].values)
             sums = sum(cka_sums.moved(part, (steps[one][k], steps[two][k])) for k, part in enumerate(parts))
-            maps[key] = _with(first.maps[key], np.asarray(sums))
-        return Result(maps=maps, tables=first.tables)
+            arrays[key] = replace(first.arrays[key], values=np.asarray(sums))
+        return Result(arrays=arrays, tables=first.tables)
 
     def finish(self, result: Result) -> Result:
         """Return the table `cka`, which follows from the sums; they themselves are not kept.
@@ -152,7 +153,10 @@ class CKA(Reduction):
         found = []
         for row, column in product(rows, columns):
             biased, debiased = _ratios(_numbers(result, row, column), own[row], own[column])
-            sizes = {"row_channels": len(result.maps[row].values), "column_channels": len(result.maps[column].values)}
+            sizes = {
+                "row_channels": len(result.arrays[row].values),
+                "column_channels": len(result.arrays[column].values),
+            }
             found.append({"row": row, "column": column, "cka": biased, "debiased": debiased, "n": count, **sizes})
         return Result(tables={"cka": Table.of_rows(found)})
 
@@ -249,23 +253,14 @@ def _names(result: Result) -> tuple[list[str], list[str]]:
 
 def _count(result: Result) -> int:
     name = _names(result)[0][0]
-    return int(result.maps[_key(name, name)].values[0, 0])
-
-
-def _map(values: np.ndarray, dims: tuple[str, ...], *, like: Captured) -> Map:
-    height, width = like.inputs.shape[-2:]
-    return Map(values=values, dims=dims, layer="", input_size=(height, width), polarity="signed")
-
-
-def _with(each: Map, values: np.ndarray) -> Map:
-    return Map(values=values, dims=each.dims, layer="", input_size=each.input_size, polarity="signed")
+    return int(result.arrays[_key(name, name)].values[0, 0])
 
 
 def _numbers(result: Result, first: str, second: str) -> tuple[float, float]:
     """Return HSIC of two layers, biased and debiased, but for factors that cancel; NaN where it is not defined."""
     key = _key(first, second)
-    sums = (result.maps[key] if key in result.maps else result.maps[_key(second, first)]).values
-    if first == second and not cka_sums.varies(sums, result.maps[first].values):
+    sums = (result.arrays[key] if key in result.arrays else result.arrays[_key(second, first)]).values
+    if first == second and not cka_sums.varies(sums, result.arrays[first].values):
         return np.nan, np.nan
     enough = sums[0, 0] >= cka_sums.FEWEST_DEBIASED
     return cka_sums.hsic(sums), cka_sums.hsic_debiased(sums) if enough else np.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -63,8 +64,8 @@ class DeletionInsertion(Visualizer):
     pictures than whole blocks. Signed maps are ordered with their sign. Equal cells come in a random order that the
     seed decides, which favours no side of the image.
 
-    The score is the probability of the class (softmax over all classes, unless the network ends in one), or its logit;
-    for a contrast it is always the difference of the logits. Tables `auc` (one row for each image, map and curve) and
+    The score is the probability of the class (softmax over all classes, unless the network ends in one), or its logit.
+    What has no probability is watched by its score: a contrast by the difference of its logits. Tables `auc` (one row for each image, map and curve) and
     `curves` (all points).
 
     It cannot tell a map that finds what the network uses from one that finds where strange images fool it: images with
@@ -94,7 +95,8 @@ class DeletionInsertion(Visualizer):
             default=25, ge=1, le=10000, description="in how many steps the image is replaced; at most one for each cell"
         )
         score: Literal["probability", "logit"] = Field(
-            default="probability", description="what is watched; for a contrast always the difference of the logits"
+            default="probability",
+            description="what is watched; what has no probability, such as a contrast, is always watched by its score",
         )
         random_orders: int = Field(default=2, ge=1, le=1000, description="random orders to take the mean over")
         seed: int = Field(default=0, ge=0, description="of the random orders, and of the order of equal cells")
@@ -119,7 +121,7 @@ class DeletionInsertion(Visualizer):
             for each in attributions(captured):
                 watched = _Watched(captured, position, each.target(captured, position), self.options)
                 ranks = self._ranks(captured, each, position)
-                same = (each.map.values.shape[1:], watched.target.index, watched.target.against)
+                same = (each.map.values.shape[1:], str(watched.target.spec))
                 if same not in random:
                     random[same] = watched.mean_curves(ranks["random"])
                 orders = {order: watched.curves(ranks[order][0]) for order in ("map", "reverse")}
@@ -180,7 +182,8 @@ class _Watched:
         if captured.model is None:
             raise StepError("deletion_insertion has to run the model")
         self.target = target
-        self.scored = options.score if target.against is None else "logit difference"
+        likely = not (math.isnan(target.probability) or target.against_label)
+        self.scored = "probability" if likely and options.score == "probability" else target.quantity
         self._model = captured.model
         self._options = options
         image = captured.inputs[position : position + 1]
@@ -220,13 +223,9 @@ class _Watched:
 
     def _scores(self, variants: torch.Tensor) -> np.ndarray:
         """Return the watched score of each image, `(variant,)`, float64."""
-        import torch
-
-        if self.scored != "probability":
-            return np.asarray(self._model.scores(variants, [self.target]).double().cpu().numpy())
-        with torch.no_grad():
-            probabilities = self._model.probabilities(self._model.module(variants))
-        return np.asarray(probabilities[:, self.target.index].cpu().numpy())
+        if self.scored == "probability" and (found := self._model.probability(variants, self.target)) is not None:
+            return np.asarray(found.cpu().numpy())
+        return np.asarray(self._model.scores(variants, [self.target]).double().cpu().numpy())
 
 
 def _points(about: Mapping[str, str], curve: str, order: str, found: Curve) -> Table:

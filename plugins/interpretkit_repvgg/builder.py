@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from interpretkit import Model, ModelBuilder, Preprocessing, WeightsError
+from interpretkit import Classes, Model, ModelBuilder, Preprocessing, WeightsError
 from interpretkit_repvgg.citations import REPVGG
 from interpretkit_repvgg.variants import VARIANTS, Form, Variant, VariantName, custom
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from interpretkit import Output
     from interpretkit_repvgg.checkpoints import Checkpoint
     from interpretkit_repvgg.network import RepVGG
     from interpretkit_repvgg.plus import RepVGGPlus
@@ -92,7 +93,7 @@ class RepVGGBuilder(ModelBuilder):
             module=network,
             name=self._title,
             preprocessing=_preprocessing(network.variant, self.options.in_channels),
-            classes=_imagenet_classes() if self.options.num_classes == _IMAGENET_CLASSES else (),
+            outputs=_outputs(network, _imagenet_classes() if self.options.num_classes == _IMAGENET_CLASSES else ()),
             aliases=aliases_of(network.last_blocks, self.options.form),
             notes=("reparameterized",) if self.options.form == "deploy" else (),
         )
@@ -189,6 +190,13 @@ def aliases_of(last_blocks: Mapping[str, str], form: Form) -> dict[str, str]:
     part = "rbr_sum" if form == "train" else "rbr_reparam"
     blocks = {"stage0": "stage0", **last_blocks}
     return {**last_blocks, **{f"{stage}.pre": f"{block}.{part}" for stage, block in blocks.items()}}
+
+
+def _outputs(network: RepVGG | RepVGGPlus, classes: tuple[str, ...]) -> dict[str, Output]:
+    """Return how the network is read; the heads that serve training are read at their layers, which run in any mode."""
+    outputs: dict[str, Output] = {"main": Classes(names=classes, key="main")}
+    heads = getattr(network, "heads", ())
+    return outputs | {head: Classes(names=classes, layer=head) for head in heads}
 
 
 def _preprocessing(variant: Variant, in_channels: int) -> Preprocessing:

@@ -10,11 +10,13 @@ from pydantic import Field
 
 from interpretkit import (
     Citation,
+    Classes,
     Model,
     ModelBuilder,
     PluginError,
     Preprocessing,
     RecipeError,
+    Vector,
     did_you_mean,
     load_state,
 )
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
     from torch import nn
+
+    from interpretkit import Output
 
 _IMAGENET_CLASSES = 1000
 _RGB = 3
@@ -84,11 +88,19 @@ class TimmBuilder(ModelBuilder):
             module=network,
             name=name,
             preprocessing=_preprocessing(timm, network, channels),
-            classes=_imagenet_classes() if network.num_classes == _IMAGENET_CLASSES else (),
+            outputs=_outputs(network),
             aliases=aliases_of(network),
             layouts=layouts_of(network),
-            class_token=class_token_of(network),
         )
+
+
+def _outputs(network: nn.Module) -> dict[str, Output]:
+    """Return how the network is read: its classes, and its class token if the head reads one."""
+    names = _imagenet_classes() if network.num_classes == _IMAGENET_CLASSES else ()
+    outputs: dict[str, Output] = {"classes": Classes(names=names)}
+    if token := class_token_of(network):
+        outputs["class_token"] = Vector(name="class token", layer=token, token=0)
+    return outputs
 
 
 def _timm() -> Any:

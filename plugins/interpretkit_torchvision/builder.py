@@ -7,13 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from interpretkit import Model, ModelBuilder, Preprocessing, Published, RecipeError, did_you_mean, load_state
+from interpretkit import (
+    Classes,
+    Model,
+    ModelBuilder,
+    Preprocessing,
+    Published,
+    RecipeError,
+    Vector,
+    did_you_mean,
+    load_state,
+)
 from interpretkit_torchvision.stages import aliases_of, class_token_of, layouts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
+    from torch import nn
+
+    from interpretkit import Output
 
 # Published checkpoints of DenseNet and of Vision Transformers have the names of torchvision's first versions.
 _RENAMED = (
@@ -82,10 +95,9 @@ class TorchvisionBuilder(ModelBuilder):
             module=network,
             name=name,
             preprocessing=_preprocessing(chosen),
-            classes=categories if classes in (None, len(categories)) else (),
+            outputs=_outputs(network, categories if classes in (None, len(categories)) else ()),
             aliases=aliases_of(network),
             layouts=layouts_of(network),
-            class_token=class_token_of(network),
         )
 
     def published(self, name: str) -> Published:
@@ -102,6 +114,14 @@ class TorchvisionBuilder(ModelBuilder):
             )
         digits = re.search(r"-([0-9a-f]{8,64})\.\w+$", wanted.url)
         return Published(url=wanted.url, sha256=digits[1] if digits else "")
+
+
+def _outputs(network: nn.Module, classes: tuple[str, ...]) -> dict[str, Output]:
+    """Return how the network is read: its classes, and its class token if the head reads one."""
+    outputs: dict[str, Output] = {"classes": Classes(names=classes)}
+    if token := class_token_of(network):
+        outputs["class_token"] = Vector(name="class token", layer=token, token=0)
+    return outputs
 
 
 def _weights(model: str, name: str) -> Any:

@@ -27,7 +27,7 @@ def results() -> dict[str, ik.Result]:
         values = np.kron(common, np.ones((1, grid[0] // 4, grid[1] // 4)))
         noise = generator.standard_normal(values.shape) * np.linspace(3, 0.1, COUNT)[:, None, None]
         maps[name] = ik.Map(
-            values=values + noise, dims=("image", "y", "x"), layer=name, input_size=(16, 16), polarity="signed"
+            values=values + noise, dims=("image", "y", "x"), layer=name, extent={"y": 16, "x": 16}, polarity="signed"
         )
     maps["c"].values[-1] = 0.25
     return {
@@ -94,12 +94,12 @@ def test_images_on_which_maps_disagree_most_come_first(results, batch_size):
 def test_only_the_first_images_are_kept_and_shown_as_they_were_compared(results, batch_size):
     found = agree(results, batch_size=batch_size, show=2, by="pearson")
     first = found.tables["images"]["image"][:2].tolist()
-    assert {name.partition(": ")[0] for name in found.maps} == set(first)
+    assert {name.partition(": ")[0] for name in found.arrays} == set(first)
     assert {image.id for image in found.images} >= set(first)
-    assert len(found.maps) == 2 * 3
-    kept = found.maps[f"{first[0]}: two/c"]
+    assert len(found.arrays) == 2 * 3
+    kept = found.arrays[f"{first[0]}: two/c"]
     np.testing.assert_allclose(kept.values.ravel(), coarse(results, "c", int(first[0][-1])), rtol=1e-12, atol=1e-13)
-    assert (kept.dims, kept.polarity) == (("y", "x"), "signed")
+    assert kept.dims == ("y", "x")
     matrices, images = ik.draw(tiny_model(), found, "agreement", show=2, by="pearson")
     assert f"over {COUNT} images" in matrices.caption
     assert images.caption.index(first[0]) < images.caption.index(first[1])
@@ -118,7 +118,7 @@ def test_merging_is_associative_and_sorts_by_the_measure_that_is_asked_for(resul
         left = step.merge(left, part)
     for part in parts[-2::-1]:
         right = step.merge(part, right)
-    assert left.maps.keys() == right.maps.keys()
+    assert left.arrays.keys() == right.arrays.keys()
     assert left.tables["images"]["image"].tolist() == right.tables["images"]["image"].tolist()
     assert (np.diff(left.tables["images"]["iou"]) >= 0).all()
     for column, values in left.tables["pairs"].columns.items():

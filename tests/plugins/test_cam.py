@@ -58,7 +58,7 @@ def test_grad_cam_equals_a_slow_derivation_by_finite_differences(model, images):
     expected = slow_grad_cam(model.module, images, split=4, target=2)
     torch.testing.assert_close(torch.from_numpy(result.maps["3"].values), expected, rtol=1e-6, atol=1e-9)
     assert result.maps["3"].dims == ("image", "y", "x")
-    assert result.maps["3"].input_size == (8, 10)
+    assert result.maps["3"].extent == {"y": 8, "x": 10}
     assert (expected < 0).any()
 
 

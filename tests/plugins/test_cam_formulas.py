@@ -67,7 +67,7 @@ def images() -> torch.Tensor:
 def ours(net, images, method, layer, **options) -> torch.Tensor:
     result = ik.visualize(ik.wrap(net, name="net"), images, method, layers=[layer], **options)
     assert result.maps[layer].dims == ("image", "y", "x")
-    assert result.maps[layer].input_size == tuple(images.shape[-2:])
+    assert tuple(result.maps[layer].extent.values()) == tuple(images.shape[-2:])
     return torch.from_numpy(result.maps[layer].values)
 
 

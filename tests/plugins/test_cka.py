@@ -47,7 +47,7 @@ def results_of(*layers: np.ndarray, step: str = "features") -> dict[str, ik.Resu
     images = tuple(ik.InputImage(id=f"image{k}", source="", sha256="", size=(16, 16)) for k in range(len(layers[0])))
     dims = ("image", "channel", "y", "x")
     maps = {
-        f"layer{k}": ik.Map(values=each, dims=dims, layer=f"layer{k}", input_size=(16, 16), polarity="signed")
+        f"layer{k}": ik.Map(values=each, dims=dims, layer=f"layer{k}", extent={"y": 16, "x": 16}, polarity="signed")
         for k, each in enumerate(layers)
     }
     return {step: ik.Result(maps=maps, images=images)}
@@ -58,6 +58,7 @@ def cka(results: dict[str, ik.Result], *, batch_size=16, **options) -> ik.Table:
     found = ik.visualize(tiny_model(), tiny_images(count), "cka", of=results, batch_size=batch_size, **options)
     assert set(found.tables) == {"cka"}
     assert not found.maps
+    assert not found.arrays
     return found.tables["cka"]
 
 

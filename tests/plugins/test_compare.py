@@ -206,7 +206,7 @@ def test_all_maps_meet_on_the_coarsest_grid_after_their_part_is_taken(values, pa
         name: GENERATOR.standard_normal((2, *grid)) for name, grid in {"a": (8, 4), "b": (4, 8), "c": (8, 8)}.items()
     }
     maps = {
-        name: ik.Map(values=each, dims=("image", "y", "x"), layer=name, input_size=(16, 16), polarity="signed")
+        name: ik.Map(values=each, dims=("image", "y", "x"), layer=name, extent={"y": 16, "x": 16}, polarity="signed")
         for name, each in made.items()
     }
     read = ik.Result(

@@ -36,7 +36,9 @@ def explained(model, images, values: np.ndarray, *, target=1) -> dict[str, ik.Re
     """Return a step whose maps are these values, `(image, y, x)`, and that explains a class."""
     cam = ik.visualize(model, images, "grad_cam", layers=["0"], target=target)
     size = tuple(images.shape[-2:])
-    each = ik.Map(values=values, dims=("image", "y", "x"), layer="a", input_size=size, polarity="signed")
+    each = ik.Map(
+        values=values, dims=("image", "y", "x"), layer="a", extent=dict(zip("yx", size, strict=True)), polarity="signed"
+    )
     return {"step": replace(cam, maps={"a": each})}
 
 
@@ -47,13 +49,13 @@ def contributions(model, images, target) -> np.ndarray:
 
 
 def targets_of(model, images, target):
-    return model.targets(target, model.module(images).detach(), labels=[None] * len(images))
+    return tuple(ik.Target(spec=target, label=str(target), score=float(row[target])) for row in model.module(images))
 
 
 def linear_results(images, values, target=1):
     """Return an explaining step of the linear net, which has no layer for Grad-CAM."""
     model = linear_model()
-    each = ik.Map(values=values, dims=("image", "y", "x"), layer="a", input_size=(4, 6), polarity="signed")
+    each = ik.Map(values=values, dims=("image", "y", "x"), layer="a", extent={"y": 4, "x": 6}, polarity="signed")
     ids = tuple(ik.InputImage(id=f"image{k}", source="", sha256="", size=(6, 4)) for k in range(len(images)))
     return {"step": ik.Result(maps={"a": each}, images=ids, targets=targets_of(model, images, target))}
 
@@ -202,7 +204,7 @@ def test_each_of_the_top_classes_is_watched_with_its_own_map():
 
 def ranks_of(values, **options):
     images = (ik.InputImage(id="a", source="", sha256="12", size=(8, 8)),)
-    each = ik.Map(values=values[None], dims=("image", "y", "x"), layer="", input_size=(8, 8), polarity="signed")
+    each = ik.Map(values=values[None], dims=("image", "y", "x"), layer="", extent={"y": 8, "x": 8}, polarity="signed")
     captured = ik.Captured(
         images=images,
         inputs=torch.zeros(1, 3, 8, 8),
@@ -258,7 +260,7 @@ def test_what_cannot_be_scored_is_refused():
     torch.manual_seed(7)
     other = ik.wrap(nn.Sequential(nn.Flatten(), nn.Linear(192, 4)).double())
     refused(of, r"map step/a explains '1' \(logit .*\) of another model", model=other)
-    sized = replace(of["step"].maps["a"], input_size=(16, 16))
+    sized = replace(of["step"].maps["a"], extent={"y": 16, "x": 16})
     refused({"step": replace(of["step"], maps={"a": sized})}, "of another model than this step looks at")
     refused({"step": replace(of["step"], targets=())}, "map step/a explains no class")
     values[1, 0, 1] = np.inf

@@ -78,7 +78,7 @@ def test_cut_outs_are_the_pixels_of_the_field_by_hand_as_far_as_it_lies_inside(m
     for layer, ((down, up, tall), (across, before, broad)) in FIELDS.items():
         table = result.tables["exemplars"].where("layer", layer)
         assert not table["whole"].any()
-        shape = result.maps[layer].values.shape
+        shape = result.arrays[layer].values.shape
         for row in range(len(table)):
             facts = {name: column[row] for name, column in table.columns.items()}
             top, left = facts["y"] * down - up, facts["x"] * across - before
@@ -87,13 +87,13 @@ def test_cut_outs_are_the_pixels_of_the_field_by_hand_as_far_as_it_lies_inside(m
             assert (facts["height"], facts["width"]) == (rows.stop - rows.start, columns.stop - columns.start)
             reaches_over.add((layer, facts["height"] < tall))
             if facts["channel"] in (4, 0):
-                place = result.maps[layer].values[[4, 0].index(facts["channel"]), facts["rank"] - 1]
+                place = result.arrays[layer].values[[4, 0].index(facts["channel"]), facts["rank"] - 1]
                 cut = pictures[facts["image"]][rows, columns]
                 assert np.array_equal(place[: cut.shape[0], : cut.shape[1]], cut)
                 assert not place[cut.shape[0] :].any()
                 assert not place[:, cut.shape[1] :].any()
         assert shape[:2] == (2, 3)
-        assert result.maps[layer].dims == ("channel", "exemplar", "y", "x", "colour")
+        assert result.arrays[layer].dims == ("channel", "exemplar", "y", "x", "colour")
     assert {("1", True), ("3", True), ("3", False)} <= reaches_over
     assert result.tables["shown"].columns.keys() == {"layer", "channel"}
     assert result.tables["shown"]["channel"].tolist() == [4, 0, 4, 0]
@@ -140,7 +140,7 @@ def test_equal_values_come_in_the_order_of_ids_and_an_image_has_the_first_of_its
 def renamed(result: ik.Result, name: str) -> ik.Result:
     table = result.tables["exemplars"]
     columns = {**table.columns, "image": np.full(len(table), name)}
-    return ik.Result(maps=result.maps, tables={**result.tables, "exemplars": ik.Table(columns)})
+    return ik.Result(arrays=result.arrays, tables={**result.tables, "exemplars": ik.Table(columns)})
 
 
 def test_any_grouping_gives_the_same_exemplars_and_pixels(model, images):
@@ -154,8 +154,8 @@ def test_any_grouping_gives_the_same_exemplars_and_pixels(model, images):
     for other in (second, third):
         for name, column in first.tables["exemplars"].columns.items():
             assert np.array_equal(column, other.tables["exemplars"][name])
-        for layer, each in first.maps.items():
-            assert np.array_equal(each.values, other.maps[layer].values)
+        for layer, each in first.arrays.items():
+            assert np.array_equal(each.values, other.arrays[layer].values)
 
 
 class Gated(nn.Module):
@@ -182,7 +182,7 @@ def test_where_the_field_is_everything_or_unknown_the_whole_image_is_shown_and_s
         (0, 0, 20, 24)
     }
     first = int(table["image"][0].removeprefix("image"))
-    assert np.array_equal(result.maps["1"].values[0, 0], net.picture(images[first]))
+    assert np.array_equal(result.arrays["1"].values[0, 0], net.picture(images[first]))
     (figure,) = ik.draw(net, result, "exemplars", layers=["1"], top=2)
     assert "the whole image is shown" in figure.caption
 
@@ -238,7 +238,7 @@ def test_a_sheet_has_a_row_for_each_channel_with_value_and_image_below_each_cut_
     assert [exhibit.words for exhibit in first] == [
         f"{figures.number(value)} · {image}" for value, image in zip(table["value"], table["image"], strict=True)
     ]
-    cut = result.maps["1"].values[0, 0, : table["height"][0], : table["width"][0]]
+    cut = result.arrays["1"].values[0, 0, : table["height"][0], : table["width"][0]]
     assert np.array_equal(first[0].pixels, cut)
     assert second == []
     assert "3×3 pixels at most" in figure.caption
@@ -320,7 +320,7 @@ def test_images_of_any_size_are_compared_and_cut_out_of_what_the_model_was_fed(t
         rows = slice(max(facts["y"] - 2, 0), facts["y"] + 3)
         cut = pixels[rows, max(facts["x"] - 2, 0) : facts["x"] + 3]
         assert (facts["height"], facts["width"]) == cut.shape[:2]
-        place = result.maps["1"].values[facts["channel"], facts["rank"] - 1]
+        place = result.arrays["1"].values[facts["channel"], facts["rank"] - 1]
         assert np.array_equal(place[: cut.shape[0], : cut.shape[1]], cut)
 
 

@@ -65,7 +65,7 @@ def test_the_result_is_every_channel_by_index_as_the_layer_returned_it(model, op
         assert np.array_equal(maps[layer].values, expected)
         assert maps[layer].dims == ("image", "channel", "y", "x")
         assert maps[layer].polarity == "signed"
-        assert maps[layer].input_size == (9, 11)
+        assert maps[layer].extent == {"y": 9, "x": 11}
 
 
 def test_a_layer_without_a_grid_is_refused_with_its_shape_and_a_way_out(model):

@@ -197,11 +197,11 @@ def test_a_step_that_cannot_be_computed_once_more_is_refused():
 def infidelity(model, images, maps, **options):
     """Return the rows of the score for maps `(image, y, x)` that explain class 1, by name."""
     base = scored(step(Sparseness), {"ixg": step(InputGradient)}, model, images)
-    targets = model.targets(1, model.module(images).detach(), labels=[None] * len(images))
-    size = tuple(images.shape[-2:])
+    targets = tuple(ik.Target(spec=1, label="1", score=float(row[1])) for row in model.module(images))
+    extent = dict(zip("yx", images.shape[-2:], strict=True))
     results = {
         name: ik.Result(
-            maps={"a": ik.Map(values=each, dims=("image", "y", "x"), layer="", input_size=size, polarity="signed")},
+            maps={"a": ik.Map(values=each, dims=("image", "y", "x"), layer="", extent=extent, polarity="signed")},
             images=base.images,
             targets=targets,
         )

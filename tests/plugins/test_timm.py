@@ -92,7 +92,7 @@ def test_tokens_that_are_in_no_order_of_rows_stay_tokens():
     assert hiera.layouts == {}
     values = torch.zeros(1, 56 * 56, 96)
     (layer,) = hiera.find(["stage1"])
-    assert hiera.arranged(layer, values, inputs=torch.zeros(1, 3, 224, 224)) is values
+    assert hiera.arranged(layer, values, inputs=torch.zeros(1, 3, 224, 224)).values is values
 
 
 @pytest.mark.parametrize(
@@ -215,5 +215,7 @@ def vit(**settings):
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     net = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=3, **settings).eval()
-    more = {"aliases": aliases_of(net), "layouts": layouts_of(net), "class_token": class_token_of(net)}
-    return ik.Model(module=net, name="vit", **more)
+    outputs = {"classes": ik.Classes()}
+    if token := class_token_of(net):
+        outputs["class_token"] = ik.Vector(name="class token", layer=token, token=0)
+    return ik.Model(module=net, name="vit", aliases=aliases_of(net), layouts=layouts_of(net), outputs=outputs)

@@ -233,5 +233,5 @@ def test_classes_have_names_unless_their_number_is_another():
 
 def test_a_vision_transformer_is_read_through_its_class_token():
     vit, resnet = (blank(TorchvisionBuilder(TorchvisionBuilder.Options(name=n))) for n in ("vit_b_32", "resnet18"))
-    assert vit.class_token == "encoder.layers.encoder_layer_11"
-    assert resnet.class_token == ""
+    assert vit.outputs["class_token"].layer == "encoder.layers.encoder_layer_11"
+    assert list(resnet.outputs) == ["classes"]

@@ -21,7 +21,7 @@ import time
 import torch
 from pydantic import Field
 from torch import nn
-from interpretkit import Model, ModelBuilder, Preprocessing, Result, Visualizer, hookimpl
+from interpretkit import Classes, Model, ModelBuilder, Preprocessing, Result, Visualizer, hookimpl
 
 
 class Tiny(ModelBuilder):
@@ -35,7 +35,8 @@ class Tiny(ModelBuilder):
         net.add_module("pool", nn.AdaptiveAvgPool2d(1))
         net.add_module("flat", nn.Flatten())
         net.add_module("head", nn.Linear(4, 3))
-        return Model(module=net, name="Tiny", preprocessing=Preprocessing(resize=32, crop=32), classes=("a", "b", "c"))
+        outputs = {"classes": Classes(names=("a", "b", "c"))}
+        return Model(module=net, name="Tiny", preprocessing=Preprocessing(resize=32, crop=32), outputs=outputs)
 
 
 class Pair(nn.Module):

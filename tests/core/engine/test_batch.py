@@ -179,7 +179,7 @@ def test_predictions_are_the_most_probable_classes():
 
 
 def test_a_network_without_logits_can_be_looked_at_but_not_explained():
-    model = replace(tiny_model(), module=nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()), classes=())
+    model = replace(tiny_model(), module=nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()), outputs={"a": ik.Classes()})
     outcome = outcome_of(model, {"look": reader(layers=["0"]), "explain": reader(layers=[], gradients=["0"])})
     assert outcome.predictions == {"model": ()}
     assert set(outcome.results) == {"look"}

@@ -186,7 +186,7 @@ WRONG = {
     "object": lambda ids, map: Result(tables={"good": Table(image=ids), "t": Table(image=ids, x=[None for _ in ids])}),
     "tensor": lambda ids, map: Result(maps={"m": Map(**{**MAP, "values": torch.zeros(len(ids), 1, 1)})}),
 }
-MAP = {"dims": ("image", "y", "x"), "layer": "0", "input_size": (8, 8), "polarity": "signed"}
+MAP = {"dims": ("image", "y", "x"), "layer": "0", "extent": {"y": 8, "x": 8}, "polarity": "signed"}
 
 
 class Faulty(Visualizer):

@@ -168,7 +168,8 @@ def test_gradients_for_given_inputs_equal_autograds_and_take_one_pass(monkeypatc
     score = model.module.head(model.module.pool(activation))[:, 2].sum()
     expected = torch.autograd.grad(score, activation)[0]
     before = model.module.features[0](variants).detach()
-    target = model.targets(2, model.module(variants[:1]), labels=[None])
+    score = float(model.module(variants[:1])[0, 2].detach())
+    target = (ik.Target(spec=2, label="2", score=score),)
     seen = []
     grad = torch.autograd.grad
     monkeypatch.setattr(torch.autograd, "grad", lambda *args, **more: seen.append("backward") or grad(*args, **more))

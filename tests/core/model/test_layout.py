@@ -138,7 +138,7 @@ def test_a_patch_that_no_convolution_shows_can_be_declared_without_the_right_pre
     net = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.Identity())
     layout = Layout(kind="tokens", patch=(8, 8), prefix=1)
     values = torch.arange(2 * 4 * 6).reshape(2, 4, 6)
-    arranged = arrange(values, network=net, path="1", inputs=images(16, 16), declared=layout)
+    arranged = arrange(values, network=net, path="1", inputs=images(16, 16), declared=layout).values
     assert torch.equal(arranged, values.reshape(2, 2, 2, 6).permute(0, 3, 1, 2))
 
 
@@ -160,13 +160,13 @@ def test_a_declared_layout_that_does_not_fit_gives_way_to_what_the_shapes_say():
 def test_other_shapes_stay_as_they_are(shape):
     net = nn.Sequential(nn.Conv2d(3, 6, 8, stride=8), nn.Identity())
     values = torch.zeros(shape)
-    assert arrange(values, network=net, path="1", inputs=images(16, 16)) is values
+    assert arrange(values, network=net, path="1", inputs=images(16, 16)).values is values
 
 
 def test_a_network_without_patches_has_no_tokens():
     net = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.Conv2d(6, 6, 1))
     values = torch.zeros(2, 16, 6)
-    assert arrange(values, network=net, path="1", inputs=images(16, 16)) is values
+    assert arrange(values, network=net, path="1", inputs=images(16, 16)).values is values
 
 
 def test_what_cannot_be_arranged_is_refused_with_its_shape():
@@ -181,7 +181,7 @@ def test_arranging_copies_nothing(path):
     for net in (token_net(1), channels_last_net()):
         inputs = images(16, 28)
         values = outputs(net, inputs, path)
-        arranged = arrange(values, network=net, path=path, inputs=inputs)
+        arranged = arrange(values, network=net, path=path, inputs=inputs).values
         assert arranged.shape[2:] == (4, 7)
         assert arranged.untyped_storage().data_ptr() == values.untyped_storage().data_ptr()
 

@@ -8,7 +8,10 @@ from interpretkit.capture.addresses import Address
 from interpretkit.errors import RecipeError, StepError
 from interpretkit.model.layers import Layer
 from interpretkit.model.model import Model
+from interpretkit.model.outputs.classes import Classes
+from interpretkit.model.outputs.vector import Vector
 from interpretkit.model.preprocessing import Preprocessing
+from interpretkit.results.image import InputImage
 from interpretkit.results.targets import Target
 
 
@@ -232,16 +235,17 @@ def test_the_size_is_what_the_preprocessing_makes():
 
 def test_a_contrast_scores_the_difference_of_two_logits(model):
     output = torch.tensor([[1.0, 5.0, 2.0], [0.0, 1.0, 4.0]])
-    plain = model.targets("predicted", output, labels=[None, None])
+    (wanted,) = model.wanted("predicted")
+    plain = model.targets(wanted, output, images(2))
     assert model.score(output, plain).tolist() == [5.0, 4.0]
-    contrast = [Target(index=1, label="1", score=0, probability=0, against=2, against_label="2")] * 2
+    contrast = [Target(spec={"for": 1, "against": 2}, label="1", score=0, against_label="2")] * 2
     assert model.score(output, contrast).tolist() == [3.0, -3.0]
 
 
 @pytest.mark.parametrize("output", [torch.zeros(1, 3, 2, 2), {"out": torch.zeros(1, 3)}])
 def test_an_output_that_is_no_logits_is_refused_with_its_shape(model, output):
     with pytest.raises(StepError, match=r"1, 3, 2, 2|dict"):
-        model.score(output, [])
+        model.score(output, [Target(spec=1, label="1", score=0.0)])
 
 
 def test_random_weights_are_an_alert(model):
@@ -256,16 +260,24 @@ def test_random_weights_are_an_alert(model):
     assert str(untrained.weights) == "random weights in place of owner/net"
 
 
-def test_a_class_token_of_a_layer_that_there_is_not_is_refused():
-    with pytest.raises(RecipeError, match="class token of model 'model': there is no layer 'nowhere'"):
-        Model(module=nn.Sequential(nn.Linear(2, 2)), class_token="nowhere")
+def images(count):
+    return [InputImage(id=str(number), source="", sha256="", size=(1, 1)) for number in range(count)]
+
+
+def test_an_output_of_a_layer_that_there_is_not_is_refused():
+    token = Vector(layer="nowhere", token=0)
+    with pytest.raises(RecipeError, match="output 'class_token' of model 'model': there is no layer 'nowhere'"):
+        Model(module=nn.Sequential(nn.Linear(2, 2)), outputs={"classes": Classes(), "class_token": token})
 
 
 def test_the_class_token_is_no_class():
-    model = Model(module=nn.Sequential(nn.Linear(2, 2)))
-    _, targets = model.class_token_norms(torch.ones(1, 3, 4))
+    token = Vector(name="class token", layer="0", token=0)
+    model = Model(module=nn.Sequential(nn.Linear(2, 2)), outputs={"classes": Classes(), "class_token": token})
+    (wanted,) = model.wanted("class_token")
+    targets = model.targets(wanted, torch.ones(1, 3, 4), images(1))
     assert targets[0].score == 2.0
     assert targets[0].spec == "class_token"
+    assert (targets[0].index, targets[0].against) == (None, None)
     with pytest.raises(StepError, match="the class token is not in the output"):
         model.score(torch.zeros(1, 2), targets)
 

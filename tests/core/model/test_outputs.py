@@ -6,15 +6,22 @@ import torch
 from pydantic import ValidationError
 
 from interpretkit.errors import InputError, StepError
-from interpretkit.model.outputs import class_index, class_label, resolve_targets
-from interpretkit.results.targets import Contrast
+from interpretkit.model.outputs.classes import Classes, Contrast, class_index, class_label
+from interpretkit.results.image import InputImage
 
 CLASSES = ("tench", "tabby", "Cardigan", "cardigan", "crane", "crane")
 LOGITS = torch.tensor([[0.5, 2.0, -1.0, 0.0, 1.0, 3.0], [4.0, -2.0, 0.0, 1.0, 1.0, 1.0]])
 
 
 def resolve(spec, labels=(None, None), classes=CLASSES):
-    return resolve_targets(spec, LOGITS, classes=classes, labels=labels)
+    return resolved(spec, LOGITS, labels=labels, classes=classes)
+
+
+def resolved(spec, logits, labels, classes):
+    output = Classes(names=classes)
+    (single,) = output.single(spec)
+    images = [InputImage(id=str(row), source="", sha256="", size=(1, 1), label=each) for row, each in enumerate(labels)]
+    return output.targets(single, logits, images)
 
 
 def probability(row, index):
@@ -104,7 +111,7 @@ def test_logits_that_are_not_finite_fail_the_step(value):
     logits = LOGITS.clone()
     logits[1, 2] = value
     with pytest.raises(StepError, match="not finite") as caught:
-        resolve_targets(1, logits, classes=CLASSES, labels=(None, None))
+        resolved(1, logits, labels=(None, None), classes=CLASSES)
     assert caught.value.exit_code == 5
 
 

@@ -11,12 +11,12 @@ from pydantic import Field, ValidationError
 
 from interpretkit.contracts.offer import Options
 from interpretkit.errors import RecipeError
+from interpretkit.model.outputs.grammar import TargetSpec
 from interpretkit.recipe import yaml12
 from interpretkit.recipe.entries import HubWeights, ModelEntry, Numerics, PathWeights, PublishedWeights
 from interpretkit.recipe.read import parse_setting, read_recipe
 from interpretkit.recipe.recipe import Recipe
 from interpretkit.recipe.yaml12 import dump, dump_inline
-from interpretkit.results.targets import TargetSpec
 
 RECIPE = """\
 schema: interpretkit/1
@@ -481,7 +481,7 @@ class Cam(Options):
         ("{layers: [a], method: 1}", "14:33", "method: text is wanted, not 1"),
         ("{layers: [a], target: 1.5}", "14:33", "target: a whole number or text or a mapping is wanted, not 1.5"),
         ("{layers: [a], target: {for: a}}", "14:33", "key 'against' is missing"),
-        ("{layers: [a], target: {top: 2, for: a}}", "14:42", "unknown key 'for' (known keys: against, top)"),
+        ("{layers: [a], target: {top: 2, for: a}}", "14:42", "unknown key 'for' (known keys: of, against, top, class)"),
         ("{layers: [a], scale: image}", "14:32", "scale: 'own' or a list is wanted, not 'image'"),
         ("{layers: [a], target: {for: a, agianst: b}}", "14:42", "unknown key 'agianst'; and 1 more (did you mean"),
         ("{layers: [a], target: {for: .5, against: b}}", "14:39", "for: a whole number or text is wanted, not 0.5"),

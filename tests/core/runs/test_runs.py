@@ -58,7 +58,7 @@ def image(name, seed=0):
 
 
 def cam(values, layer="stage4"):
-    return Map(values=values, dims=("image", "y", "x"), layer=layer, input_size=(32, 32), polarity="signed")
+    return Map(values=values, dims=("image", "y", "x"), layer=layer, extent={"y": 32, "x": 32}, polarity="signed")
 
 
 def result_of(names, seed=0):
@@ -70,12 +70,14 @@ def result_of(names, seed=0):
         },
         tables={"peaks": Table(image=np.repeat(names, 2), peak=random.normal(size=2 * len(names)))},
         images=tuple(image(name, position) for position, name in enumerate(names)),
-        targets=tuple(Target(index=3, label="cat", score=0.1 + 0.2, probability=0.5) for _ in names),
+        targets=tuple(Target(spec=3, label="cat", score=0.1 + 0.2, probability=0.5) for _ in names),
     )
 
 
 REDUCTION = Result(
-    maps={"mean": Map(values=np.eye(3), dims=("y", "x"), layer="stage4", input_size=(32, 32), polarity="unsigned")},
+    maps={
+        "mean": Map(values=np.eye(3), dims=("y", "x"), layer="stage4", extent={"y": 32, "x": 32}, polarity="unsigned")
+    },
     tables={"channels": Table(channel=[0, 1], mean=[0.5, np.nan])},
 )
 
@@ -149,7 +151,7 @@ def test_a_result_of_several_batches_reads_back_exactly(tmp_path):
     for name in found.maps:
         assert_same(found.maps[name].values, np.concatenate([batch.maps[name].values for batch in batches]))
         assert (found.maps[name].layer, found.maps[name].dims) == (batches[0].maps[name].layer, ("image", "y", "x"))
-        assert (found.maps[name].input_size, found.maps[name].polarity) == ((32, 32), "signed")
+        assert (found.maps[name].extent, found.maps[name].polarity) == ({"y": 32, "x": 32}, "signed")
     for column in ("image", "peak"):
         assert_same(found.tables["peaks"][column], np.concatenate([each.tables["peaks"][column] for each in batches]))
     assert found.targets == batches[0].targets + batches[1].targets
@@ -303,7 +305,7 @@ def test_a_step_that_stopped_on_the_way_is_about_the_images_that_it_reached(tmp_
 
 
 def test_a_logit_that_is_no_number_is_null_in_the_manifest_and_nan_in_the_target(tmp_path):
-    target = Target(index=1, label="1", score=float("nan"), probability=float("nan"))
+    target = Target(spec=1, label="1", score=float("nan"), probability=float("nan"))
     found = stored(tmp_path, Result(images=(image("cat"),), targets=(target,)))
     assert '"score": null' in (found.path / "manifest.json").read_text()
     assert np.isnan(found.results["step"].targets[0].score)

@@ -1,0 +1,306 @@
+"""Classes: logits or a distribution, one number for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from interpretkit.errors import InputError, StepError, did_you_mean
+from interpretkit.model.outputs.output import Output, Prediction, described, for_each
+from interpretkit.results.targets import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    import torch
+
+    from interpretkit.results.image import InputImage
+
+PREDICTED, LABEL = "predicted", "label"
+"""Words for the class that is most probable, and for the one that an image's label names."""
+
+_LISTED = 5
+"""So many of the most probable classes are listed of each image."""
+
+
+class Grammar(BaseModel):
+    """A mapping under `target:`: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+    of: str | None = Field(default=None, description="which of the model's outputs; by default the first")
+
+
+class Contrast(Grammar):
+    """A target that sets one class against another: the difference of their logits.
+
+    Example:
+        >>> Contrast.model_validate({"for": "tabby", "against": 282}).against
+        282
+    """
+
+    for_: int | str = Field(alias="for", description="class index or name whose logit counts")
+    against: int | str = Field(description="class index or name whose logit is subtracted")
+
+    def __str__(self) -> str:
+        return f"{self.for_} against {self.against}"
+
+
+class Top(Grammar):
+    """A target that asks for one map for each of the most probable classes.
+
+    Example:
+        >>> Top.model_validate({"top": 2}).ranks
+        (Ranked(rank=1), Ranked(rank=2))
+    """
+
+    top: int = Field(ge=1, le=20, description="how many of the most probable classes to explain, each by itself")
+
+    def __str__(self) -> str:
+        return f"top {self.top}"
+
+    @property
+    def ranks(self) -> tuple[Ranked, ...]:
+        """The targets that it stands for, the most probable class first."""
+        return tuple(Ranked(rank) for rank in range(1, self.top + 1))
+
+
+class Chosen(Grammar):
+    """A target of one of several outputs: a class of it, or the only target that it has.
+
+    Example:
+        >>> Chosen.model_validate({"of": "stage1_aux", "class": "tabby"}).class_
+        'tabby'
+    """
+
+    of: str = Field(description="which of the model's outputs")
+    class_: int | str | None = Field(
+        default=None, alias="class", description="class index or name, predicted or label; predicted if left out"
+    )
+
+    def __str__(self) -> str:
+        return self.of if self.class_ is None else f"{self.class_} of {self.of}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The class that the network finds most probable, second most probable and so on: rank 1, 2, …."""
+
+    rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes(Output):
+    """Classes of which each image has one: logits, or a distribution where the network ends in a softmax.
+
+    Its targets are `predicted`, `label`, a class index or name, `{for: …, against: …}` and `{top: …}`.
+
+    Attributes:
+        names: Names of the classes by index; may be empty.
+
+    Example:
+        >>> import torch
+        >>> output = Classes(names=("tench", "tabby"))
+        >>> logits = torch.tensor([[0.0, 2.0]])
+        >>> [(found.label, found.logit) for found in output.summary(logits)[0]]
+        [('tabby', 2.0), ('tench', 0.0)]
+    """
+
+    names: tuple[str, ...] = ()
+
+    def single(self, spec: Any) -> tuple[Hashable, ...]:
+        """Return a target itself, or one for each rank of the top classes."""
+        if isinstance(spec, Top):
+            return spec.ranks
+        # The same target under one name, so that it costs one backward pass.
+        return (Ranked(1),) if spec in (None, PREDICTED) else (spec,)
+
+    def check(self, spec: Hashable) -> None:
+        """Check the names and indices of classes, where the model has names."""
+        for wanted in [spec.for_, spec.against] if isinstance(spec, Contrast) else [spec]:
+            if self.names and isinstance(wanted, int | str) and wanted != LABEL:
+                class_index(wanted, self.names, count=len(self.names))
+
+    def check_label(self, label: str | None) -> None:
+        """Check that a label is there, and names a class where the model has names."""
+        if label is None or self.names:
+            label_index(label, self.names, count=len(self.names))
+
+    def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
+        """Return the class, or the contrast, of each image, with its score."""
+        logits = self.logits(values)
+        if not bool(logits.isfinite().all()):
+            raise StepError("the logits are not finite, so there is nothing to explain")
+        probabilities = probabilities_of(logits).tolist()
+        found = []
+        for row, (scores, image) in enumerate(zip(logits.detach().double(), images, strict=True)):
+            target = self._target(spec, scores, image.label)
+            probability = probabilities[row][cast("int", target.index)]
+            # Of a network that returns probabilities, the score of a class is its probability.
+            quantity = "output" if target.score == probability else "logit"
+            quantity += " difference" if target.against is not None else ""
+            found.append(replace(target, probability=probability, quantity=quantity))
+        return tuple(found)
+
+    def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:
+        """Return the logit of each image's class, less that of the class that it is set against."""
+        logits = self.logits(values)
+        targets = for_each(targets, len(logits))
+        rows = range(len(targets))
+        score = logits[rows, [target.index for target in targets]]
+        if targets[0].against is not None:
+            score = score - logits[rows, [target.against for target in targets]]
+        return score
+
+    def probability(self, values: Any, targets: Sequence[Target]) -> torch.Tensor | None:
+        """Return the probability of each image's class; None for a contrast."""
+        if targets[0].against is not None:
+            return None
+        probabilities = probabilities_of(self.logits(values))
+        targets = for_each(targets, len(probabilities))
+        return probabilities[range(len(targets)), [target.index for target in targets]]
+
+    def terms(self, target: Target) -> tuple[tuple[float, Target], ...]:
+        """Return the class, or the two classes of a contrast, the second with the weight -1."""
+        if target.against is None:
+            return ((1.0, target),)
+        whole = cast("Mapping[str, Any]", target.spec)
+        among = {"of": whole["of"]} if "of" in whole else {}
+        first, second = ({**among, "class": whole[side]} if among else whole[side] for side in ("for", "against"))
+        label = target.against_label
+        first = replace(target, spec=first, against_label="")
+        second = replace(first, spec=second, label=label)
+        return ((1.0, first), (-1.0, second))
+
+    def summary(self, values: Any) -> tuple[tuple[Prediction, ...], ...]:
+        """Return the most probable classes of each image, five at most."""
+        logits = self.logits(values).detach().double()
+        probabilities = probabilities_of(self.logits(values))
+        best = logits.topk(min(_LISTED, logits.shape[1]), dim=1).indices.tolist()
+        return tuple(
+            tuple(self._prediction(index, logits[row], probabilities[row]) for index in indices)
+            for row, indices in enumerate(best)
+        )
+
+    def logits(self, values: Any) -> torch.Tensor:
+        """Return what was read as logits `(image, class)`.
+
+        Raises:
+            StepError: If it is no such tensor.
+        """
+        if len(getattr(values, "shape", ())) != len(("image", "class")):
+            raise StepError(f"the network returns {described(values)}, not logits (image, class)")
+        return cast("torch.Tensor", values)
+
+    def _prediction(self, index: int, logits: torch.Tensor, probabilities: torch.Tensor) -> Prediction:
+        return Prediction(
+            index=index,
+            label=class_label(index, self.names),
+            logit=float(logits[index]),
+            probability=float(probabilities[index]),
+        )
+
+    def _target(self, spec: Hashable, scores: torch.Tensor, label: str | None) -> Target:
+        """Return the target of one image, `scores` being its logits `(class,)`."""
+        count = len(scores)
+        if isinstance(spec, Contrast):
+            index, against = (class_index(each, self.names, count=count) for each in (spec.for_, spec.against))
+            if index == against:
+                raise InputError(f"class {spec.for_!r} against itself is 0 for every image", hint="give two classes")
+            return Target(
+                spec={"for": index, "against": against},
+                label=class_label(index, self.names),
+                against_label=class_label(against, self.names),
+                score=float(scores[index] - scores[against]),
+            )
+        if isinstance(spec, Ranked):
+            index = _ranked(spec.rank, scores)
+        elif spec == LABEL:
+            index = label_index(label, self.names, count=count)
+        else:
+            index = class_index(cast("int | str", spec), self.names, count=count)
+        return Target(spec=index, label=class_label(index, self.names), score=float(scores[index]))
+
+
+def _ranked(rank: int, scores: torch.Tensor) -> int:
+    """Return the class of a rank, 1 for the most probable."""
+    count = len(scores)
+    if rank > count:
+        what = f"the model has {count} classes, so there is no top {rank}"
+        raise InputError(what, hint=f"ask for {{top: {count}}} at most")
+    # Stable, so that the first of equal logits is the prediction, as in argmax.
+    return int(scores.argsort(descending=True, stable=True)[rank - 1])
+
+
+def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
+    """Return the probabilities of the classes, `(image, class)` float64: the softmax of `logits` of the same shape.
+
+    A network may end in a softmax of its own. Rows that are a distribution already, none below 0 and together 1 but for
+    rounding, are returned as they are.
+
+    Example:
+        >>> import torch
+        >>> probabilities_of(torch.tensor([[0.75, 0.25], [2.0, 2.0]])).tolist()
+        [[0.75, 0.25], [0.5, 0.5]]
+    """
+    import torch
+
+    values = logits.detach().double()
+    rounding = 8 * torch.finfo(logits.dtype).eps
+    distribution = (values >= 0).all(1) & ((values.sum(1) - 1).abs() <= rounding)
+    return torch.where(distribution[:, None], values, values.softmax(1))
+
+
+def class_index(wanted: int | str, classes: Sequence[str], *, count: int) -> int:
+    """Return the index of a class given by index or by name, out of `count` classes.
+
+    Of names that differ in case only, the one that is spelt exactly so counts.
+
+    Raises:
+        InputError: If there is no such class, or several have that name.
+
+    Example:
+        >>> class_index("Tabby", ["tench", "tabby"], count=2)
+        1
+    """
+    index = _index_of(wanted, classes) if isinstance(wanted, str) else wanted
+    if not 0 <= index < count:
+        raise InputError(f"class {wanted!r} is out of range", hint=f"the model has classes 0 to {count - 1}")
+    return index
+
+
+def label_index(label: str | None, classes: Sequence[str], *, count: int) -> int:
+    """Return the index of the class that an image's label names, out of `count` classes; raises as `class_index` does.
+
+    Example:
+        >>> label_index("1", ["tench", "tabby"], count=2)
+        1
+    """
+    if label is None:
+        raise InputError(
+            "the target is 'label', but this image has none", hint="give it one, in the column `label` of a CSV file"
+        )
+    # In a manifest every label is text; where the classes themselves are named by numbers, the name counts.
+    wanted = int(label) if label.isdecimal() and label not in classes else label
+    return class_index(wanted, classes, count=count)
+
+
+def _index_of(name: str, classes: Sequence[str]) -> int:
+    # ImageNet has the class `Cardigan`, a dog, and the class `cardigan`, a garment.
+    indices = [index for index, each in enumerate(classes) if each == name]
+    indices = indices or [index for index, each in enumerate(classes) if each.casefold() == name.casefold()]
+    if len(indices) > 1:
+        choice = ", ".join(f"{index} ({classes[index]})" for index in indices)
+        raise InputError(f"{len(indices)} classes are named {name!r}", hint=f"give one of the indices {choice}")
+    if indices:
+        return indices[0]
+    if not classes:
+        raise InputError(f"class {name!r}: the model has no class names", hint="give a class index")
+    raise InputError(f"the model has no class {name!r}", hint=did_you_mean(name, classes))
+
+
+def class_label(index: int, classes: Sequence[str]) -> str:
+    """Return the name of a class, or its index as text where the model has no name for it."""
+    return classes[index] if index < len(classes) else str(index)

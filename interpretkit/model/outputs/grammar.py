@@ -1,0 +1,33 @@
+"""What may stand under `target:`, of any output: the grammar that the options of every method share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Discriminator, Tag, TypeAdapter
+
+from interpretkit.model.outputs.classes import Chosen, Contrast, Top
+
+
+def _kind(value: Any) -> str:
+    """Tell by its keys which target a mapping asks for, so that errors speak of that one alone."""
+    if isinstance(value, BaseModel):
+        return type(value).__name__
+    keys = value.keys() if isinstance(value, Mapping) else ()
+    if "top" in keys:
+        return "Top"
+    return "Chosen" if "of" in keys and not {"for", "against"} & set(keys) else "Contrast"
+
+
+TargetSpec = (
+    int
+    | str
+    | Annotated[
+        Annotated[Contrast, Tag("Contrast")] | Annotated[Top, Tag("Top")] | Annotated[Chosen, Tag("Chosen")],
+        Discriminator(_kind),
+    ]
+)
+"""What an attribution explains: `predicted`, `label`, the name of an output, a class index or name, or a mapping."""
+
+parse: TypeAdapter[TargetSpec] = TypeAdapter(TargetSpec)
