@@ -65,8 +65,8 @@ class DeletionInsertion(Visualizer):
     seed decides, which favours no side of the image.
 
     The score is the probability of the class (softmax over all classes, unless the network ends in one), or its logit.
-    What has no probability is watched by its score: a contrast by the difference of its logits. Tables `auc` (one row for each image, map and curve) and
-    `curves` (all points).
+    What has no probability is watched by its score: a contrast by the difference of its logits. Tables `auc` (one row
+    for each image, map and curve) and `curves` (all points).
 
     It cannot tell a map that finds what the network uses from one that finds where strange images fool it: images with
     holes are nothing the network was trained on.

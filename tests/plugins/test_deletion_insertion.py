@@ -49,7 +49,8 @@ def contributions(model, images, target) -> np.ndarray:
 
 
 def targets_of(model, images, target):
-    return tuple(ik.Target(spec=target, label=str(target), score=float(row[target])) for row in model.module(images))
+    scores = model.module(images).detach()[:, target].tolist()
+    return tuple(ik.Target(spec=target, label=str(target), score=score, probability=0.5) for score in scores)
 
 
 def linear_results(images, values, target=1):

@@ -197,7 +197,8 @@ def test_a_step_that_cannot_be_computed_once_more_is_refused():
 def infidelity(model, images, maps, **options):
     """Return the rows of the score for maps `(image, y, x)` that explain class 1, by name."""
     base = scored(step(Sparseness), {"ixg": step(InputGradient)}, model, images)
-    targets = tuple(ik.Target(spec=1, label="1", score=float(row[1])) for row in model.module(images))
+    scores = model.module(images).detach()[:, 1].tolist()
+    targets = tuple(ik.Target(spec=1, label="1", score=score, probability=0.5) for score in scores)
     extent = dict(zip("yx", images.shape[-2:], strict=True))
     results = {
         name: ik.Result(
