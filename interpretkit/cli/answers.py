@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Literal
 
+from interpretkit.contracts.citations import Citation, citations_of
 from interpretkit.contracts.visualizer import Reduction, Visualizer
 from interpretkit.errors import RecipeError, did_you_mean
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from interpretkit.contracts.builder import ModelBuilder
-    from interpretkit.contracts.citations import Citation
     from interpretkit.contracts.registry import Registry
     from interpretkit.engine.plan import PlannedStep
     from interpretkit.engine.resolve import Resolved
@@ -104,17 +104,21 @@ def plugins_text(registry: Registry) -> str:
 
 
 def cite_text(resolved: Resolved, *, bibtex: bool) -> str:
-    """List what to cite for a recipe: for each paper what in the recipe it stands for; or all as BibTeX."""
+    """List what to cite for a recipe: for each paper what in the recipe it stands for; or all as BibTeX.
+
+    Raises:
+        PluginError: If a plugin has no entry for what it cites.
+    """
     users: dict[Citation, list[str]] = {}
     for model in resolved.models.values():
-        for citation in model.builder.citations:
+        for citation in citations_of(type(model.builder)):
             users.setdefault(citation, []).append(f"model {model.key}")
     for step in resolved.steps:
-        for citation in step.visualizer.citations:
+        for citation in citations_of(type(step.visualizer)):
             users.setdefault(citation, []).append(f"step {step.id}")
     if bibtex:
         # Papers cited for several of their parts have one entry.
-        entries = {citation.key: citation.bibtex() for citation in users}
+        entries = {citation.key: citation.bibtex for citation in users}
         return "\n\n".join(entries.values())
     return "\n".join(f"{', '.join(names)}: {citation}" for citation, names in users.items())
 
@@ -124,6 +128,7 @@ def offer_text(registry: Registry, name: str) -> str:
 
     Raises:
         RecipeError: If there is nothing of this name.
+        PluginError: If its plugin has no entry for what it cites.
     """
     offers = {**registry.models, **registry.visualizers}
     if name not in offers:
@@ -141,7 +146,7 @@ def offer_text(registry: Registry, name: str) -> str:
         lines += [f"cost: {offer.cost}"]
         lines += [f"polarity: {offer.polarity}"] if offer.polarity else []
         lines += [f"deterministic: {'yes' if offer.deterministic else 'no'}"]
-    lines += [f"citation: {citation}" for citation in offer.citations]
+    lines += [f"citation: {citation}" for citation in citations_of(offer)]
     lines += ["options:"] + (_option_lines(offer) or ["  none"])
     return "\n".join(lines)
 

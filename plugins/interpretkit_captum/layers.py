@@ -9,7 +9,6 @@ from pydantic import Field
 
 from interpretkit import Needs, StepError
 from interpretkit_captum.attribution import OwnPasses, over_channels, total
-from interpretkit_captum.citations import CAPTUM, CONDUCTANCE, INTEGRATED_GRADIENTS, INTERNAL_INFLUENCE
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Paired
 
@@ -106,7 +105,7 @@ class LayerConductance(LayerAttribution):
 
     name = "layer_conductance"
     title = "Layer conductance"
-    citations = (CONDUCTANCE, CAPTUM)
+    citations = {"dhamdhere2019how": "", "kokhlikyan2020captum": "the implementation"}
     cost = "`steps` + 1 forward and backward passes of its own for each image, target and layer, and two forward passes"
 
     class Options(Paired, LayerOptions):
@@ -142,7 +141,7 @@ class InternalInfluence(LayerAttribution):
     name = "internal_influence"
     title = "Internal influence"
     complete = False
-    citations = (INTERNAL_INFLUENCE, CAPTUM)
+    citations = {"leino2018influence": "", "kokhlikyan2020captum": "the implementation"}
     cost = "`steps` forward and backward passes of its own for each image, target and layer, and two forward passes"
 
     def attribute(self, subject: Subject, module: nn.Module, baseline: torch.Tensor) -> torch.Tensor:
@@ -170,7 +169,7 @@ class LayerIntegratedGradients(LayerAttribution):
 
     name = "layer_integrated_gradients"
     title = "Layer integrated gradients"
-    citations = (INTEGRATED_GRADIENTS, CAPTUM)
+    citations = {"sundararajan2017axiomatic": "", "kokhlikyan2020captum": "the implementation"}
     cost = "`steps` forward and backward passes of its own for each image, target and layer, and four forward passes"
 
     def attribute(self, subject: Subject, module: nn.Module, baseline: torch.Tensor) -> torch.Tensor:

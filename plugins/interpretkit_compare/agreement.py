@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Map, Reduction, Result, StepError, Table, figures
-from interpretkit_compare.citations import SSIM
+from interpretkit import Figure, Map, Reduction, Result, StepError, Table, figures
 from interpretkit_compare.measures import IN_WORDS, MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, how, matrices, on_one_grid
 from interpretkit_compare.sources import ATTRIBUTION, sources
@@ -36,18 +35,10 @@ class Agreement(Reduction):
 
     name = "agreement"
     requires = "steps with two attribution maps or more; several images"
-    citations = (
-        Citation(
-            key="neely2021order",
-            authors="Neely, Michael and Schouten, Stefan F. and Bleeker, Maurits J. R. and Lucic, Ana",
-            title="Order in the Court: Explainable AI Methods Prone to Disagreement",
-            venue="ICML Workshop on Theoretic Foundation, Criticism, and Application Trend of Explainable AI",
-            year=2021,
-            arxiv="2105.03287",
-            remark="that methods disagree, and that agreement is no measure of quality",
-        ),
-        SSIM,
-    )
+    citations = {
+        "neely2021order": "that methods disagree, and that agreement is no measure of quality",
+        "wang2004image": "structural similarity",
+    }
     cost = "no pass: it reads results of earlier steps"
     reads = 1
 

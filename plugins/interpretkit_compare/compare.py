@@ -9,8 +9,7 @@ import numpy as np
 from pydantic import Field
 
 import interpretkit_compare.attributions as attribution_maps
-from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer, figures
-from interpretkit_compare.citations import SSIM
+from interpretkit import Figure, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.measures import MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, extents, how, matrices, on_one_grid
 from interpretkit_compare.ranks import rank_correlation
@@ -42,19 +41,7 @@ class Compare(Visualizer):
 
     name = "compare"
     requires = "steps with feature maps (image, channel, y, x), or with attribution maps (image, y, x), or both"
-    citations = (
-        Citation(
-            key="spearman1904proof",
-            authors="Spearman, Charles",
-            title="The Proof and Measurement of Association between Two Things",
-            venue="The American Journal of Psychology",
-            year=1904,
-            kind="article",
-            doi="10.2307/1412159",
-            remark="rank correlation",
-        ),
-        SSIM,
-    )
+    citations = {"spearman1904proof": "rank correlation", "wang2004image": "structural similarity"}
     cost = "no pass: it reads results of earlier steps"
     reads = 1
 

@@ -10,7 +10,6 @@ from pydantic import Field
 from interpretkit import Figure, Needs, Result, StepError, Table, Visualizer
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
-from interpretkit_compare.citations import SENSITIVITY_AND_INFIDELITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +40,7 @@ class SensitivityMax(Visualizer):
 
     name = "sensitivity_max"
     requires = "steps with attribution maps of the same model, in a recipe: they are computed again"
-    citations = (SENSITIVITY_AND_INFIDELITY,)
+    citations = {"yeh2019infidelity": ""}
     cost = "`samples` + 1 times what the step costs that a map is from, for each map"
     reads = 1
 

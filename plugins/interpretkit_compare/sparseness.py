@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit import Citation, Figure, Result, Table, Visualizer
+from interpretkit import Figure, Result, Table, Visualizer
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
 
@@ -34,26 +34,7 @@ class Sparseness(Visualizer):
 
     name = "sparseness"
     requires = "steps with attribution maps"
-    citations = (
-        Citation(
-            key="chalasani2020concise",
-            authors="Chalasani, Prasad and Chen, Jiefeng and Chowdhury, Amrita Roy and Jha, Somesh and Wu, Xi",
-            title="Concise Explanations of Neural Networks using Adversarial Training",
-            venue="ICML",
-            year=2020,
-            arxiv="1810.06583",
-            remark="the Gini index as a score of attributions",
-        ),
-        Citation(
-            key="hurley2009comparing",
-            authors="Hurley, Niall and Rickard, Scott",
-            title="Comparing Measures of Sparsity",
-            venue="IEEE Transactions on Information Theory",
-            year=2009,
-            kind="article",
-            arxiv="0811.4706",
-        ),
-    )
+    citations = {"chalasani2020concise": "the Gini index as a score of attributions", "hurley2009comparing": ""}
     cost = "no pass: it reads results of earlier steps"
     reads = 1
 

@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Figure, Result, StepError, Table, Visualizer, figures
-from interpretkit_repvgg.citations import REPVGG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,7 +62,7 @@ class Equivalence(Visualizer):
 
     name = "repvgg_equivalence"
     requires = "steps in pairs, with maps of the same names and shapes"
-    citations = (REPVGG,)
+    citations = {"ding2021repvgg": ""}
     cost = "no pass: it reads results of earlier steps"
     reads = 2
 
