@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Literal
 
+from interpretkit import words
 from interpretkit.contracts.citations import Citation, citations_of
 from interpretkit.contracts.visualizer import Reduction, Visualizer
 from interpretkit.errors import RecipeError, did_you_mean
@@ -36,10 +37,10 @@ def plan_text(resolved: Resolved) -> str:
     planned = plan(resolved, models)
     images = len(find_images(recipe.inputs))
     size = recipe.numerics.batch_size
-    lines = [f"{recipe.name}: {_count(images, 'image')} in batches of up to {size}"]
+    lines = [f"{recipe.name}: {words.count(images, 'image')} in batches of up to {size}"]
     for key, model in models.items():
         forward, backward = planned.passes(key)
-        passes = f"{_count(forward, 'forward pass')} and {_count(backward, 'backward pass')} per batch"
+        passes = f"{words.count(forward, 'forward pass')} and {words.count(backward, 'backward pass')} per batch"
         lines.append(f"model {key}: {model.name}, {passes}")
         own = [each.step for each in planned.steps if each.needs.own_passes and each.step.model == key]
         lines += [f"  passes of its own, step {step.id}: {_cost(step.visualizer)}" for step in own]
@@ -140,7 +141,7 @@ def offer_text(registry: Registry, name: str) -> str:
     lines = [f"{name} ({found.plugin})", "", inspect.getdoc(offer) or "", ""]
     if issubclass(offer, Visualizer):
         lines += [f"result: {'for the whole set of images' if issubclass(offer, Reduction) else 'for each image'}"]
-        lines += [f"reads: at least {_count(offer.reads, 'earlier step')}"] if offer.reads else []
+        lines += [f"reads: at least {words.count(offer.reads, 'earlier step')}"] if offer.reads else []
         lines += [f"needs: {offer.requires}"] if offer.requires else []
         lines += ["reads: earlier steps, if `of` names any"] if offer.may_read else []
         lines += [f"cost: {offer.cost}"]
@@ -185,10 +186,10 @@ def _step_lines(planned: PlannedStep, shapes: Mapping[str, tuple[int, ...] | Non
     gradients = set(planned.gradients)
     for layer in planned.activations[:_LISTED]:
         shape = shapes.get(layer.name.removesuffix("#*"))
-        text = "×".join(map(str, shape)) if shape else "shape known when it is run"
+        text = words.shape(shape) if shape else "shape known when it is run"
         lines.append(f"  {layer.name}: {text}{' with gradient' if layer in gradients else ''}")
     more = len(planned.activations) - _LISTED
-    return [*lines, f"  and {_count(more, 'layer')} more"] if more > 0 else lines
+    return [*lines, f"  and {words.count(more, 'layer')} more"] if more > 0 else lines
 
 
 def _cost(visualizer: Visualizer) -> str:
@@ -204,8 +205,3 @@ def _cost(visualizer: Visualizer) -> str:
 
 def _summary(offer: type[Visualizer | ModelBuilder]) -> str:
     return (inspect.getdoc(offer) or "").split("\n", 1)[0]
-
-
-def _count(count: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{count} {noun if count == 1 else plural}"

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from interpretkit import words
 from interpretkit.errors import StepError
 from interpretkit.results.map import Map
 
@@ -85,7 +86,7 @@ class Captured:
         """
         dims = {3: ("image", "y", "x"), 4: ("image", "channel", "y", "x")}.get(values.ndim)
         if dims is None:
-            shape = "×".join(map(str, values.shape))
+            shape = words.shape(values.shape)
             raise ValueError(f"layer {layer}: shape {shape} is no map (image, channel, y, x) or (image, y, x)")
         height, width = self.inputs.shape[-2:]
         values = values.detach().cpu()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field
 
-from interpretkit import Needs, StepError
+from interpretkit import Needs, StepError, figures
 from interpretkit_captum.attribution import OwnPasses, over_channels, total
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Paired
@@ -75,7 +75,7 @@ class LayerAttribution(OwnPasses):
                 (raw,) = raw
             values = subject.model.arranged(layer, raw.detach(), inputs=subject.image)
             if values.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
-                shape = "×".join(map(str, raw.shape[1:]))
+                shape = figures.shape(raw.shape[1:])
                 raise StepError(
                     f"{self.name} needs a layer with a grid (channel, y, x); {layer.name} returns {shape}",
                     hint="choose a layer before the pooling, or say under the model's layouts how its tokens lie",

@@ -119,12 +119,11 @@ class Agreement(Reduction):
         spread = _matrix(chosen, names, "std", own=0.0)
         last = figures.matrix(spread, rows=names, columns=names, title=f"spread of the {by}", limits=(0.0, 1.0))
         grid, extent = next(iter(result.maps.values())).values.shape, _extent(chosen)
+        over = figures.count(len(images), "image")
         return Figure(
             name="pairs",
-            picture=matrices(
-                means, names, title=f"How alike the attribution maps are: means over {_count(images)}", more=[last]
-            ),
-            caption=f"Every two attribution maps over {_count(images)}: {how(self.options, grid)}. "
+            picture=matrices(means, names, title=f"How alike the attribution maps are: means over {over}", more=[last]),
+            caption=f"Every two attribution maps over {over}: {how(self.options, grid)}. "
             f"Mean {by} ± spread, from the least to the most alike pair: {extent}.",
             alt=f"Matrices of {', '.join(names)}; mean {by} from the least to the most alike pair: {extent}.",
         )
@@ -151,7 +150,8 @@ class Agreement(Reduction):
                 ),
             ]
             words.append(f"{image} ({_value(value)})")
-        said = f"mean {by} over all pairs of maps, least first: {', '.join(words)}; of {_count(images)}"
+        of = figures.count(len(images), "image")
+        said = f"mean {by} over all pairs of maps, least first: {', '.join(words)}; of {of}"
         return Figure(
             name="images",
             picture=figures.panels(pictures, title="Images on which the attribution maps disagree most", columns=2),
@@ -248,10 +248,6 @@ def _extent(pairs: Table) -> str:
         f"({pairs['first'][end]} and {pairs['second'][end]})"
         for end in dict.fromkeys(ends)
     )
-
-
-def _count(images: Table) -> str:
-    return f"{len(images)} image{'' if len(images) == 1 else 's'}"
 
 
 def _value(value: float) -> str:

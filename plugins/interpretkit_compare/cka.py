@@ -262,7 +262,7 @@ def _extent(table: Table, estimate: str) -> str:
     if not len(known):
         return "undefined" if len(values) else "one layer only"
     missing = f", {len(values) - len(known)} undefined" if len(known) < len(values) else ""
-    return f"{known.min():.2f} to {known.max():.2f} between different layers{missing}"
+    return f"{figures.fixed(known.min())} to {figures.fixed(known.max())} between different layers{missing}"
 
 
 def _undefined(table: Table) -> str:

@@ -144,7 +144,10 @@ class DeletionInsertion(Visualizer):
             "are none that the network was trained on."
         )
         rows = zip(areas["attribution"], areas["curve"], areas["auc"], areas["auc_random"], strict=True)
-        numbers = "; ".join(f"{name}, {curve}: {area:.3g} (random {other:.3g})" for name, curve, area, other in rows)
+        numbers = "; ".join(
+            f"{name}, {curve}: {figures.number(area)} (random {figures.number(other)})"
+            for name, curve, area, other in rows
+        )
         picture = figures.picture(figure)
         yield Figure(name="curves", picture=picture, caption=caption, alt=f"Areas under the curves: {numbers}.")
 

@@ -181,17 +181,13 @@ def _in_words(table: Table) -> str:
     first, last = table["layer"][0], table["layer"][-1]
 
     def change(column: str) -> str:
-        return " to ".join(_value(table[column][end]) for end in (0, -1))
+        return " to ".join(figures.fixed(table[column][end]) for end in (0, -1))
 
     words = [
         f"From {first} to {last}: entropy of the positive part {change('entropy')} (1: spread evenly)",
-        f"rank correlation of {first} with {last} {_value(table['agreement'][0])}",
+        f"rank correlation of {first} with {last} {figures.fixed(table['agreement'][0])}",
     ]
     if not np.isnan(table["inside"]).any():
         words += [f"{name} {change(column)}" for column, (name, _) in _LOCALIZATION.items()]
         words += [f"the mask covers {figures.percent(table['inside'][0], '.0')} of the image"]
     return "; ".join(words) + "."
-
-
-def _value(value: float) -> str:
-    return "undefined" if np.isnan(value) else f"{value:.2f}".replace("-", "−")

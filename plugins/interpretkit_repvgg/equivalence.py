@@ -175,7 +175,7 @@ def _pairs(captured: Captured) -> Iterator[Pair]:
                 f"steps {one} and {other} do not have the same maps: {lone}", hint="give both steps the same options"
             )
         for name, each in first.items():
-            shapes = ["×".join(map(str, map_.values.shape[1:])) for map_ in (each, second[name])]
+            shapes = [figures.shape(map_.values.shape[1:]) for map_ in (each, second[name])]
             if shapes[0] != shapes[1]:
                 raise StepError(f"map {name} is {shapes[0]} in step {one} and {shapes[1]} in step {other}")
             yield Pair((one, other), name, (each, second[name]))

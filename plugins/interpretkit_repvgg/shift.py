@@ -186,8 +186,7 @@ def _quantiles(axes: Axes, depths: np.ndarray, values: np.ndarray, branch: str) 
 
 
 def _images(branches: Table) -> str:
-    count = int(branches["images"].max())
-    return f"{count} image{'' if count == 1 else 's'}"
+    return figures.count(int(branches["images"].max()), "image")
 
 
 def _in_words(channels: Table, branches: Table) -> str:
