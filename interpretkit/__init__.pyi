@@ -10,6 +10,7 @@ from .api import wrap as wrap
 from .contracts.builder import ModelBuilder as ModelBuilder
 from .contracts.captured import Captured as Captured
 from .contracts.citations import Citation as Citation
+from .contracts.citations import citations_of as citations_of
 from .contracts.hooks import hookimpl as hookimpl
 from .contracts.needs import Needs as Needs
 from .contracts.offer import Options as Options

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interpretkit import words
 from interpretkit.contracts.builder import ModelBuilder
 from interpretkit.contracts.registry import discover
 from interpretkit.contracts.visualizer import Reduction
@@ -252,7 +253,7 @@ def _joined(step: ResolvedStep, results: Sequence[Result]) -> Result:
     for name, each in (*first.maps.items(), *first.arrays.items()):
         values = [{**result.maps, **result.arrays}[name].values for result in results]
         if len({array.shape[1:] for array in values}) > 1:
-            shapes = ", ".join(sorted({"×".join(map(str, array.shape[1:])) for array in values}))
+            shapes = ", ".join(sorted({words.shape(array.shape[1:]) for array in values}))
             raise InputError(
                 f"the maps {name!r} differ in size: {shapes}", hint="visualize images of one size at a time"
             )

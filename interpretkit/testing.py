@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interpretkit.contracts.citations import citations_of
 from interpretkit.contracts.registry import Plugin
 from interpretkit.contracts.visualizer import Reduction, Visualizer
 from interpretkit.digests import array_digest, state_digest
 from interpretkit.engine.batch import compute
 from interpretkit.engine.plan import Plan, plan_step
 from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.errors import PluginError
 from interpretkit.inputs.batch import tensor_batches
 from interpretkit.model.model import Model
 from interpretkit.model.outputs.classes import Classes
@@ -74,8 +76,9 @@ def check_visualizer(
 ) -> None:
     """Check that a visualizer keeps its contract.
 
-    Every option is described; results are the same twice, and the same whatever the grouping into batches; the model
-    is left as found; figures have a name, a caption and alt text, and drawing changes nothing.
+    Every option is described, and every citation has its entry; results are the same twice, and the same whatever the
+    grouping into batches; the model is left as found; figures have a name, a caption and alt text, and drawing changes
+    nothing.
 
     Args:
         visualizer: The class.
@@ -91,6 +94,7 @@ def check_visualizer(
     images = tiny_images() if images is None else images
     checked = visualizer(parse_options(visualizer, options))
     _check_described(visualizer.Options)
+    _check_citations(visualizer)
     before = state_digest(model.module.state_dict())
     whole = _compute(checked, model, images, of, batch_size=len(images))
     again = _compute(checked, model, images, of, batch_size=len(images))
@@ -139,6 +143,13 @@ def _step(name: str, visualizer: Visualizer, *, of: tuple[str, ...] = ()) -> Res
 def _check_described(options: type[Options]) -> None:
     bare = [name for name, field in options.model_fields.items() if not field.description]
     _check(not bare, f"options without a description: {', '.join(bare)}")
+
+
+def _check_citations(visualizer: type[Visualizer]) -> None:
+    try:
+        citations_of(visualizer)
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
 
 
 def _check_same(first: list[Result], second: list[Result], message: str, *, tolerance: float) -> None:

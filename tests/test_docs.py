@@ -169,8 +169,8 @@ def test_every_built_in_visualizer_says_what_it_costs_and_each_paper_has_one_ent
     registry = discover()
     offers = [found.offer for found in [*registry.visualizers.values(), *registry.models.values()]]
     entries: dict[str, str] = {}
-    for citation in (citation for offer in offers for citation in offer.citations):
-        assert entries.setdefault(citation.key, citation.bibtex()) == citation.bibtex()
+    for citation in (citation for offer in offers for citation in ik.citations_of(offer)):
+        assert entries.setdefault(citation.key, citation.bibtex) == citation.bibtex
     for found in registry.visualizers.values():
         assert found.offer.cost
         own = "passes" in found.offer.cost and "of its own" in found.offer.cost

@@ -7,6 +7,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Literal
 
+from interpretkit import words
+from interpretkit.contracts.citations import Citation, citations_of
 from interpretkit.contracts.visualizer import Reduction, Visualizer
 from interpretkit.errors import RecipeError, did_you_mean
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from interpretkit.contracts.builder import ModelBuilder
-    from interpretkit.contracts.citations import Citation
     from interpretkit.contracts.registry import Registry
     from interpretkit.engine.plan import PlannedStep
     from interpretkit.engine.resolve import Resolved
@@ -36,10 +37,10 @@ def plan_text(resolved: Resolved) -> str:
     planned = plan(resolved, models)
     images = len(find_images(recipe.inputs))
     size = recipe.numerics.batch_size
-    lines = [f"{recipe.name}: {_count(images, 'image')} in batches of up to {size}"]
+    lines = [f"{recipe.name}: {words.count(images, 'image')} in batches of up to {size}"]
     for key, model in models.items():
         forward, backward = planned.passes(key)
-        passes = f"{_count(forward, 'forward pass')} and {_count(backward, 'backward pass')} per batch"
+        passes = f"{words.count(forward, 'forward pass')} and {words.count(backward, 'backward pass')} per batch"
         lines.append(f"model {key}: {model.name}, {passes}")
         own = [each.step for each in planned.steps if each.needs.own_passes and each.step.model == key]
         lines += [f"  passes of its own, step {step.id}: {_cost(step.visualizer)}" for step in own]
@@ -104,17 +105,21 @@ def plugins_text(registry: Registry) -> str:
 
 
 def cite_text(resolved: Resolved, *, bibtex: bool) -> str:
-    """List what to cite for a recipe: for each paper what in the recipe it stands for; or all as BibTeX."""
+    """List what to cite for a recipe: for each paper what in the recipe it stands for; or all as BibTeX.
+
+    Raises:
+        PluginError: If a plugin has no entry for what it cites.
+    """
     users: dict[Citation, list[str]] = {}
     for model in resolved.models.values():
-        for citation in model.builder.citations:
+        for citation in citations_of(type(model.builder)):
             users.setdefault(citation, []).append(f"model {model.key}")
     for step in resolved.steps:
-        for citation in step.visualizer.citations:
+        for citation in citations_of(type(step.visualizer)):
             users.setdefault(citation, []).append(f"step {step.id}")
     if bibtex:
         # Papers cited for several of their parts have one entry.
-        entries = {citation.key: citation.bibtex() for citation in users}
+        entries = {citation.key: citation.bibtex for citation in users}
         return "\n\n".join(entries.values())
     return "\n".join(f"{', '.join(names)}: {citation}" for citation, names in users.items())
 
@@ -124,6 +129,7 @@ def offer_text(registry: Registry, name: str) -> str:
 
     Raises:
         RecipeError: If there is nothing of this name.
+        PluginError: If its plugin has no entry for what it cites.
     """
     offers = {**registry.models, **registry.visualizers}
     if name not in offers:
@@ -135,13 +141,13 @@ def offer_text(registry: Registry, name: str) -> str:
     lines = [f"{name} ({found.plugin})", "", inspect.getdoc(offer) or "", ""]
     if issubclass(offer, Visualizer):
         lines += [f"result: {'for the whole set of images' if issubclass(offer, Reduction) else 'for each image'}"]
-        lines += [f"reads: at least {_count(offer.reads, 'earlier step')}"] if offer.reads else []
+        lines += [f"reads: at least {words.count(offer.reads, 'earlier step')}"] if offer.reads else []
         lines += [f"needs: {offer.requires}"] if offer.requires else []
         lines += ["reads: earlier steps, if `of` names any"] if offer.may_read else []
         lines += [f"cost: {offer.cost}"]
         lines += [f"polarity: {offer.polarity}"] if offer.polarity else []
         lines += [f"deterministic: {'yes' if offer.deterministic else 'no'}"]
-    lines += [f"citation: {citation}" for citation in offer.citations]
+    lines += [f"citation: {citation}" for citation in citations_of(offer)]
     lines += ["options:"] + (_option_lines(offer) or ["  none"])
     return "\n".join(lines)
 
@@ -180,10 +186,10 @@ def _step_lines(planned: PlannedStep, shapes: Mapping[str, tuple[int, ...] | Non
     gradients = set(planned.gradients)
     for layer in planned.activations[:_LISTED]:
         shape = shapes.get(layer.name.removesuffix("#*"))
-        text = "×".join(map(str, shape)) if shape else "shape known when it is run"
+        text = words.shape(shape) if shape else "shape known when it is run"
         lines.append(f"  {layer.name}: {text}{' with gradient' if layer in gradients else ''}")
     more = len(planned.activations) - _LISTED
-    return [*lines, f"  and {_count(more, 'layer')} more"] if more > 0 else lines
+    return [*lines, f"  and {words.count(more, 'layer')} more"] if more > 0 else lines
 
 
 def _cost(visualizer: Visualizer) -> str:
@@ -199,8 +205,3 @@ def _cost(visualizer: Visualizer) -> str:
 
 def _summary(offer: type[Visualizer | ModelBuilder]) -> str:
     return (inspect.getdoc(offer) or "").split("\n", 1)[0]
-
-
-def _count(count: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{count} {noun if count == 1 else plural}"

@@ -214,6 +214,7 @@ def verify(run_directory: str) -> None:
     """Check a run directory against its manifest; exit code 1 if anything differs."""
     from pathlib import Path
 
+    from interpretkit import words
     from interpretkit.errors import CheckError
     from interpretkit.runs.verify import verify as differences_of
 
@@ -221,7 +222,7 @@ def verify(run_directory: str) -> None:
     for difference in differences:
         click.echo(difference)
     if differences:
-        count = f"{len(differences)} difference{'s' if len(differences) > 1 else ''}"
+        count = words.count(len(differences), "difference")
         raise CheckError(f"{count} from the manifest", where=run_directory)
     click.echo(f"{run_directory}: as sealed")
 

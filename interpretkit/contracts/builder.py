@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from interpretkit.contracts.citations import Citation
     from interpretkit.model.model import Model
     from interpretkit.model.weights.published import Published
 
@@ -24,8 +23,8 @@ class ModelBuilder(ABC):
     name: ClassVar[str]
     """Its id in recipes: lower-case letters, digits, `_`."""
 
-    citations: ClassVar[tuple[Citation, ...]] = ()
-    """The papers that describe it."""
+    citations: ClassVar[Mapping[str, str]] = {}
+    """The papers that describe it: keys in `references.bib` beside its module, and which part of each is meant."""
 
     class Options(offer.Options):
         """No options."""

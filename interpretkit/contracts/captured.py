@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from interpretkit import words
 from interpretkit.errors import StepError
 from interpretkit.results.axes import CHANNEL, has_grid, of_inputs, spatial
 from interpretkit.results.map import Map
@@ -101,7 +102,7 @@ class Captured:
         without_channels = tuple(axis for axis in axes if axis != CHANNEL)
         dims = next((each for each in (axes, without_channels) if len(each) == values.ndim), None)
         if dims is None:
-            shape = "×".join(map(str, values.shape))
+            shape = words.shape(values.shape)
             wanted = " or ".join(f"({', '.join(each)})" for each in (axes, without_channels))
             raise ValueError(f"layer {layer}: shape {shape} is no map {wanted}")
         pixels = dict(zip(spatial(self.inputs.ndim - 2), self.inputs.shape[2:], strict=True))

@@ -9,10 +9,9 @@ from interpretkit.contracts import offer
 from interpretkit.contracts.needs import Needs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from interpretkit.contracts.captured import Captured
-    from interpretkit.contracts.citations import Citation
     from interpretkit.model.model import Model
     from interpretkit.results.figure import Figure
     from interpretkit.results.map import Polarity
@@ -46,8 +45,8 @@ class Visualizer(ABC):
     name: ClassVar[str]
     """Its id in recipes: lower-case letters, digits, `_`."""
 
-    citations: ClassVar[tuple[Citation, ...]] = ()
-    """The papers that it implements."""
+    citations: ClassVar[Mapping[str, str]] = {}
+    """The papers that it implements: keys in `references.bib` beside its module, and which part of each is meant."""
 
     requires: ClassVar[str] = ""
     """What it asks of the network or of the recipe beyond its options, in words."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from interpretkit import words
 from interpretkit.capture.addresses import INPUT
 from interpretkit.capture.capture import left_as_found
 from interpretkit.contracts.captured import Captured
@@ -273,7 +274,7 @@ def _check_per_image(result: Result, images: Sequence[str]) -> None:
     count = len(images)
     for name, each in (*result.maps.items(), *result.arrays.items()):
         if each.dims[:1] != ("image",) or each.values.shape[0] != count:
-            shape = "×".join(map(str, each.values.shape))
+            shape = words.shape(each.values.shape)
             noun = "map" if isinstance(each, Map) else "array"
             raise StepError(f"{noun} {name!r} has dims {each.dims} and shape {shape} for {count} images")
     for name, table in result.tables.items():

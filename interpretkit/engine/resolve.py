@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
+from interpretkit import words
 from interpretkit.contracts.visualizer import Reduction
 from interpretkit.errors import RecipeError
 from interpretkit.recipe.refusal import explain
@@ -158,7 +159,7 @@ def _check_reads(entry: StepEntry, visualizer: type[Visualizer], where: str) -> 
             f"step {entry.id!r}: {visualizer.name} reads no earlier step", where=where, hint="remove 'of:'"
         )
     if len(entry.of) < visualizer.reads:
-        count = f"{visualizer.reads} earlier step{'s' if visualizer.reads > 1 else ''}"
+        count = words.count(visualizer.reads, "earlier step")
         raise RecipeError(
             f"step {entry.id!r}: {visualizer.name} reads at least {count}", where=where, hint="name them under 'of:'"
         )

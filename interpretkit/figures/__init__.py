@@ -18,7 +18,8 @@ from interpretkit.figures.galleries import Exhibit, gallery
 from interpretkit.figures.grids import grid
 from interpretkit.figures.maps import heatmap, overlay, photo
 from interpretkit.figures.matrices import matrix
-from interpretkit.figures.words import alt, number, percent, polarity_of
+from interpretkit.figures.words import alt, polarity_of
+from interpretkit.words import count, fixed, number, percent, shape
 
 __all__ = [
     "Exhibit",
@@ -26,6 +27,8 @@ __all__ = [
     "alt",
     "attribution",
     "chart",
+    "count",
+    "fixed",
     "gallery",
     "grid",
     "heatmap",
@@ -38,6 +41,7 @@ __all__ = [
     "picture",
     "png",
     "polarity_of",
+    "shape",
     "stamp",
     "survey",
 ]

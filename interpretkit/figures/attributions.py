@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from interpretkit.figures.finish import panels
 from interpretkit.figures.maps import heatmap, overlay, photo
-from interpretkit.figures.words import size
+from interpretkit.words import shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ def attribution(values: np.ndarray, pixels: np.ndarray, *, title: str, polarity:
         >>> attribution(np.eye(7), np.zeros((28, 28, 3), np.uint8), title="Grad-CAM", polarity="signed").mode
         'RGB'
     """
-    native = f"native {size(values.shape)}"
+    native = f"native {shape(values.shape)}"
     signed = polarity == "signed"
     fine = max(values.shape) > _FINE
     averaged = max(values.shape) // _SQUARES if fine else 1

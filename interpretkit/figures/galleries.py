@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from interpretkit.figures.colour import PAPER, paletted
 from interpretkit.figures.sheet import NARROWEST, heading, sheet
 from interpretkit.figures.text import LABEL, SOFT, paragraph
-from interpretkit.figures.words import count, size
+from interpretkit.words import count, shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def gallery(rows: Sequence[Sequence[Exhibit]], *, labels: Sequence[str], title: 
     photos = [exhibit.pixels for row in rows for exhibit in row]
     for pixels in photos:
         if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:  # noqa: PLR2004 - y, x, colours
-            raise ValueError(f"a photo is uint8 (y, x, 3), not {pixels.dtype} {size(pixels.shape)}")
+            raise ValueError(f"a photo is uint8 (y, x, 3), not {pixels.dtype} {shape(pixels.shape)}")
     scale = _SIDE / max((max(pixels.shape[:2]) for pixels in photos if pixels.size), default=_SIDE)
     names = [paragraph(label, width=_WIDEST_LABEL) for label in labels]
     left = max(name.shape[1] for name in names) + _GAP

@@ -11,7 +11,8 @@ from interpretkit.figures.channels import Survey, survey
 from interpretkit.figures.colour import CROSS, DEAD, FLAT, NOT_FINITE, PAPER, colours_of, dot, levels, paletted
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, flow, heading, sheet
 from interpretkit.figures.text import STRONG, labels_of, paragraph
-from interpretkit.figures.words import constant, count, number, size
+from interpretkit.figures.words import constant
+from interpretkit.words import count, number, shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,7 @@ def grid(
         'P'
     """
     if values.ndim != 3 or values.size == 0:  # noqa: PLR2004 - channel, y, x
-        raise ValueError(f"a grid is drawn of channels (channel, y, x), not of shape {size(values.shape)}")
+        raise ValueError(f"a grid is drawn of channels (channel, y, x), not of shape {shape(values.shape)}")
     if len(labels) != len(values):
         raise ValueError(f"{len(labels)} labels do not fit {len(values)} channels")
     found = survey(values, limits=None if scope == "fixed" else limits)
@@ -98,9 +99,9 @@ def grid(
     else:
         body = _after_photo(pixels, tiles, labels, layout, colours=scale.colours)
     width = max(body.shape[1] if isinstance(body, np.ndarray) else body.width, NARROWEST)
-    view = f"{count(len(values), noun)} of {size(values.shape[1:])} cells, nearest ×{layout.zoom}"
+    view = f"{count(len(values), noun)} of {shape(values.shape[1:])} cells, nearest ×{layout.zoom}"
     if pixels is not None:
-        view += f"; input {size(pixels.shape[:2])} → {size(tiles.shape[1:])}"
+        view += f"; input {shape(pixels.shape[:2])} → {shape(tiles.shape[1:])}"
     key = flow([*_bar(found, scale, width), *_legend(values, found, scale, width)], width=width)
     return sheet(body, colours=scale.colours, above=[heading(title, view, width=width), key])
 

@@ -10,7 +10,8 @@ from PIL import Image
 from interpretkit.figures.colour import FLAT, NOT_FINITE, colours_of, dot, levels, palette, symmetric
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, flow, heading, sheet
 from interpretkit.figures.text import paragraph
-from interpretkit.figures.words import NEARLY_CONSTANT, constant, count, number, size
+from interpretkit.figures.words import NEARLY_CONSTANT, constant
+from interpretkit.words import count, number, shape
 
 if TYPE_CHECKING:
     from interpretkit.results.map import Polarity
@@ -63,7 +64,7 @@ def heatmap(
     if not robust:
         dot(tiles, beyond, colours=colours)
     width = max(body.shape[1], NARROWEST)
-    view = f"{size(values.shape)} cells, nearest ×{zoom}"
+    view = f"{shape(values.shape)} cells, nearest ×{zoom}"
     ends = ("≤ " if robust and (values < low).any() else "", "≥ " if robust and (values > high).any() else "")
     scale = _scale(low, high, width=body.shape[1], ends=ends) if varied else []
     words = _if_constant(values[finite], reach=max(abs(low), abs(high)))
@@ -130,18 +131,18 @@ def photo(pixels: np.ndarray, *, title: str) -> Image.Image:
     _check_photo(pixels)
     zoom = _zoom(*pixels.shape[:2])
     body = Image.fromarray(pixels.repeat(zoom, axis=0).repeat(zoom, axis=1))
-    view = f"{size(pixels.shape[:2])} pixels{_shown(zoom)}"
+    view = f"{shape(pixels.shape[:2])} pixels{_shown(zoom)}"
     return sheet(body, colours="inferno", above=[heading(title, view, width=max(body.width, NARROWEST))])
 
 
 def _check_map(values: np.ndarray) -> None:
     if values.ndim != 2 or values.size == 0:  # noqa: PLR2004 - y and x
-        raise ValueError(f"a map has dims (y, x), not shape {size(values.shape)}")
+        raise ValueError(f"a map has dims (y, x), not shape {shape(values.shape)}")
 
 
 def _check_photo(pixels: np.ndarray) -> None:
     if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.size == 0 or pixels.dtype != np.uint8:  # noqa: PLR2004
-        raise ValueError(f"a photo is uint8 (y, x, 3), not {pixels.dtype} {size(pixels.shape)}")
+        raise ValueError(f"a photo is uint8 (y, x, 3), not {pixels.dtype} {shape(pixels.shape)}")
 
 
 def _zoom(height: int, width: int) -> int:
@@ -238,7 +239,7 @@ def _view(values: np.ndarray, pixels: np.ndarray, greatest: float, averaged: int
         part = f"positive part of {means}" if signed else means
         return f"{part}, bilinear {ratio}, opacity {OPACITY:g}"
     part = "positive part, " if signed else ""
-    grid = f"{size(values.shape)} → {size(pixels.shape[:2])}"
+    grid = f"{shape(values.shape)} → {shape(pixels.shape[:2])}"
     return f"{part}bilinear {ratio} ({grid}), opacity {OPACITY:g}"
 
 

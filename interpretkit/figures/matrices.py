@@ -20,7 +20,7 @@ from interpretkit.figures.colour import (
 )
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, entry, heading, sheet
 from interpretkit.figures.text import TEXT, font, paragraph, width_of
-from interpretkit.figures.words import count, number, size
+from interpretkit.words import count, fixed, number, shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def matrix(
         'RGB'
     """
     if values.shape != (len(rows), len(columns)) or values.size == 0:
-        raise ValueError(f"{len(rows)} rows and {len(columns)} columns do not fit shape {size(values.shape)}")
+        raise ValueError(f"{len(rows)} rows and {len(columns)} columns do not fit shape {shape(values.shape)}")
     low, high = limits
     if not -np.inf < low < high < np.inf:
         raise ValueError(f"limits {limits} are not finite and ascending")
@@ -101,7 +101,7 @@ def _body(
 
 def _two_places(value: float) -> str:
     written_out = abs(value) < 100  # noqa: PLR2004 - what fits a cell
-    return f"{value:.2f}".replace("-", "−") if written_out else number(value)
+    return fixed(value) if written_out else number(value)
 
 
 def _heads(columns: Sequence[str], across: int) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from interpretkit.figures.colour import INK, LEVELS, PAPER, dot, paletted
 from interpretkit.figures.text import LABEL, SOFT, TEXT, TITLE, paragraph
-from interpretkit.figures.words import count
+from interpretkit.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

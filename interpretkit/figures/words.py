@@ -1,4 +1,4 @@
-"""What figures say in words: numbers, sizes, and the text for those who do not see them."""
+"""What figures say of values: whether they are constant, and the text for those who do not see them."""
 
 from __future__ import annotations
 
@@ -6,63 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from interpretkit.words import count, number, shape
 
+if TYPE_CHECKING:
     from interpretkit.results.map import Polarity
 
 # Below this part of the layer's range, differences within a map are rounding.
 NEARLY_CONSTANT = 1e-6
-
-
-def number(value: float) -> str:
-    """Return `value` with three significant digits, as figures print it.
-
-    Example:
-        >>> number(0.12345), number(-2.0), number(12345.6), number(3.1e-9)
-        ('0.123', '−2', '12346', '3.1e−9')
-    """
-    size = abs(value)
-    if size == 0 or not np.isfinite(value):
-        text = f"{size if size == 0 else value:g}"
-    elif 1e-3 <= size < 1e5:  # noqa: PLR2004 - written out within these bounds, with an exponent beyond them
-        text = f"{value:.0f}" if size >= 999.5 else f"{value:.3g}"  # noqa: PLR2004 - 999.5 rounds to four digits
-    else:
-        mantissa, _, exponent = f"{value:.2e}".partition("e")
-        text = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return text.replace("-", "−")
-
-
-def percent(share: float, form: str = ".1") -> str:
-    """Return a share in percent, in a format such as `.0` for whole ones or `+.1` for one digit and a sign.
-
-    Example:
-        >>> percent(0.0123), percent(0.2, ".0"), percent(-0.5, "+.1"), percent(float("nan"))
-        ('1.2 %', '20 %', '−50.0 %', 'undefined')
-    """
-    if np.isnan(share):
-        return "undefined"
-    return f"{share:{form}%}".replace("-", "−").replace("%", " %")
-
-
-def size(shape: Sequence[int]) -> str:
-    """Return a shape as text.
-
-    Example:
-        >>> size((7, 7))
-        '7×7'
-    """
-    return "×".join(map(str, shape))
-
-
-def count(amount: int, noun: str) -> str:
-    """Return an amount with its noun.
-
-    Example:
-        >>> count(1, "cell"), count(3, "cell")
-        ('1 cell', '3 cells')
-    """
-    return f"{amount} {noun}{'' if amount == 1 else 's'}"
 
 
 def constant(low: float, high: float, *, reach: float) -> str:
@@ -98,7 +48,7 @@ def alt(values: np.ndarray, *, what: str) -> str:
         >>> alt(np.array([[0.0, 0.5], [2.0, 0.25]]), what="Grad-CAM of stage4")
         'Grad-CAM of stage4: 2×2 cells, the greatest value 2 at row 1, column 0 (counted from 0), the least 0.'
     """
-    cells = f"{what}: {size(values.shape)} cells"
+    cells = f"{what}: {shape(values.shape)} cells"
     finite = np.isfinite(values)
     if not finite.any():
         return f"{cells}, none of them finite."

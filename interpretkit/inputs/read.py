@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL import ImageFile as PillowFile
 
+from interpretkit import words
 from interpretkit.digests import sha256_bytes, sha256_file
 from interpretkit.errors import InputError
 from interpretkit.inputs.find import find_images, printable
@@ -89,7 +90,7 @@ def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
             raise InputError(f"no mask is defined for an image of mode {kind}", where=where, hint=hint)
         values = np.asarray(ImageOps.exif_transpose(opened))
     if values.shape[:2] != size[::-1]:
-        found, wanted = ("×".join(map(str, each)) for each in (values.shape[1::-1], size))
+        found, wanted = (words.shape(each) for each in (values.shape[1::-1], size))
         hint = "a mask lies on its upright image pixel by pixel"
         raise InputError(f"the mask has {found} pixels, its image {wanted}", where=where, hint=hint)
     return np.asarray(values.reshape(*values.shape[:2], -1).any(-1))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from interpretkit import words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -74,7 +76,7 @@ class LayerInfo:
 
     def cells(self) -> tuple[str, ...]:
         """Return what a table says of it after its name."""
-        shape = "no tensor" if self.shape is None else "×".join(map(str, self.shape)) or "a number"
+        shape = "no tensor" if self.shape is None else words.shape(self.shape)
         extent = _pair(*("?" if each is None else str(each) for each in self.receptive_field))
         seen = zip(self.stride, self.receptive_field, strict=True)
         stride = _pair(*(f"{step:g}" if step else "?" if extent is None else "–" for step, extent in seen))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from interpretkit import words
 from interpretkit.errors import RecipeError, did_you_mean
 from interpretkit.recipe.node import Node
 from interpretkit.recipe.recipe import SCHEMA, Recipe, _refused, _Source
@@ -182,4 +183,4 @@ def _check_order(recipe: Recipe) -> None:
 
 
 def _or_all(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:
-    return did_you_mean(name, names, otherwise=f"known: {', '.join(list(names)[:10])}")
+    return did_you_mean(name, names, otherwise=f"known: {words.listed(names, most=10)}")

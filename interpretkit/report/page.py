@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from interpretkit.digests import plain
 from interpretkit.report.files import RunFiles
 from interpretkit.report.words import anchor, chance, facts, number, target_words, words
+from interpretkit.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +87,7 @@ def _environment() -> Environment:
         chance=chance,
         facts=facts,
         number=number,
+        plural=plural,
         target_words=target_words,
         words=words,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit import Citation
 from interpretkit_cam.base import ScoredMaps, model_of
 
 if TYPE_CHECKING:
@@ -25,16 +24,7 @@ class AblationCAM(ScoredMaps):
 
     name = "ablation_cam"
     title = "Ablation-CAM"
-    citations = (
-        Citation(
-            key="desai2020ablation",
-            authors="Desai, Saurabh and Ramaswamy, Harish G.",
-            title="Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization",
-            venue="WACV",
-            year=2020,
-            doi="10.1109/WACV45572.2020.9093360",
-        ),
-    )
+    citations = {"desai2020ablation": ""}
     cost = "as many passes from the layer on as it has channels that are not 0, for each image and layer"
 
     def weights(self, captured: Captured, layer: str, position: int) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit import Citation, Needs, StepError
+from interpretkit import Needs, StepError
 from interpretkit_cam.base import TargetMaps, model_of, weighted_sum
 
 if TYPE_CHECKING:
@@ -27,16 +27,7 @@ class CAM(TargetMaps):
     name = "cam"
     requires = "a layer that global average pooling and one linear layer turn into the logits"
     title = "CAM"
-    citations = (
-        Citation(
-            key="zhou2016cam",
-            authors="Zhou, Bolei and Khosla, Aditya and Lapedriza, Agata and Oliva, Aude and Torralba, Antonio",
-            title="Learning Deep Features for Discriminative Localization",
-            venue="CVPR",
-            year=2016,
-            arxiv="1512.04150",
-        ),
-    )
+    citations = {"zhou2016cam": ""}
 
     def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
         """Ask for the layers' outputs, the target, and the weights of the linear layer."""

@@ -6,22 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from interpretkit import Citation, Needs
+from interpretkit import Needs
 from interpretkit_cam.base import GradientMaps, LayerMaps
 
 if TYPE_CHECKING:
     import torch
 
     from interpretkit import Captured, Model
-
-EIGEN_CAM = Citation(
-    key="muhammad2020eigencam",
-    authors="Muhammad, Mohammed Bany and Yeasin, Mohammed",
-    title="Eigen-CAM: Class Activation Map using Principal Components",
-    venue="IJCNN",
-    year=2020,
-    arxiv="2008.00299",
-)
 
 
 class EigenCAM(LayerMaps):
@@ -39,7 +30,7 @@ class EigenCAM(LayerMaps):
 
     name = "eigen_cam"
     title = "Eigen-CAM"
-    citations = (EIGEN_CAM,)
+    citations = {"muhammad2020eigencam": ""}
 
     class Options(LayerMaps.Options):
         """Options of Eigen-CAM."""
@@ -71,18 +62,10 @@ class EigenGradCAM(GradientMaps):
 
     name = "eigen_grad_cam"
     title = "EigenGrad-CAM"
-    citations = (
-        Citation(
-            key="gildenblat2021pytorchcam",
-            authors="Gildenblat, Jacob and others",
-            title="PyTorch library for CAM methods",
-            venue="GitHub",
-            year=2021,
-            kind="misc",
-            remark="the method; https://github.com/jacobgil/pytorch-grad-cam",
-        ),
-        EIGEN_CAM,
-    )
+    citations = {
+        "gildenblat2021pytorchcam": "the method; https://github.com/jacobgil/pytorch-grad-cam",
+        "muhammad2020eigencam": "",
+    }
 
     class Options(GradientMaps.Options):
         """Options of EigenGrad-CAM."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Needs, Result, Table, TargetSpec, Visualizer, figures
+from interpretkit import Figure, Needs, Result, Table, TargetSpec, Visualizer, figures
 from interpretkit_cam.base import model_of
 
 if TYPE_CHECKING:
@@ -41,16 +41,7 @@ class FullGrad(Visualizer):
 
     name = "full_grad"
     requires = "nothing; all is accounted for in a network of linear layers, batch normalisation and ReLUs"
-    citations = (
-        Citation(
-            key="srinivas2019fullgrad",
-            authors="Srinivas, Suraj and Fleuret, François",
-            title="Full-Gradient Representation for Neural Network Visualization",
-            venue="NeurIPS",
-            year=2019,
-            arxiv="1905.00780",
-        ),
-    )
+    citations = {"srinivas2019fullgrad": ""}
     cost = "one backward pass down to the input for each target, shared with the other steps"
     polarity = "unsigned"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit import Citation
 from interpretkit_cam.base import GradientMaps, weighted_sum
 
 if TYPE_CHECKING:
@@ -25,17 +24,7 @@ class GradCAM(GradientMaps):
 
     name = "grad_cam"
     title = "Grad-CAM"
-    citations = (
-        Citation(
-            key="selvaraju2017gradcam",
-            authors="Selvaraju, Ramprasaath R. and Cogswell, Michael and Das, Abhishek and Vedantam, Ramakrishna and "
-            "Parikh, Devi and Batra, Dhruv",
-            title="Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
-            venue="ICCV",
-            year=2017,
-            arxiv="1610.02391",
-        ),
-    )
+    citations = {"selvaraju2017gradcam": ""}
 
     def maps(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return the activations weighted by their channels' mean gradients, `(image, y, x)`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit import Citation
 from interpretkit_cam.base import GradientMaps, weighted_sum
 
 if TYPE_CHECKING:
@@ -31,17 +30,7 @@ class GradCAMPlusPlus(GradientMaps):
 
     name = "grad_cam_plusplus"
     title = "Grad-CAM++"
-    citations = (
-        Citation(
-            key="chattopadhay2018gradcampp",
-            authors="Chattopadhay, Aditya and Sarkar, Anirban and Howlader, Prantik and Balasubramanian, Vineeth N.",
-            title="Grad-CAM++: Generalized Gradient-Based Visual Explanations for Deep Convolutional Networks",
-            venue="WACV",
-            year=2018,
-            arxiv="1710.11063",
-            remark="equations 7 and 19",
-        ),
-    )
+    citations = {"chattopadhay2018gradcampp": "equations 7 and 19"}
 
     def maps(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return the activations weighted by the sums of alpha times positive gradient, `(image, y, x)`."""

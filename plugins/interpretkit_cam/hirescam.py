@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit import Citation
 from interpretkit_cam.base import GradientMaps
 
 if TYPE_CHECKING:
@@ -22,17 +21,7 @@ class HiResCAM(GradientMaps):
 
     name = "hirescam"
     title = "HiResCAM"
-    citations = (
-        Citation(
-            key="draelos2020hirescam",
-            authors="Draelos, Rachel Lea and Carin, Lawrence",
-            title="Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural networks",
-            venue="",
-            year=2020,
-            kind="misc",
-            arxiv="2011.08891",
-        ),
-    )
+    citations = {"draelos2020hirescam": ""}
 
     def maps(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return the products of activation and gradient summed over channels, `(image, y, x)`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit import Citation
 from interpretkit_cam.base import GradientMaps
 
 if TYPE_CHECKING:
@@ -23,17 +22,7 @@ class LayerCAM(GradientMaps):
 
     name = "layer_cam"
     title = "LayerCAM"
-    citations = (
-        Citation(
-            key="jiang2021layercam",
-            authors="Jiang, Peng-Tao and Zhang, Chang-Bin and Hou, Qibin and Cheng, Ming-Ming and Wei, Yunchao",
-            title="LayerCAM: Exploring Hierarchical Class Activation Maps for Localization",
-            venue="IEEE Transactions on Image Processing",
-            year=2021,
-            kind="article",
-            doi="10.1109/TIP.2021.3089943",
-        ),
-    )
+    citations = {"jiang2021layercam": ""}
 
     def maps(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return the products of activation and positive gradient summed over channels, `(image, y, x)`."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from interpretkit import Citation
 from interpretkit_cam.base import ScoredMaps, model_of
 
 if TYPE_CHECKING:
@@ -29,17 +28,7 @@ class ScoreCAM(ScoredMaps):
 
     name = "score_cam"
     title = "Score-CAM"
-    citations = (
-        Citation(
-            key="wang2020scorecam",
-            authors="Wang, Haofan and Wang, Zifan and Du, Mengnan and Yang, Fan and Zhang, Zijian and Ding, Sirui and "
-            "Mardziel, Piotr and Hu, Xia",
-            title="Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
-            venue="CVPR Workshops",
-            year=2020,
-            arxiv="1910.01279",
-        ),
-    )
+    citations = {"wang2020scorecam": ""}
     cost = "as many forward passes as the layer has channels, or `channels`, for each image and layer"
 
     class Options(ScoredMaps.Options):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from interpretkit import Citation, Needs
+from interpretkit import Needs
 from interpretkit_cam.base import TargetMaps, model_of, weighted_sum
 
 if TYPE_CHECKING:
@@ -33,28 +33,7 @@ class SmoothGradCAMPlusPlus(TargetMaps):
 
     name = "smooth_grad_cam_plusplus"
     title = "Smooth Grad-CAM++"
-    citations = (
-        Citation(
-            key="omeiza2019smooth",
-            authors="Omeiza, Daniel and Speakman, Skyler and Cintas, Celia and Weldermariam, Komminist",
-            title="Smooth Grad-CAM++: An Enhanced Inference Level Visualization Technique for Deep Convolutional "
-            "Neural Network Models",
-            venue="",
-            year=2019,
-            kind="misc",
-            arxiv="1908.01224",
-        ),
-        Citation(
-            key="smilkov2017smoothgrad",
-            authors="Smilkov, Daniel and Thorat, Nikhil and Kim, Been and Viégas, Fernanda and Wattenberg, Martin",
-            title="SmoothGrad: Removing Noise by Adding Noise",
-            venue="",
-            year=2017,
-            kind="misc",
-            arxiv="1706.03825",
-            remark="the scale of the noise",
-        ),
-    )
+    citations = {"omeiza2019smooth": "", "smilkov2017smoothgrad": "the scale of the noise"}
     cost = "`samples` forward and backward passes for each image"
 
     class Options(TargetMaps.Options):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit import Citation
 from interpretkit_cam.base import GradientMaps, weighted_sum
 
 if TYPE_CHECKING:
@@ -25,16 +24,7 @@ class XGradCAM(GradientMaps):
 
     name = "xgrad_cam"
     title = "XGrad-CAM"
-    citations = (
-        Citation(
-            key="fu2020axiom",
-            authors="Fu, Ruigang and Hu, Qingyong and Dong, Xiaohu and Guo, Yulan and Gao, Yinghui and Li, Biao",
-            title="Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs",
-            venue="BMVC",
-            year=2020,
-            arxiv="2008.02312",
-        ),
-    )
+    citations = {"fu2020axiom": ""}
 
     def maps(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return the activations weighted by their channels' activation-weighted mean gradients, `(image, y, x)`."""

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels, total
 from interpretkit_captum.baselines import around
-from interpretkit_captum.citations import CAPTUM, DEEP_LIFT, SHAP
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Paired, Seeded
 
@@ -55,7 +54,7 @@ class DeepLift(WithRules):
 
     name = "deep_lift"
     title = "DeepLIFT"
-    citations = (DEEP_LIFT, CAPTUM)
+    citations = {"shrikumar2017learning": "", "kokhlikyan2020captum": "the implementation"}
     cost = (
         "one forward and one backward pass of its own for each image and target, on image and baseline together, and "
         "two forward passes"
@@ -87,7 +86,7 @@ class DeepLiftShap(WithRules):
     name = "deep_lift_shap"
     title = "DeepLIFT SHAP"
     about = "Gaussian noise about "
-    citations = (SHAP, DEEP_LIFT, CAPTUM)
+    citations = {"lundberg2017unified": "", "shrikumar2017learning": "", "kokhlikyan2020captum": "the implementation"}
     cost = (
         "`baselines` forward and backward passes of its own for each image and target, on image and baseline together, "
         "and `baselines` + 1 forward passes"

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, cast
 
 from interpretkit import Needs, Result
 from interpretkit_captum.attribution import INPUT, Attribution
-from interpretkit_captum.citations import INPUT_X_GRADIENT, SALIENCY
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +27,7 @@ class Saliency(Attribution):
     name = "saliency"
     title = "Saliency"
     joined = "the greatest |gradient| of the colour channels"
-    citations = (SALIENCY,)
+    citations = {"simonyan2014deep": ""}
     cost = "one backward pass for each target, shared with the other steps"
     polarity = "unsigned"
 
@@ -55,7 +54,7 @@ class InputXGradient(Attribution):
 
     name = "input_x_gradient"
     title = "Input × gradient"
-    citations = (INPUT_X_GRADIENT,)
+    citations = {"shrikumar2016not": ""}
     cost = "one backward pass for each target, shared with the other steps"
 
     def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model

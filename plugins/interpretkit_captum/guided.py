@@ -11,7 +11,6 @@ from pydantic import Field
 
 from interpretkit import Needs, Result, StepError
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels
-from interpretkit_captum.citations import CAPTUM, DECONVOLUTION, GRAD_CAM, GUIDED_BACKPROP
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Targeted
 
@@ -57,7 +56,7 @@ class GuidedBackprop(Rectified):
 
     name = "guided_backprop"
     title = "Guided backpropagation"
-    citations = (GUIDED_BACKPROP, CAPTUM)
+    citations = {"springenberg2015striving": "", "kokhlikyan2020captum": "the implementation"}
 
     def explain(self, subject: Subject) -> dict[str, Explanation]:
         """Propagate the score backward."""
@@ -79,7 +78,7 @@ class Deconvolution(Rectified):
 
     name = "deconvolution"
     title = "Deconvolution"
-    citations = (DECONVOLUTION, CAPTUM)
+    citations = {"zeiler2014visualizing": "", "kokhlikyan2020captum": "the implementation"}
 
     def explain(self, subject: Subject) -> dict[str, Explanation]:
         """Propagate the score backward."""
@@ -101,7 +100,11 @@ class GuidedGradCam(Rectified):
 
     name = "guided_grad_cam"
     title = "Guided Grad-CAM"
-    citations = (GRAD_CAM, GUIDED_BACKPROP, CAPTUM)
+    citations = {
+        "selvaraju2017gradcam": "",
+        "springenberg2015striving": "",
+        "kokhlikyan2020captum": "the implementation",
+    }
     cost = (
         "one forward and one backward pass of its own for each image and target, and one backward pass for each "
         "target, shared with the other steps"

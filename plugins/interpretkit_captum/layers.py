@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field
 
-from interpretkit import Needs, StepError
+from interpretkit import Needs, StepError, figures
 from interpretkit_captum.attribution import OwnPasses, over_channels, total
-from interpretkit_captum.citations import CAPTUM, CONDUCTANCE, INTEGRATED_GRADIENTS, INTERNAL_INFLUENCE
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Paired
 
@@ -76,7 +75,7 @@ class LayerAttribution(OwnPasses):
                 (raw,) = raw
             values, axes = subject.model.arranged(layer, raw.detach(), inputs=subject.image)
             if "x" not in axes:
-                shape = "×".join(map(str, raw.shape[1:]))
+                shape = figures.shape(raw.shape[1:])
                 raise StepError(
                     f"{self.name} needs a layer with a grid (channel, y, x); {layer.name} returns {shape}",
                     hint="choose a layer before the pooling, or say under the model's layouts how its tokens lie",
@@ -106,7 +105,7 @@ class LayerConductance(LayerAttribution):
 
     name = "layer_conductance"
     title = "Layer conductance"
-    citations = (CONDUCTANCE, CAPTUM)
+    citations = {"dhamdhere2019how": "", "kokhlikyan2020captum": "the implementation"}
     cost = "`steps` + 1 forward and backward passes of its own for each image, target and layer, and two forward passes"
 
     class Options(Paired, LayerOptions):
@@ -142,7 +141,7 @@ class InternalInfluence(LayerAttribution):
     name = "internal_influence"
     title = "Internal influence"
     complete = False
-    citations = (INTERNAL_INFLUENCE, CAPTUM)
+    citations = {"leino2018influence": "", "kokhlikyan2020captum": "the implementation"}
     cost = "`steps` forward and backward passes of its own for each image, target and layer, and two forward passes"
 
     def attribute(self, subject: Subject, module: nn.Module, baseline: torch.Tensor) -> torch.Tensor:
@@ -170,7 +169,7 @@ class LayerIntegratedGradients(LayerAttribution):
 
     name = "layer_integrated_gradients"
     title = "Layer integrated gradients"
-    citations = (INTEGRATED_GRADIENTS, CAPTUM)
+    citations = {"sundararajan2017axiomatic": "", "kokhlikyan2020captum": "the implementation"}
     cost = "`steps` forward and backward passes of its own for each image, target and layer, and four forward passes"
 
     def attribute(self, subject: Subject, module: nn.Module, baseline: torch.Tensor) -> torch.Tensor:

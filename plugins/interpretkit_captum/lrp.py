@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import Field
 
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels, total
-from interpretkit_captum.citations import CAPTUM, LRP, LRP_RULES
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Targeted
 
@@ -44,7 +43,7 @@ class Lrp(OwnPasses):
     name = "lrp"
     requires = "modules that have a rule: convolutions, linear layers, batch normalisation, pooling, ReLUs"
     title = "LRP"
-    citations = (LRP, LRP_RULES, CAPTUM)
+    citations = {"bach2015pixel": "", "montavon2019layer": "the rules", "kokhlikyan2020captum": "the implementation"}
     cost = (
         "two forward passes and one backward pass of its own for each image and target, twice for a contrast, and one "
         "forward pass"

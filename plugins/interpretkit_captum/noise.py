@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import Field
 
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels
-from interpretkit_captum.citations import CAPTUM, SMOOTH_GRAD, VAR_GRAD
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Batched, Seeded
 
@@ -72,7 +71,7 @@ class SmoothGrad(OfNoise):
 
     name = "smooth_grad"
     title = "SmoothGrad"
-    citations = (SMOOTH_GRAD, CAPTUM)
+    citations = {"smilkov2017smoothgrad": "", "kokhlikyan2020captum": "the implementation"}
 
     def explain(self, subject: Subject) -> dict[str, Explanation]:
         """Return the mean of the attributions."""
@@ -95,7 +94,7 @@ class VarGrad(OfNoise):
     name = "var_grad"
     title = "VarGrad"
     joined = "variances summed over the colour channels"
-    citations = (VAR_GRAD, CAPTUM)
+    citations = {"adebayo2018local": "", "kokhlikyan2020captum": "the implementation"}
     polarity = "unsigned"
 
     def explain(self, subject: Subject) -> dict[str, Explanation]:

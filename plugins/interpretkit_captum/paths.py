@@ -8,7 +8,6 @@ from pydantic import Field
 
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels, total
 from interpretkit_captum.baselines import around
-from interpretkit_captum.citations import CAPTUM, INTEGRATED_GRADIENTS, SHAP
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.noise import noisy
 from interpretkit_captum.options import Baselined, Batched, Seeded
@@ -31,7 +30,7 @@ class IntegratedGradients(OwnPasses):
 
     name = "integrated_gradients"
     title = "Integrated gradients"
-    citations = (INTEGRATED_GRADIENTS, CAPTUM)
+    citations = {"sundararajan2017axiomatic": "", "kokhlikyan2020captum": "the implementation"}
     cost = "`steps` forward and backward passes of its own for each image and target, and two forward passes"
 
     class Options(Baselined, Batched):
@@ -70,7 +69,7 @@ class GradientShap(OwnPasses):
     name = "gradient_shap"
     title = "GradientSHAP"
     about = "Gaussian noise about "
-    citations = (SHAP, CAPTUM)
+    citations = {"lundberg2017unified": "", "kokhlikyan2020captum": "the implementation"}
     cost = (
         "`samples` forward and backward passes of its own for each image and target, and `samples` + 1 forward passes"
     )

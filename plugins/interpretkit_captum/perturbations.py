@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from interpretkit import StepError
 from interpretkit_captum.attribution import INPUT, OwnPasses, total
-from interpretkit_captum.citations import CAPTUM, DECONVOLUTION, SHAPLEY_SAMPLING, SLIC
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Seeded
 from interpretkit_captum.regions import RegionOptions, kept, regions_of
@@ -35,7 +34,7 @@ class Occlusion(OwnPasses):
     name = "occlusion"
     title = "Occlusion"
     joined = "each pixel with the mean of what the score loses by the windows over it"
-    citations = (DECONVOLUTION, CAPTUM)
+    citations = {"zeiler2014visualizing": "", "kokhlikyan2020captum": "the implementation"}
     cost = (
         "one forward pass of its own for each window of each image and target, (1 + ⌈(side − `window`) / `stride`⌉)², "
         "and three more"
@@ -137,7 +136,7 @@ class FeatureAblation(OfRegions):
 
     name = "feature_ablation"
     title = "Feature ablation"
-    citations = (CAPTUM, SLIC)
+    citations = {"kokhlikyan2020captum": "the implementation", "achanta2012slic": "the superpixels"}
     cost = "one forward pass of its own for each region of each image and target, and three more"
 
     def attribute(self, score: Callable[[torch.Tensor], torch.Tensor], whole: torch.Tensor) -> torch.Tensor:
@@ -165,7 +164,11 @@ class ShapleyValueSampling(OfRegions):
     name = "shapley_value_sampling"
     title = "Shapley values"
     complete = True
-    citations = (SHAPLEY_SAMPLING, CAPTUM, SLIC)
+    citations = {
+        "castro2009polynomial": "",
+        "kokhlikyan2020captum": "the implementation",
+        "achanta2012slic": "the superpixels",
+    }
     cost = "`samples` forward passes of its own for each region of each image and target, and three more"
 
     class Options(Seeded, RegionOptions):

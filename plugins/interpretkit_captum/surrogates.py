@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from interpretkit_captum.citations import CAPTUM, LIME, SHAP, SLIC
 from interpretkit_captum.options import Seeded
 from interpretkit_captum.perturbations import OfRegions
 from interpretkit_captum.regions import RegionOptions
@@ -33,7 +32,11 @@ class Lime(OfRegions):
     name = "lime"
     title = "LIME"
     fewest = 2
-    citations = (LIME, CAPTUM, SLIC)
+    citations = {
+        "ribeiro2016why": "",
+        "kokhlikyan2020captum": "the implementation",
+        "achanta2012slic": "the superpixels",
+    }
     cost = "`samples` forward passes of its own for each image and target, and two more"
 
     class Options(Seeded, RegionOptions):
@@ -75,7 +78,11 @@ class KernelShap(OfRegions):
     title = "KernelSHAP"
     complete = True
     fewest = 2
-    citations = (SHAP, CAPTUM, SLIC)
+    citations = {
+        "lundberg2017unified": "",
+        "kokhlikyan2020captum": "the implementation",
+        "achanta2012slic": "the superpixels",
+    }
     cost = "`samples` forward passes of its own for each image and target, and two more"
 
     class Options(Seeded, RegionOptions):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Needs, Reduction, Result, StepError, Table, Visualizer
+from interpretkit import Needs, Reduction, Result, StepError, Table, Visualizer
 from interpretkit_channel_stats import bins, charts, moments
 
 if TYPE_CHECKING:
@@ -46,27 +46,11 @@ class ChannelStats(Reduction):
 
     name = "channel_stats"
     requires = "layers (image, channel, …); labels of the images for means by class"
-    citations = (
-        Citation(
-            key="chan1982updating",
-            authors="Chan, Tony F. and Golub, Gene H. and LeVeque, Randall J.",
-            title="Updating Formulae and a Pairwise Algorithm for Computing Sample Variances",
-            venue="COMPSTAT",
-            year=1982,
-            doi="10.1007/978-3-642-51461-6_3",
-            remark="the merging of moments",
-        ),
-        Citation(
-            key="masson2019ddsketch",
-            authors="Masson, Charles and Rim, Jee E. and Lee, Homin K.",
-            title="DDSketch: A Fast and Fully-Mergeable Quantile Sketch with Relative-Error Guarantees",
-            venue="Proceedings of the VLDB Endowment",
-            year=2019,
-            kind="article",
-            doi="10.14778/3352063.3352135",
-            remark="quantiles of bounded relative error from bins; here the bins are linear within each octave",
-        ),
-    )
+    citations = {
+        "chan1982updating": "the merging of moments",
+        "masson2019ddsketch": "quantiles of bounded relative error from bins; "
+        "here the bins are linear within each octave",
+    }
 
     class Options(Visualizer.Options):
         """Options of the channel statistics."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Array, Citation, Figure, Needs, Reduction, Result, StepError, Table, Visualizer, figures
+from interpretkit import Array, Figure, Needs, Reduction, Result, StepError, Table, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,17 +39,7 @@ class Exemplars(Reduction):
 
     name = "exemplars"
     requires = "layers with a grid of cells; several images"
-    citations = (
-        Citation(
-            key="zhou2015object",
-            authors="Zhou, Bolei and Khosla, Aditya and Lapedriza, Agata and Oliva, Aude and Torralba, Antonio",
-            title="Object Detectors Emerge in Deep Scene CNNs",
-            venue="ICLR",
-            year=2015,
-            arxiv="1412.6856",
-            remark="images that activate a unit most, cut out; here the field is the theoretical one",
-        ),
-    )
+    citations = {"zhou2015object": "images that activate a unit most, cut out; here the field is the theoretical one"}
     cost = "one pass over a single empty image for each layer and size of images, to know what its cells see"
     polarity = "unsigned"
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Array, Citation, Figure, Reduction, Result, StepError, Table, figures
-from interpretkit_compare.citations import SSIM
+from interpretkit import Array, Figure, Reduction, Result, StepError, Table, figures
 from interpretkit_compare.measures import IN_WORDS, MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, how, matrices, on_one_grid
 from interpretkit_compare.sources import ATTRIBUTION, sources
@@ -35,18 +34,10 @@ class Agreement(Reduction):
 
     name = "agreement"
     requires = "steps with two attribution maps or more; several images"
-    citations = (
-        Citation(
-            key="neely2021order",
-            authors="Neely, Michael and Schouten, Stefan F. and Bleeker, Maurits J. R. and Lucic, Ana",
-            title="Order in the Court: Explainable AI Methods Prone to Disagreement",
-            venue="ICML Workshop on Theoretic Foundation, Criticism, and Application Trend of Explainable AI",
-            year=2021,
-            arxiv="2105.03287",
-            remark="that methods disagree, and that agreement is no measure of quality",
-        ),
-        SSIM,
-    )
+    citations = {
+        "neely2021order": "that methods disagree, and that agreement is no measure of quality",
+        "wang2004image": "structural similarity",
+    }
     cost = "no pass: it reads results of earlier steps"
     reads = 1
 
@@ -118,12 +109,11 @@ class Agreement(Reduction):
         spread = _matrix(chosen, names, "std", own=0.0)
         last = figures.matrix(spread, rows=names, columns=names, title=f"spread of the {by}", limits=(0.0, 1.0))
         grid, extent = next(iter(result.arrays.values())).values.shape, _extent(chosen)
+        over = figures.count(len(images), "image")
         return Figure(
             name="pairs",
-            picture=matrices(
-                means, names, title=f"How alike the attribution maps are: means over {_count(images)}", more=[last]
-            ),
-            caption=f"Every two attribution maps over {_count(images)}: {how(self.options, grid)}. "
+            picture=matrices(means, names, title=f"How alike the attribution maps are: means over {over}", more=[last]),
+            caption=f"Every two attribution maps over {over}: {how(self.options, grid)}. "
             f"Mean {by} ± spread, from the least to the most alike pair: {extent}.",
             alt=f"Matrices of {', '.join(names)}; mean {by} from the least to the most alike pair: {extent}.",
         )
@@ -149,7 +139,8 @@ class Agreement(Reduction):
                 ),
             ]
             words.append(f"{image} ({_value(value)})")
-        said = f"mean {by} over all pairs of maps, least first: {', '.join(words)}; of {_count(images)}"
+        of = figures.count(len(images), "image")
+        said = f"mean {by} over all pairs of maps, least first: {', '.join(words)}; of {of}"
         return Figure(
             name="images",
             picture=figures.panels(pictures, title="Images on which the attribution maps disagree most", columns=2),
@@ -246,10 +237,6 @@ def _extent(pairs: Table) -> str:
         f"({pairs['first'][end]} and {pairs['second'][end]})"
         for end in dict.fromkeys(ends)
     )
-
-
-def _count(images: Table) -> str:
-    return f"{len(images)} image{'' if len(images) == 1 else 's'}"
 
 
 def _value(value: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Map, Needs, Result, StepError, Table, TargetSpec, Visualizer
+from interpretkit import Figure, Map, Needs, Result, StepError, Table, TargetSpec, Visualizer
 from interpretkit_compare import contribution_figure
 from interpretkit_compare.ablation import ablation
 from interpretkit_compare.grids import averaged, coarser
@@ -76,26 +76,7 @@ class ChannelContributions(Visualizer):
 
     name = "channel_contributions"
     requires = "layers with a grid of cells; under `of`, if anything, a step with attribution maps of the same target"
-    citations = (
-        Citation(
-            key="selvaraju2017gradcam",
-            authors="Selvaraju, Ramprasaath R. and Cogswell, Michael and Das, Abhishek and Vedantam, Ramakrishna and "
-            "Parikh, Devi and Batra, Dhruv",
-            title="Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
-            venue="ICCV",
-            year=2017,
-            arxiv="1610.02391",
-        ),
-        Citation(
-            key="morcos2018importance",
-            authors="Morcos, Ari S. and Barrett, David G. T. and Rabinowitz, Neil C. and Botvinick, Matthew",
-            title="On the Importance of Single Directions for Generalization",
-            venue="ICLR",
-            year=2018,
-            arxiv="1803.06959",
-            remark="ablation of channels beside random ones",
-        ),
-    )
+    citations = {"selvaraju2017gradcam": "", "morcos2018importance": "ablation of channels beside random ones"}
     cost = "one backward pass, shared; from each layer on, 2 × (1 + `random`) passes for each of 1, 2, 4, … channels"
     may_read = True
 

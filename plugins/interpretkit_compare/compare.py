@@ -9,8 +9,7 @@ import numpy as np
 from pydantic import Field
 
 import interpretkit_compare.attributions as attribution_maps
-from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer, figures
-from interpretkit_compare.citations import SSIM
+from interpretkit import Figure, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.measures import MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, extents, how, matrices, on_one_grid
 from interpretkit_compare.ranks import rank_correlation
@@ -42,19 +41,7 @@ class Compare(Visualizer):
 
     name = "compare"
     requires = "steps with feature maps (image, channel, y, x), or with attribution maps (image, y, x), or both"
-    citations = (
-        Citation(
-            key="spearman1904proof",
-            authors="Spearman, Charles",
-            title="The Proof and Measurement of Association between Two Things",
-            venue="The American Journal of Psychology",
-            year=1904,
-            kind="article",
-            doi="10.2307/1412159",
-            remark="rank correlation",
-        ),
-        SSIM,
-    )
+    citations = {"spearman1904proof": "rank correlation", "wang2004image": "structural similarity"}
     cost = "no pass: it reads results of earlier steps"
     reads = 1
 
@@ -222,7 +209,7 @@ def _ends(features: str, attribution: str, rows: Table, result: Result) -> Figur
             figures.grid(
                 shown.values[0],
                 title=f"{end} aligned",
-                labels=[f"{rows['channel'][position]}: {_signed(correlations[position])}" for position in chosen],
+                labels=[f"{rows['channel'][k]}: {figures.fixed(correlations[k], '+.2')}" for k in chosen],
                 scope="channel",
                 polarity="signed" if about["min"] < 0 else "unsigned",
                 limits=None if np.isnan(about["min"]) else (about["min"], about["max"]),
@@ -240,10 +227,11 @@ def _ends(features: str, attribution: str, rows: Table, result: Result) -> Figur
         columns=1,
     )
     explained = f"{attribution}{_of(about['target'])}"
-    extent = f"from {_signed(about['lowest'])} to {_signed(about['highest'])}, median {_signed(about['median'])}"
+    low, high, median = (figures.fixed(about[each], "+.2") for each in ("lowest", "highest", "median"))
+    extent = f"from {low} to {high}, median {median}"
     caption = (
         f"Spearman rank correlation of the {about['channels']} channels of {features} ({height}×{width}) with "
-        f"{explained} ({'×'.join(map(str, reference.values.shape[1:]))}), on the coarser grid by area averaging: "
+        f"{explained} ({figures.shape(reference.values.shape[1:])}), on the coarser grid by area averaging: "
         f"{extent}; {about['undefined']} undefined (the same value everywhere)."
     )
     alt = f"Channel {rows['channel'][0]} of {features} is aligned most with {attribution}; correlations {extent}."
@@ -252,10 +240,6 @@ def _ends(features: str, attribution: str, rows: Table, result: Result) -> Figur
 
 def _of(target: str) -> str:
     return f" of {str(target)!r}" if target else ""
-
-
-def _signed(correlation: float) -> str:
-    return "undefined" if np.isnan(correlation) else f"{correlation:+.2f}".replace("-", "−")
 
 
 def _matrices(pairs: Table, options: PairOptions) -> Figure:

@@ -143,4 +143,4 @@ def _shown(counts: np.ndarray, wanted: int) -> int:
 
 def _median(values: np.ndarray) -> str:
     known = values[~np.isnan(values)]
-    return f"{np.median(known):.2f}".replace("-", "−") if len(known) else "undefined"
+    return figures.fixed(float(np.median(known)) if len(known) else np.nan)

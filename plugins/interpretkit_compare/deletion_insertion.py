@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Needs, Result, StepError, Table, Visualizer, figures
+from interpretkit import Figure, Needs, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions
 from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
 
@@ -74,17 +74,7 @@ class DeletionInsertion(Visualizer):
 
     name = "deletion_insertion"
     requires = "steps with attribution maps of the same model"
-    citations = (
-        Citation(
-            key="petsiuk2018rise",
-            authors="Petsiuk, Vitali and Das, Abir and Saenko, Kate",
-            title="RISE: Randomized Input Sampling for Explanation of Black-box Models",
-            venue="BMVC",
-            year=2018,
-            arxiv="1806.07421",
-            remark="section 4.2, deletion and insertion",
-        ),
-    )
+    citations = {"petsiuk2018rise": "section 4.2, deletion and insertion"}
     cost = "about 4 · `steps` forward passes for each map, and 2 · `random_orders` · `steps` for each class and grid"
     reads = 1
 
@@ -156,7 +146,10 @@ class DeletionInsertion(Visualizer):
             "are none that the network was trained on."
         )
         rows = zip(areas["attribution"], areas["curve"], areas["auc"], areas["auc_random"], strict=True)
-        numbers = "; ".join(f"{name}, {curve}: {area:.3g} (random {other:.3g})" for name, curve, area, other in rows)
+        numbers = "; ".join(
+            f"{name}, {curve}: {figures.number(area)} (random {figures.number(other)})"
+            for name, curve, area, other in rows
+        )
         picture = figures.picture(figure)
         yield Figure(name="curves", picture=picture, caption=caption, alt=f"Areas under the curves: {numbers}.")
 

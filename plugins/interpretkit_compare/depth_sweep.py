@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Citation, Figure, Result, StepError, Table, Visualizer, figures
+from interpretkit import Figure, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.localization import energy_inside, overlap, pointing, positive_entropy
 from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import attributions_of_one_step
@@ -45,29 +45,7 @@ class DepthSweep(Visualizer):
 
     name = "depth_sweep"
     requires = "a step with attribution maps at several layers; masks in the manifest for localisation"
-    citations = (
-        Citation(
-            key="zhang2018topdown",
-            authors="Zhang, Jianming and Bargal, Sarah Adel and Lin, Zhe and Brandt, Jonathan and Shen, Xiaohui and "
-            "Sclaroff, Stan",
-            title="Top-Down Neural Attention by Excitation Backprop",
-            venue="International Journal of Computer Vision",
-            year=2018,
-            kind="article",
-            doi="10.1007/s11263-017-1059-x",
-            remark="the pointing game",
-        ),
-        Citation(
-            key="wang2020scorecam",
-            authors="Wang, Haofan and Wang, Zifan and Du, Mengnan and Yang, Fan and Zhang, Zijian and Ding, Sirui and "
-            "Mardziel, Piotr and Hu, Xia",
-            title="Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks",
-            venue="CVPR Workshops",
-            year=2020,
-            arxiv="1910.01279",
-            remark="energy inside of a region",
-        ),
-    )
+    citations = {"zhang2018topdown": "the pointing game", "wang2020scorecam": "energy inside of a region"}
     cost = "no pass: it reads results of an earlier step"
     reads = 1
 
@@ -203,17 +181,13 @@ def _in_words(table: Table) -> str:
     first, last = table["layer"][0], table["layer"][-1]
 
     def change(column: str) -> str:
-        return " to ".join(_value(table[column][end]) for end in (0, -1))
+        return " to ".join(figures.fixed(table[column][end]) for end in (0, -1))
 
     words = [
         f"From {first} to {last}: entropy of the positive part {change('entropy')} (1: spread evenly)",
-        f"rank correlation of {first} with {last} {_value(table['agreement'][0])}",
+        f"rank correlation of {first} with {last} {figures.fixed(table['agreement'][0])}",
     ]
     if not np.isnan(table["inside"]).any():
         words += [f"{name} {change(column)}" for column, (name, _) in _LOCALIZATION.items()]
         words += [f"the mask covers {figures.percent(table['inside'][0], '.0')} of the image"]
     return "; ".join(words) + "."
-
-
-def _value(value: float) -> str:
-    return "undefined" if np.isnan(value) else f"{value:.2f}".replace("-", "−")

@@ -10,7 +10,6 @@ from pydantic import Field
 from interpretkit import Figure, Needs, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
-from interpretkit_compare.citations import SENSITIVITY_AND_INFIDELITY
 from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class Infidelity(Visualizer):
 
     name = "infidelity"
     requires = "steps with attribution maps of the same model"
-    citations = (SENSITIVITY_AND_INFIDELITY,)
+    citations = {"yeh2019infidelity": ""}
     cost = "`samples` + 2 forward passes for each map"
     reads = 1
 

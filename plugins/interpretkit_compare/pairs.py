@@ -58,7 +58,7 @@ def on_one_grid(sources: Sequence[Source], position: int, options: PairOptions) 
         wanted = (options.grid[0], options.grid[1])
         for source in sources:
             if coarser(source.grid, wanted) != wanted:
-                asked, native = ("×".join(map(str, each)) for each in (wanted, source.grid))
+                asked, native = (figures.shape(each) for each in (wanted, source.grid))
                 raise StepError(
                     f"a grid of {asked} cells is finer than {source.name}, which has {native}",
                     hint="choose one that is not, or leave it out: the coarsest is taken",
@@ -95,7 +95,7 @@ def matrices(found: Mapping[str, np.ndarray], names: Sequence[str], *, title: st
 def how(options: PairOptions, grid: Sequence[int]) -> str:
     """Say how maps were compared."""
     part = {"signed": "values with their sign", "positive": "positive parts", "absolute": "magnitudes"}[options.values]
-    cells = "×".join(map(str, grid))
+    cells = figures.shape(grid)
     share = figures.percent(options.share, ".0")
     return f"{part}, averaged by area on one grid of {cells} cells; top cells: {share} of them"
 
@@ -106,6 +106,6 @@ def extents(found: Mapping[str, np.ndarray]) -> str:
     for name, matrix in found.items():
         others = matrix[~np.eye(len(matrix), dtype=bool)]
         known = others[~np.isnan(others)]
-        reach = f"{known.min():.2f} to {known.max():.2f}" if len(known) else "undefined"
+        reach = f"{figures.fixed(known.min())} to {figures.fixed(known.max())}" if len(known) else "undefined"
         words.append(f"{IN_WORDS[name]} {reach}")
-    return "; ".join(words).replace("-", "−")
+    return "; ".join(words)

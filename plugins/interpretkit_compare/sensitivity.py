@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Result, StepError, Table, Visualizer
+from interpretkit import Figure, Needs, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
-from interpretkit_compare.citations import SENSITIVITY_AND_INFIDELITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +40,7 @@ class SensitivityMax(Visualizer):
 
     name = "sensitivity_max"
     requires = "steps with attribution maps of the same model, in a recipe: they are computed again"
-    citations = (SENSITIVITY_AND_INFIDELITY,)
+    citations = {"yeh2019infidelity": ""}
     cost = "`samples` + 1 times what the step costs that a map is from, for each map"
     reads = 1
 
@@ -87,7 +86,7 @@ class SensitivityMax(Visualizer):
             f"within ±{options.radius:g} in the units of the network's input; the explained class is held fixed. 0: no "
             "change; 1: a change as large as the map. Lower is more stable; stable is not the same as right."
         )
-        numbers = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, values, strict=True))
+        numbers = ", ".join(f"{name} {figures.number(value)}" for name, value in zip(names, values, strict=True))
         scores = {"greatest relative change (lower is more stable)": values}
         picture = bars(names, scores, title="Sensitivity of attribution maps to noise")
         yield Figure(name="sensitivity_max", picture=picture, caption=caption, alt=f"Bars of sensitivity: {numbers}.")

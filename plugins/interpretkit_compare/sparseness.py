@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit import Citation, Figure, Result, Table, Visualizer
+from interpretkit import Figure, Result, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
 
@@ -34,26 +34,7 @@ class Sparseness(Visualizer):
 
     name = "sparseness"
     requires = "steps with attribution maps"
-    citations = (
-        Citation(
-            key="chalasani2020concise",
-            authors="Chalasani, Prasad and Chen, Jiefeng and Chowdhury, Amrita Roy and Jha, Somesh and Wu, Xi",
-            title="Concise Explanations of Neural Networks using Adversarial Training",
-            venue="ICML",
-            year=2020,
-            arxiv="1810.06583",
-            remark="the Gini index as a score of attributions",
-        ),
-        Citation(
-            key="hurley2009comparing",
-            authors="Hurley, Niall and Rickard, Scott",
-            title="Comparing Measures of Sparsity",
-            venue="IEEE Transactions on Information Theory",
-            year=2009,
-            kind="article",
-            arxiv="0811.4706",
-        ),
-    )
+    citations = {"chalasani2020concise": "the Gini index as a score of attributions", "hurley2009comparing": ""}
     cost = "no pass: it reads results of earlier steps"
     reads = 1
 
@@ -88,7 +69,7 @@ class Sparseness(Visualizer):
             "1/cells all in one. Entropy as a part of the greatest possible: 1 all cells alike, 0 all in one. Maps "
             f"of different grids are not to be compared (cells: {cells}). Sparser is not more faithful."
         )
-        numbers = ", ".join(f"{name} {value:.3g}" for name, value in zip(names, table["gini"], strict=True))
+        numbers = ", ".join(f"{name} {figures.number(value)}" for name, value in zip(names, table["gini"], strict=True))
         picture = bars(names, scores, title="Sparseness of attribution maps", limits=(0.0, 1.0))
         yield Figure(name="sparseness", picture=picture, caption=caption, alt=f"Bars of the Gini index: {numbers}.")
 

@@ -125,7 +125,7 @@ class FeatureGrid(Visualizer):
         found = figures.survey(values)
         polarity = figures.polarity_of(values)
         chosen = self._chosen(table)
-        total, cells = len(values), "×".join(map(str, values.shape[1:]))
+        total, cells = len(values), figures.shape(values.shape[1:])
         which = f"{len(chosen)} of {total} channels" if len(chosen) < total else f"all {total} channels"
         subject = f"{layer} of {image.id}" if len(chosen) == total else f"{layer} of {image.id}: {which}"
         order = _IN_WORDS[self.options.order]

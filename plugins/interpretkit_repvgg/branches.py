@@ -11,7 +11,6 @@ from pydantic import Field
 from interpretkit import Figure, Needs, Result, Table, TargetSpec, Visualizer, figures
 from interpretkit_repvgg.blocks import BRANCHES, SUM, blocks_of, find_blocks
 from interpretkit_repvgg.charts import COLOURS, depth_axis, depth_chart
-from interpretkit_repvgg.citations import CAM, REPVGG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,7 +48,7 @@ class Branches(Visualizer):
 
     name = "repvgg_branches"
     requires = "a RepVGG in training form"
-    citations = (REPVGG, CAM)
+    citations = {"ding2021repvgg": "", "zhou2016cam": "the maps"}
     cost = "one backward pass for each target, shared with the other steps"
     polarity = "signed"
 

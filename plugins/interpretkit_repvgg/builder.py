@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from interpretkit import Classes, Model, ModelBuilder, Preprocessing, WeightsError
-from interpretkit_repvgg.citations import REPVGG
 from interpretkit_repvgg.variants import VARIANTS, Form, Variant, VariantName, custom
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class RepVGGBuilder(ModelBuilder):
     """
 
     name = "repvgg"
-    citations = (REPVGG,)
+    citations = {"ding2021repvgg": ""}
 
     class Options(ModelBuilder.Options):
         """Which RepVGG."""

@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Figure, Result, StepError, Table, Visualizer, figures
-from interpretkit_repvgg.citations import REPVGG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,7 +62,7 @@ class Equivalence(Visualizer):
 
     name = "repvgg_equivalence"
     requires = "steps in pairs, with maps of the same names and shapes"
-    citations = (REPVGG,)
+    citations = {"ding2021repvgg": ""}
     cost = "no pass: it reads results of earlier steps"
     reads = 2
 
@@ -176,7 +175,7 @@ def _pairs(captured: Captured) -> Iterator[Pair]:
                 f"steps {one} and {other} do not have the same maps: {lone}", hint="give both steps the same options"
             )
         for name, each in first.items():
-            shapes = ["×".join(map(str, map_.values.shape[1:])) for map_ in (each, second[name])]
+            shapes = [figures.shape(map_.values.shape[1:]) for map_ in (each, second[name])]
             if shapes[0] != shapes[1]:
                 raise StepError(f"map {name} is {shapes[0]} in step {one} and {shapes[1]} in step {other}")
             yield Pair((one, other), name, (each, second[name]))

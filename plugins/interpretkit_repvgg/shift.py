@@ -10,7 +10,6 @@ from pydantic import Field
 from interpretkit import Figure, Needs, Reduction, Result, StepError, Table, figures
 from interpretkit_repvgg.blocks import find_blocks
 from interpretkit_repvgg.charts import COLOURS, depth_axis, depth_chart
-from interpretkit_repvgg.citations import BATCH_NORM, MOMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,7 +44,7 @@ class Shift(Reduction):
 
     name = "repvgg_shift"
     requires = "a RepVGG in training form; several images"
-    citations = (BATCH_NORM, MOMENTS)
+    citations = {"ioffe2015batch": "", "chan1982updating": "the merging of moments"}
 
     class Options(Reduction.Options):
         """Options of the shift."""
@@ -187,8 +186,7 @@ def _quantiles(axes: Axes, depths: np.ndarray, values: np.ndarray, branch: str) 
 
 
 def _images(branches: Table) -> str:
-    count = int(branches["images"].max())
-    return f"{count} image{'' if count == 1 else 's'}"
+    return figures.count(int(branches["images"].max()), "image")
 
 
 def _in_words(channels: Table, branches: Table) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from interpretkit import (
-    Citation,
     Classes,
     Model,
     ModelBuilder,
@@ -43,17 +42,7 @@ class TimmBuilder(ModelBuilder):
     """
 
     name = "timm"
-    citations = (
-        Citation(
-            key="wightman2019timm",
-            authors="Wightman, Ross",
-            title="PyTorch Image Models",
-            venue="",
-            year=2019,
-            kind="misc",
-            doi="10.5281/zenodo.4414861",
-        ),
-    )
+    citations = {"wightman2019timm": ""}
 
     class Options(ModelBuilder.Options):
         """Which classifier."""

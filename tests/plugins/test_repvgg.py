@@ -359,7 +359,7 @@ def test_reparameterize_refuses_a_deploy_form(small):
 def test_the_plugin_offers_the_builder_and_the_options_name_every_variant():
     assert list(interpretkit_models()) == [RepVGGBuilder]
     assert get_args(VariantName) == tuple(VARIANTS)
-    assert "2101.03697" in str(RepVGGBuilder.citations[0])
+    assert "2101.03697" in str(ik.citations_of(RepVGGBuilder)[0])
     schema = RepVGGBuilder.Options.model_json_schema()
     assert all(option["description"] for option in schema["properties"].values())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from interpretkit import words
 from interpretkit.errors import StepError
 from interpretkit.model.outputs.output import Output
 from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN
@@ -46,7 +47,8 @@ class Vector(Output):
         axes = (IMAGE, CHANNEL) if self.token is None else (IMAGE, TOKEN, CHANNEL)
         if len(getattr(values, "shape", ())) != len(axes):
             where = f"layer {self.layer}" if self.layer else "the network"
-            found = "×".join(map(str, getattr(values, "shape", ()))) or f"a {type(values).__name__}"
+            shape = getattr(values, "shape", ())
+            found = words.shape(shape) if len(shape) else f"a {type(values).__name__}"
             noun = "a vector" if self.token is None else "tokens"
             raise StepError(f"{where} returns {found}, not {noun} ({', '.join(axes)})")
         vectors = values if self.token is None else values[:, self.token]

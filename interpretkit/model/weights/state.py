@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpretkit.digests import sha256_file
 from interpretkit.errors import WeightsError
+from interpretkit.words import listed, shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,11 +47,11 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     unexpected = [name for name in state if name not in both]
     misshaped = [name for name in wanted if name in both and wanted[name].shape != state[name].shape]
     faults = [
-        _counted("missing", [f"{name!r} {_shape(wanted[name])}" for name in missing]),
-        _counted("unexpected", [f"{name!r} {_shape(state[name])}" for name in unexpected]),
+        _counted("missing", [f"{name!r} {shape(wanted[name].shape)}" for name in missing]),
+        _counted("unexpected", [f"{name!r} {shape(state[name].shape)}" for name in unexpected]),
         _counted(
             "of another shape",
-            [f"{name!r} {_shape(state[name])} instead of {_shape(wanted[name])}" for name in misshaped],
+            [f"{name!r} {shape(state[name].shape)} instead of {shape(wanted[name].shape)}" for name in misshaped],
         ),
     ]
     if any(faults):
@@ -83,12 +84,7 @@ def read_state(path: Path, *, sha256: str = "") -> dict[str, torch.Tensor]:
 def _counted(what: str, examples: Sequence[str]) -> str:
     if not examples:
         return ""
-    more = ", …" if len(examples) > _EXAMPLES else ""
-    return f"{len(examples)} {what} ({', '.join(examples[:_EXAMPLES])}{more})"
-
-
-def _shape(tensor: torch.Tensor) -> str:
-    return "×".join(map(str, tensor.shape)) or "scalar"
+    return f"{len(examples)} {what} ({listed(examples, most=_EXAMPLES)})"
 
 
 def read_verified(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], str]:

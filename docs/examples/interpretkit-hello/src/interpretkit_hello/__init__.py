@@ -8,6 +8,7 @@ class ActivationEnergy(Visualizer):
     """Root mean square over the channels of a layer: where it is busy, whatever for."""
 
     name = "activation_energy"
+    citations = {"zagoruyko2017paying": "section 3.1, sums of squares over channels"}
 
     class Options(Visualizer.Options):
         layers: list[str] = Field(description="layers to look at")
