@@ -13,7 +13,10 @@ from .contracts.citations import Citation as Citation
 from .contracts.citations import citations_of as citations_of
 from .contracts.hooks import hookimpl as hookimpl
 from .contracts.needs import Needs as Needs
-from .contracts.offer import Options as Options
+from .contracts.options import Layered as Layered
+from .contracts.options import Options as Options
+from .contracts.options import Targeted as Targeted
+from .contracts.reads import Reads as Reads
 from .contracts.visualizer import Reduction as Reduction
 from .contracts.visualizer import Visualizer as Visualizer
 from .errors import CheckError as CheckError

@@ -154,7 +154,7 @@ def visualize(
         (2, 4, 4, 4)
     """
     step = _step(visualizer, options, of=tuple(of or ()))
-    if len(step.of) < step.visualizer.reads:
+    if len(step.of) < (step.visualizer.reads.least if step.visualizer.reads else 0):
         raise RecipeError(f"{visualizer} reads earlier results", hint="give them as of={'a name': result}")
     one_step = Plan(models={"model": model}, steps=(plan_step(step, model),))
     results = []

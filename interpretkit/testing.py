@@ -31,7 +31,7 @@ from interpretkit.results.result import Result
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from interpretkit.contracts.offer import Options
+    from interpretkit.contracts.options import Options
 
 SIZE = 16
 

@@ -141,9 +141,9 @@ def offer_text(registry: Registry, name: str) -> str:
     lines = [f"{name} ({found.plugin})", "", inspect.getdoc(offer) or "", ""]
     if issubclass(offer, Visualizer):
         lines += [f"result: {'for the whole set of images' if issubclass(offer, Reduction) else 'for each image'}"]
-        lines += [f"reads: at least {words.count(offer.reads, 'earlier step')}"] if offer.reads else []
+        lines += [f"yields: {offer.yields}"] if offer.yields else []
+        lines += [f"reads: {offer.reads}"] if offer.reads else []
         lines += [f"needs: {offer.requires}"] if offer.requires else []
-        lines += ["reads: earlier steps, if `of` names any"] if offer.may_read else []
         lines += [f"cost: {offer.cost}"]
         lines += [f"polarity: {offer.polarity}"] if offer.polarity else []
         lines += [f"deterministic: {'yes' if offer.deterministic else 'no'}"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from abc import abstractmethod
+from typing import TYPE_CHECKING
 
-from interpretkit.contracts import offer
+from interpretkit.contracts.offer import Offer
 from interpretkit.errors import RecipeError, WeightsError
 
 if TYPE_CHECKING:
@@ -17,20 +17,8 @@ if TYPE_CHECKING:
     from interpretkit.model.weights.published import Published
 
 
-class ModelBuilder(ABC):
+class ModelBuilder(Offer):
     """A kind of model that recipes can name. Derive from it, give it a `name`, nested `Options` and `build`."""
-
-    name: ClassVar[str]
-    """Its id in recipes: lower-case letters, digits, `_`."""
-
-    citations: ClassVar[Mapping[str, str]] = {}
-    """The papers that describe it: keys in `references.bib` beside its module, and which part of each is meant."""
-
-    class Options(offer.Options):
-        """No options."""
-
-    def __init__(self, options: offer.Options) -> None:
-        self.options = options
 
     @abstractmethod
     def build(self, state: Mapping[str, torch.Tensor] | None) -> Model:

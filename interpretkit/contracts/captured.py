@@ -39,11 +39,6 @@ class Captured:
         input_gradient: Gradient of the score for `inputs`, of the same shape; None unless it was asked for.
         targets: For each image what was differentiated; empty without a target.
         results: Results of the earlier steps that this one reads, for the same batch, by step id; read-only.
-        model: The model, for visualizers that make passes of their own or read its parameters. It is in eval mode
-            meanwhile, and is put back as it was afterwards: mode, hooks, `.grad`, random state.
-        repeat: For visualizers that make passes of their own: `repeat(step, inputs, position)` computes an earlier step
-            that this one reads once more, for `inputs` `(variant, channel, y, x)`, variants of the image at `position`,
-            and for the target that it had; the variants are the images of the result.
     """
 
     images: tuple[InputImage, ...]
@@ -54,8 +49,40 @@ class Captured:
     input_gradient: torch.Tensor | None = None
     targets: tuple[Target, ...] = ()
     results: Mapping[str, Result] = field(default_factory=dict)
-    model: Model | None = None
-    repeat: Callable[[str, torch.Tensor, int], Result] | None = None
+    _model: Model | None = None
+    _repeat: Callable[[str, torch.Tensor, int], Result] | None = None
+
+    @property
+    def model(self) -> Model:
+        """The model, for visualizers that make passes of their own or read its parameters.
+
+        It is in eval mode meanwhile, and is put back as it was afterwards: mode, hooks, `.grad`, random state.
+
+        Raises:
+            StepError: If the visualizer's needs do not ask for it.
+        """
+        if self._model is None:
+            raise StepError(
+                "compute() takes captured.model, which needs() does not ask for",
+                hint="return Needs(own_passes=True), or Needs(parameters=True) if it only reads parameters",
+            )
+        return self._model
+
+    def repeat(self, step: str, inputs: torch.Tensor, position: int) -> Result:
+        """Compute an earlier step that this one reads once more, for variants of an image and the target that it had.
+
+        Args:
+            step: Its id.
+            inputs: The variants, `(variant, channel, y, x)`; they are the images of the result.
+            position: Which of `images` they are variants of.
+
+        Raises:
+            StepError: If the step cannot be repeated, or the visualizer's needs do not ask for passes of its own.
+        """
+        if self._repeat is None:
+            what = "compute() repeats a step, but needs() asks for no passes of its own"
+            raise StepError(what, hint="return Needs(own_passes=True)")
+        return self._repeat(step, inputs, position)
 
     def seed(self, position: int, seed: int = 0) -> int:
         """Return a seed for random numbers about the image at `position`: the same in any batch and at every run.

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from abc import ABC
+from typing import TYPE_CHECKING, ClassVar
+
+from interpretkit.contracts import options as bases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-class Options(BaseModel):
-    """Base of every plugin's options: unknown keys, wrong types, NaN and infinity are refused."""
+class Offer(ABC):
+    """One thing of a kind that a plugin offers, under an id and with options of its own.
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    Args:
+        options: The options, parsed.
+    """
+
+    name: ClassVar[str]
+    """Its id in recipes: lower-case letters, digits, `_`."""
+
+    citations: ClassVar[Mapping[str, str]] = {}
+    """The papers behind it: keys in `references.bib` beside its module, and which part of each is meant."""
+
+    class Options(bases.Options):
+        """No options."""
+
+    def __init__(self, options: bases.Options) -> None:
+        self.options = options

@@ -2,51 +2,47 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from interpretkit.contracts import offer
 from interpretkit.contracts.needs import Needs
+from interpretkit.contracts.offer import Offer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from interpretkit.contracts.captured import Captured
+    from interpretkit.contracts.reads import Reads, Yield
     from interpretkit.model.model import Model
     from interpretkit.results.figure import Figure
     from interpretkit.results.map import Polarity
     from interpretkit.results.result import Result
 
 
-class Visualizer(ABC):
+class Visualizer(Offer):
     """What one step does. Derive from it, give it a `name`, nested `Options`, `needs`, `compute` and `draw`.
 
     The result is per image: results are written image by image, and `draw` gets those of one image.
 
     Example:
+        >>> from interpretkit import Layered
         >>> class ChannelMean(Visualizer):
         ...     '''Mean of a layer over its channels.'''
         ...     name = "channel_mean"
-        ...     class Options(Visualizer.Options):
-        ...         layers: list[str]
-        ...         '''Layers to look at.'''
+        ...     yields = "attribution"
+        ...     class Options(Layered):
+        ...         pass
         ...     options: Options
-        ...     def needs(self, model):
+        ...     def needs(self):
         ...         return Needs(activations=self.options.layers)
         ...     def compute(self, captured):
         ...         return Result(maps={
         ...             layer: captured.map(layer, values.mean(1), polarity="signed")
         ...             for layer, values in captured.activations.items()
         ...         })
-        >>> ChannelMean(ChannelMean.Options(layers=["stage1"])).needs(None).activations
+        >>> ChannelMean(ChannelMean.Options(layers=["stage1"])).needs().activations
         ['stage1']
     """
-
-    name: ClassVar[str]
-    """Its id in recipes: lower-case letters, digits, `_`."""
-
-    citations: ClassVar[Mapping[str, str]] = {}
-    """The papers that it implements: keys in `references.bib` beside its module, and which part of each is meant."""
 
     requires: ClassVar[str] = ""
     """What it asks of the network or of the recipe beyond its options, in words."""
@@ -60,21 +56,22 @@ class Visualizer(ABC):
     deterministic: ClassVar[bool] = True
     """Whether its numbers are the same at every run; a method with random numbers of a fixed seed is."""
 
-    reads: ClassVar[int] = 0
-    """How many earlier steps it reads at least; 0 if it reads none."""
+    yields: ClassVar[Yield | None] = None
+    """What it makes, so that others can read it; None if nobody does."""
 
-    may_read: ClassVar[bool] = False
-    """Whether it can read earlier steps although it needs none."""
+    reads: ClassVar[Reads | None] = None
+    """Which earlier steps it reads; None if it reads none."""
 
-    class Options(offer.Options):
-        """No options."""
+    per_set: ClassVar[bool] = False
+    """Whether its result is about the whole set of images, as that of a `Reduction` is."""
 
-    def __init__(self, options: offer.Options) -> None:
-        self.options = options
-
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - most visualizers need not look at the model
+    def needs(self) -> Needs:
         """Say what to capture. Pure: nothing is run."""
         return Needs()
+
+    def needs_of(self, model: Model) -> Needs:  # noqa: ARG002 - most visualizers need not look at the model
+        """Say what to capture of this model; by default what `needs` says. For those that depend on its layers."""
+        return self.needs()
 
     @abstractmethod
     def compute(self, captured: Captured) -> Result:
@@ -87,6 +84,8 @@ class Visualizer(ABC):
 
 class Reduction(Visualizer):
     """A visualizer whose result is about the whole set of images; small, and merged batch by batch."""
+
+    per_set = True
 
     @abstractmethod
     def merge(self, first: Result, second: Result) -> Result:

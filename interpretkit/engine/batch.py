@@ -152,8 +152,8 @@ def _captured(
         input_gradient=_gradient(found, INPUT) if needs.input_gradient else None,
         targets=attributed.targets if attributed is not None else (),
         results={each: _read_only(results[each]) for each in planned.step.of},
-        model=done.model if needs.own_passes or needs.parameters else None,
-        repeat=again if needs.own_passes else None,
+        _model=done.model if needs.own_passes or needs.parameters else None,
+        _repeat=again if needs.own_passes else None,
     )
 
 
@@ -224,13 +224,13 @@ def _compute(planned: PlannedStep, captured: Captured) -> Result:
     tensors |= {f"the gradient of {name}": gradient for name, gradient in captured.gradients.items()}
     if captured.input_gradient is not None:
         tensors["the gradient of the model's input"] = captured.input_gradient
-    if captured.model is not None:
-        module = captured.model.module
+    module = captured.model.module if planned.needs.own_passes or planned.needs.parameters else None
+    if module is not None:
         tensors |= {f"the model's {name}": t for name, t in (*module.named_parameters(), *module.named_buffers())}
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
     try:
         # Also where parameters alone are read: in train mode, to read some (spectral norms) is to change them.
-        with left_as_found(captured.model.module) if captured.model is not None else nullcontext():
+        with left_as_found(module) if module is not None else nullcontext():
             result = step.visualizer.compute(captured)
         check_result(result, "compute()")
         if not step.per_set:

@@ -79,7 +79,7 @@ def plan(resolved: Resolved, models: Mapping[str, Model]) -> Plan:
 def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
     """Resolve what one step needs in its model; raises as `plan` does."""
     try:
-        needs = step.visualizer.needs(model)
+        needs = step.visualizer.needs_of(model)
     except InterpretkitError:
         raise
     except Exception as error:

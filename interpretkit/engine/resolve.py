@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from interpretkit import words
 from interpretkit.contracts.visualizer import Reduction
 from interpretkit.errors import RecipeError
 from interpretkit.recipe.refusal import explain
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from interpretkit.contracts.builder import ModelBuilder
-    from interpretkit.contracts.offer import Options
+    from interpretkit.contracts.options import Options
     from interpretkit.contracts.registry import Plugin, Registered, Registry
     from interpretkit.contracts.visualizer import Visualizer
     from interpretkit.recipe.entries import StepEntry
@@ -154,14 +153,17 @@ def _with_options(
 
 
 def _check_reads(entry: StepEntry, visualizer: type[Visualizer], where: str) -> None:
-    if entry.of and not (visualizer.reads or visualizer.may_read):
+    reads = visualizer.reads
+    if reads is None:
+        if entry.of:
+            what = f"step {entry.id!r}: {visualizer.name} reads no earlier step"
+            raise RecipeError(what, where=where, hint="remove 'of:'")
+        return
+    if len(entry.of) < reads.least or (reads.most is not None and len(entry.of) > reads.most):
         raise RecipeError(
-            f"step {entry.id!r}: {visualizer.name} reads no earlier step", where=where, hint="remove 'of:'"
-        )
-    if len(entry.of) < visualizer.reads:
-        count = words.count(visualizer.reads, "earlier step")
-        raise RecipeError(
-            f"step {entry.id!r}: {visualizer.name} reads at least {count}", where=where, hint="name them under 'of:'"
+            f"step {entry.id!r}: {visualizer.name} reads {reads}, and 'of:' names {len(entry.of)}",
+            where=where,
+            hint="name them under 'of:'",
         )
 
 

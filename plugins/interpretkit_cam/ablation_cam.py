@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit_cam.base import ScoredMaps, model_of
+from interpretkit_cam.base import ScoredMaps
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,6 @@ class AblationCAM(ScoredMaps):
         for chosen in torch.split(alive, self.options.internal_batch_size):
             variants = activation.repeat(len(chosen), 1, 1, 1)
             variants[range(len(chosen)), chosen] = 0
-            scores = model_of(captured).scores_with(image, target, layer=layer, variants=variants)
+            scores = captured.model.scores_with(image, target, layer=layer, variants=variants)
             drops[chosen] = (target.score - scores.double()).to(drops.dtype)
         return drops

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Result, StepError, TargetSpec, Visualizer, figures
+from interpretkit import Figure, Layered, Needs, Result, StepError, Targeted, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
 
-    from interpretkit import Captured, Map, Model
+    from interpretkit import Captured, Map
 
 
 class LayerMaps(Visualizer):
@@ -28,12 +28,11 @@ class LayerMaps(Visualizer):
     title: ClassVar[str]
     """What figures call the method."""
 
+    yields = "attribution"
     polarity = "signed"
 
-    class Options(Visualizer.Options):
+    class Options(Layered):
         """Options of every method that looks at layers."""
-
-        layers: list[str] = Field(min_length=1, description="layers to explain at; the last with a grid is usual")
 
     options: Options
 
@@ -76,13 +75,8 @@ class LayerMaps(Visualizer):
 class TargetMaps(LayerMaps):
     """A method that explains the score of a target."""
 
-    class Options(LayerMaps.Options):
+    class Options(LayerMaps.Options, Targeted):
         """Options of every method that explains a target."""
-
-        target: TargetSpec = Field(
-            default="predicted",
-            description="what to explain: predicted, label, a class index or name, {for: …, against: …}, or {top: 3}",
-        )
 
     options: Options
 
@@ -92,7 +86,7 @@ class GradientMaps(TargetMaps):
 
     cost = "one backward pass for each target, shared with the other steps"
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layers' outputs and the gradients of the target's score there."""
         return Needs(gradients=self.options.layers, target=self.options.target)
 
@@ -115,7 +109,7 @@ class ScoredMaps(TargetMaps):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layers' outputs, the target, and the model."""
         return Needs(activations=self.options.layers, target=self.options.target, own_passes=True)
 
@@ -145,14 +139,3 @@ def weighted_sum(weights: torch.Tensor, activation: torch.Tensor) -> torch.Tenso
     import torch
 
     return torch.einsum("nk,nkyx->nyx", weights, activation)
-
-
-def model_of(captured: Captured) -> Model:
-    """Return the model that a method asked for.
-
-    Raises:
-        StepError: If there is none.
-    """
-    if captured.model is None:
-        raise StepError("there is no model, although the method asked for one")
-    return captured.model

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpretkit import Needs, StepError
-from interpretkit_cam.base import TargetMaps, model_of, weighted_sum
+from interpretkit_cam.base import TargetMaps, weighted_sum
 
 if TYPE_CHECKING:
     import torch
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
 
 
 class CAM(TargetMaps):
@@ -29,7 +29,7 @@ class CAM(TargetMaps):
     title = "CAM"
     citations = {"zhou2016cam": ""}
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layers' outputs, the target, and the weights of the linear layer."""
         return Needs(activations=self.options.layers, target=self.options.target, parameters=True)
 
@@ -63,7 +63,7 @@ class CAM(TargetMaps):
         import torch
 
         channels = captured.activations[layer].shape[1]
-        model = model_of(captured)
+        model = captured.model
         linears = [each for each in model.module.modules() if isinstance(each, torch.nn.Linear)]
         fitting = [each for each in linears if each.in_features == channels]
         if not fitting:

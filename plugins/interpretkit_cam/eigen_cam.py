@@ -12,7 +12,7 @@ from interpretkit_cam.base import GradientMaps, LayerMaps
 if TYPE_CHECKING:
     import torch
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
 
 
 class EigenCAM(LayerMaps):
@@ -41,7 +41,7 @@ class EigenCAM(LayerMaps):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layers' outputs."""
         return Needs(activations=self.options.layers)
 

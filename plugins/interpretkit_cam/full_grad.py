@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
-from interpretkit import Figure, Needs, Result, Table, TargetSpec, Visualizer, figures
-from interpretkit_cam.base import model_of
+from interpretkit import Figure, Needs, Result, Table, Targeted, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,22 +38,18 @@ class FullGrad(Visualizer):
     """
 
     name = "full_grad"
+    yields = "attribution"
     requires = "nothing; all is accounted for in a network of linear layers, batch normalisation and ReLUs"
     citations = {"srinivas2019fullgrad": ""}
     cost = "one backward pass down to the input for each target, shared with the other steps"
     polarity = "unsigned"
 
-    class Options(Visualizer.Options):
+    class Options(Targeted):
         """Options of FullGrad."""
-
-        target: TargetSpec = Field(
-            default="predicted",
-            description="what to explain: predicted, label, a class index or name, {for: …, against: …}, or {top: 3}",
-        )
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:
+    def needs_of(self, model: Model) -> Needs:
         """Ask for the gradients for the input and at every call of every module with a bias."""
         biased = [f"{path}#*" for path, part in model.module.named_modules() if path and _bias(part) is not None]
         return Needs(gradients=biased, input_gradient=True, target=self.options.target, parameters=True)
@@ -97,7 +91,7 @@ def _parts(captured: Captured) -> Iterator[tuple[str, torch.Tensor]]:
     if captured.input_gradient is not None:
         yield _INPUT, captured.input_gradient * captured.inputs
     for layer, gradient in captured.gradients.items():
-        part = model_of(captured).module.get_submodule(layer.partition("#")[0])
+        part = captured.model.module.get_submodule(layer.partition("#")[0])
         bias = _bias(part)
         if bias is not None:
             yield layer, gradient * _spread(bias, part, gradient)

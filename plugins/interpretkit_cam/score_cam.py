@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from interpretkit_cam.base import ScoredMaps, model_of
+from interpretkit_cam.base import ScoredMaps
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ class ScoreCAM(ScoredMaps):
         """Return the softmax of the masked images' scores over the channels used, `(channel,)`; 0 for the others."""
         import torch
 
-        model, targets = model_of(captured), captured.targets[position : position + 1]
+        model, targets = captured.model, captured.targets[position : position + 1]
         activation, image = captured.activations[layer][position], captured.inputs[position]
         weights = activation.new_zeros(len(activation))
         used = self._used(activation)

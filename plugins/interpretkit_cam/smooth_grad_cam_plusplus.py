@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from interpretkit import Needs
-from interpretkit_cam.base import TargetMaps, model_of, weighted_sum
+from interpretkit_cam.base import TargetMaps, weighted_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
 
 
 class SmoothGradCAMPlusPlus(TargetMaps):
@@ -50,7 +50,7 @@ class SmoothGradCAMPlusPlus(TargetMaps):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layers' outputs, the target, and the model."""
         return Needs(activations=self.options.layers, target=self.options.target, own_passes=True)
 
@@ -69,7 +69,7 @@ class SmoothGradCAMPlusPlus(TargetMaps):
         """Return the mean first, second and third power of each layer's gradient `(power, channel, y, x)`, float64."""
         import torch
 
-        model, targets = model_of(captured), captured.targets[position : position + 1]
+        model, targets = captured.model, captured.targets[position : position + 1]
         sums: dict[str, torch.Tensor] = {}
         for copies in self._copies(captured, position):
             for layer, gradient in model.gradients(copies, targets, layers=list(captured.activations)).items():

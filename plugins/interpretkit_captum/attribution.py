@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from interpretkit import Figure, Needs, Result, Visualizer, figures
+from interpretkit import Figure, Needs, Result, Targeted, Visualizer, figures
 from interpretkit_captum.completeness import Explanation, in_words, tables_of
-from interpretkit_captum.options import Targeted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
     from interpretkit_captum.network import Subject
 
 INPUT = "input"
@@ -34,6 +33,7 @@ class Attribution(Visualizer):
     about: ClassVar[str] = ""
     """What stands before the name of the baseline in captions."""
 
+    yields = "attribution"
     polarity: ClassVar[Literal["signed", "unsigned"] | None] = "signed"
 
     class Options(Targeted):
@@ -58,7 +58,7 @@ class Attribution(Visualizer):
 class OwnPasses(Attribution):
     """A method that runs the network itself, image by image, through captum."""
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for passes of its own about the target."""
         return Needs(own_passes=True, target=self.options.target)
 
@@ -86,7 +86,7 @@ class OwnPasses(Attribution):
         Raises:
             StepError: If the method cannot explain this network.
         """
-        yield cast("Model", captured.model).module
+        yield captured.model.module
 
     @abstractmethod
     def explain(self, subject: Subject) -> Mapping[str, Explanation]:

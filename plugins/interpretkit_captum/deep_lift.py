@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
     from interpretkit_captum.network import Subject
 
 
@@ -36,7 +36,7 @@ class WithRules(OwnPasses):
         """
         from interpretkit_captum.rectifiers import with_rules
 
-        network = cast("Model", captured.model).module
+        network = captured.model.module
         with with_rules(captured, network):
             yield network
 

@@ -10,7 +10,7 @@ from interpretkit_captum.attribution import INPUT, Attribution
 if TYPE_CHECKING:
     import torch
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
 
 
 class Saliency(Attribution):
@@ -31,7 +31,7 @@ class Saliency(Attribution):
     cost = "one backward pass for each target, shared with the other steps"
     polarity = "unsigned"
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the gradient of the target's score for the input."""
         return Needs(input_gradient=True, target=self.options.target)
 
@@ -57,7 +57,7 @@ class InputXGradient(Attribution):
     citations = {"shrikumar2016not": ""}
     cost = "one backward pass for each target, shared with the other steps"
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the gradient of the target's score for the input."""
         return Needs(input_gradient=True, target=self.options.target)
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Needs, Result, StepError
+from interpretkit import Needs, Result, StepError, Targeted
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels
 from interpretkit_captum.completeness import Explanation
-from interpretkit_captum.options import Targeted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
     from interpretkit_captum.network import Subject
 
 
@@ -39,7 +38,7 @@ class Rectified(OwnPasses):
         """
         from interpretkit_captum.rectifiers import with_rectifiers
 
-        network = cast("Model", captured.model).module
+        network = captured.model.module
         with with_rectifiers(captured, network, method=self.name):
             yield network
 
@@ -117,7 +116,7 @@ class GuidedGradCam(Rectified):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layer's output and the gradient of the target's score there, and for passes of its own."""
         return Needs(own_passes=True, target=self.options.target, gradients=[self.options.layer])
 

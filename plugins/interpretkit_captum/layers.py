@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from interpretkit import Needs, StepError, figures
+from interpretkit import Layered, Needs, StepError, figures
 from interpretkit_captum.attribution import OwnPasses, over_channels, total
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Paired
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
     from interpretkit_captum.network import Subject
 
 
-class LayerOptions(Baselined, Batched):
+class LayerOptions(Layered, Baselined, Batched):
     """At which layers, and in how many steps from the baseline."""
 
-    layers: list[str] = Field(min_length=1, description="layers to explain at, with a grid")
     steps: int = Field(default=50, ge=2, description="points on the way from the baseline to the image")
 
 
@@ -43,7 +42,7 @@ class LayerAttribution(OwnPasses):
 
     options: LayerOptions
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layers, so that they are checked, and for passes of its own."""
         return Needs(own_passes=True, target=self.options.target, activations=self.options.layers)
 
@@ -56,7 +55,7 @@ class LayerAttribution(OwnPasses):
         """
         from interpretkit_captum.network import out_of_place
 
-        network = cast("Model", captured.model).module
+        network = captured.model.module
         with out_of_place(captured, network):
             yield network
 

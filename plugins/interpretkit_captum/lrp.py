@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from interpretkit import Targeted
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels, total
 from interpretkit_captum.completeness import Explanation
-from interpretkit_captum.options import Targeted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from interpretkit import Captured, Model, Target
+    from interpretkit import Captured, Target
     from interpretkit_captum.network import Subject
 
 
@@ -69,7 +69,7 @@ class Lrp(OwnPasses):
         """
         from interpretkit_captum.relevance import with_relevance
 
-        network = deepcopy(cast("Model", captured.model).module)
+        network = deepcopy(captured.model.module)
         with with_relevance(captured, network):
             yield network
 

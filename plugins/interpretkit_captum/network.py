@@ -6,7 +6,7 @@ import math
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -88,7 +88,7 @@ class Subject:
 
 def subjects(captured: Captured, network: nn.Module, *, seed: int) -> Iterator[Subject]:
     """Yield what is explained, image by image."""
-    model = cast("Model", captured.model)
+    model = captured.model
     for position, (image, target) in enumerate(zip(captured.images, captured.targets, strict=True)):
         yield Subject(
             image=captured.inputs[position : position + 1],
@@ -143,7 +143,7 @@ def out_of_place(captured: Captured, network: nn.Module) -> Iterator[None]:
 def _score(captured: Captured, network: nn.Module) -> float:
     """Return the score of the first image of a batch."""
     with torch.no_grad():
-        return float(Scored(cast("Model", captured.model), captured.targets[0], network)(captured.inputs[:1]))
+        return float(Scored(captured.model, captured.targets[0], network)(captured.inputs[:1]))
 
 
 @contextmanager

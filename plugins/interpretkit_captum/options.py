@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from interpretkit import Baseline, TargetSpec, Visualizer
-
-
-class Targeted(Visualizer.Options):
-    """What is explained."""
-
-    target: TargetSpec = Field(
-        default="predicted",
-        description="what to explain: predicted, label, a class index or name, {for: …, against: …}, or {top: 3}",
-    )
+from interpretkit import Baseline, Targeted
 
 
 class Batched(Targeted):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Needs, Reduction, Result, StepError, Table, Visualizer
+from interpretkit import Layered, Needs, Reduction, Result, StepError, Table
 from interpretkit_channel_stats import bins, charts, moments
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from interpretkit import Captured, Figure, Model
+    from interpretkit import Captured, Figure
 
 _ORDER = ("layer", "channel", "mean", "std", "min", "max", "sparsity", "dead", "saturated", "between", "within")
 
@@ -45,6 +45,7 @@ class ChannelStats(Reduction):
     """
 
     name = "channel_stats"
+    yields = "statistics"
     requires = "layers (image, channel, …); labels of the images for means by class"
     citations = {
         "chan1982updating": "the merging of moments",
@@ -52,10 +53,9 @@ class ChannelStats(Reduction):
         "here the bins are linear within each octave",
     }
 
-    class Options(Visualizer.Options):
+    class Options(Layered):
         """Options of the channel statistics."""
 
-        layers: list[str] = Field(min_length=1, description="layers to describe")
         histograms: Literal["layer", "channel"] = Field(
             default="layer",
             description="what values are counted for: each layer as a whole, or each channel, which then has quantiles "
@@ -64,7 +64,7 @@ class ChannelStats(Reduction):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layers' outputs."""
         return Needs(activations=self.options.layers)
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Array, Figure, Needs, Reduction, Result, StepError, Table, Visualizer, figures
+from interpretkit import Array, Figure, Layered, Needs, Reduction, Result, StepError, Table, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import torch
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
 
 _FIRST = 16
 """So many channels have cut-outs where the options name none."""
@@ -38,15 +38,15 @@ class Exemplars(Reduction):
     """
 
     name = "exemplars"
+    yields = "exemplars"
     requires = "layers with a grid of cells; several images"
     citations = {"zhou2015object": "images that activate a unit most, cut out; here the field is the theoretical one"}
     cost = "one pass over a single empty image for each layer and size of images, to know what its cells see"
     polarity = "unsigned"
 
-    class Options(Visualizer.Options):
+    class Options(Layered):
         """Options of the exemplars."""
 
-        layers: list[str] = Field(min_length=1, description="layers whose channels to look for")
         channels: list[Annotated[int, Field(ge=0)]] | None = Field(
             default=None,
             min_length=1,
@@ -62,7 +62,7 @@ class Exemplars(Reduction):
         # What a layer's cells see depends on the size of the images alone, and costs a pass to know.
         self._fields: dict[tuple[str, tuple[int, int]], Any] = {}
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layers' outputs, and for the model, to know what their cells see."""
         return Needs(activations=self.options.layers, own_passes=True)
 
@@ -140,7 +140,7 @@ class Exemplars(Reduction):
         return spans[0], spans[1], whole
 
     def _field(self, captured: Captured, layer: str, size: tuple[int, int]) -> Any:
-        if (layer, size) not in self._fields and captured.model is not None:
+        if (layer, size) not in self._fields:
             (self._fields[layer, size],) = captured.model.layers(layer, size=size)
         return self._fields[layer, size]
 

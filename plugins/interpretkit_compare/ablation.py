@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from interpretkit import Table
 if TYPE_CHECKING:
     import torch
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
 
 
 def ablation(
@@ -60,7 +60,7 @@ def _scores(
     """Return the score of an image with some channels filled, for each fill and choice of channels."""
     import torch
 
-    model, activation = cast("Model", captured.model), captured.activations[layer][position]
+    model, activation = captured.model, captured.activations[layer][position]
     fills = {"zero": torch.zeros_like(activation), "mean": activation.mean((1, 2), keepdim=True).expand_as(activation)}
     scores: list[float] = []
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Array, Figure, Reduction, Result, StepError, Table, figures
+from interpretkit import Array, Figure, Reads, Reduction, Result, StepError, Table, figures
 from interpretkit_compare.measures import IN_WORDS, MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, how, matrices, on_one_grid
 from interpretkit_compare.sources import ATTRIBUTION, sources
@@ -39,7 +39,8 @@ class Agreement(Reduction):
         "wang2004image": "structural similarity",
     }
     cost = "no pass: it reads results of earlier steps"
-    reads = 1
+    yields = "comparison"
+    reads = Reads("attribution")
 
     class Options(PairOptions):
         """Options of the agreement over a set."""

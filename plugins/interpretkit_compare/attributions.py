@@ -61,7 +61,7 @@ class Attribution(Source):
         target = self.targets[position]
         image, model = captured.inputs[position], captured.model
         same_size = tuple(image.shape[1:]) == tuple(self.map.extent.values())
-        if model is None or not (same_size and model.gives(image, target, tolerance=_TOLERANCE)):
+        if not (same_size and model.gives(image, target, tolerance=_TOLERANCE)):
             raise StepError(
                 f"map {self.name} explains {target} of another model than this step looks at",
                 hint="read steps of one model, and name it under `model:`",

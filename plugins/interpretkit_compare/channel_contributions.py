@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Map, Needs, Result, StepError, Table, TargetSpec, Visualizer
+from interpretkit import Figure, Layered, Map, Needs, Reads, Result, StepError, Table, Targeted, Visualizer
 from interpretkit_compare import contribution_figure
 from interpretkit_compare.ablation import ablation
 from interpretkit_compare.grids import averaged, coarser
@@ -19,7 +19,7 @@ from interpretkit_compare.sources import attributions_of_one_step
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +78,12 @@ class ChannelContributions(Visualizer):
     requires = "layers with a grid of cells; under `of`, if anything, a step with attribution maps of the same target"
     citations = {"selvaraju2017gradcam": "", "morcos2018importance": "ablation of channels beside random ones"}
     cost = "one backward pass, shared; from each layer on, 2 × (1 + `random`) passes for each of 1, 2, 4, … channels"
-    may_read = True
+    yields = "statistics"
+    reads = Reads("attribution", least=0, most=1, same_target=True)
 
-    class Options(Visualizer.Options):
+    class Options(Layered, Targeted):
         """Options of the contributions of channels."""
 
-        layers: list[str] = Field(min_length=1, description="layers whose channels to look at; usually one, the last")
-        target: TargetSpec = Field(
-            default="predicted",
-            description="what to explain: predicted, label, a class index or name, {for: …, against: …}, or {top: 3}",
-        )
         top: int = Field(
             default=8, ge=1, le=64, description="how many channels to show that speak most for and against"
         )
@@ -101,7 +97,7 @@ class ChannelContributions(Visualizer):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layers' outputs, the gradients of the score there, and passes of its own."""
         return Needs(gradients=self.options.layers, target=self.options.target, own_passes=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Array, Figure, Map, Reduction, Result, StepError, Table, figures
+from interpretkit import Array, Figure, Map, Reads, Reduction, Result, StepError, Table, figures
 from interpretkit_compare import cka_sums
 from interpretkit_compare.grids import averaged
 from interpretkit_compare.sources import FEATURES, sources
@@ -65,7 +65,8 @@ class CKA(Reduction):
         "song2012feature": "the unbiased estimate of HSIC",
     }
     cost = "no pass: it reads results of earlier steps"
-    reads = 1
+    yields = "comparison"
+    reads = Reads("features", most=2)
 
     class Options(Reduction.Options):
         """Options of CKA."""

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 import interpretkit_compare.attributions as attribution_maps
-from interpretkit import Figure, Result, StepError, Table, Visualizer, figures
+from interpretkit import Figure, Reads, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.measures import MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, extents, how, matrices, on_one_grid
 from interpretkit_compare.ranks import rank_correlation
@@ -43,7 +43,8 @@ class Compare(Visualizer):
     requires = "steps with feature maps (image, channel, y, x), or with attribution maps (image, y, x), or both"
     citations = {"spearman1904proof": "rank correlation", "wang2004image": "structural similarity"}
     cost = "no pass: it reads results of earlier steps"
-    reads = 1
+    yields = "comparison"
+    reads = Reads("features", "attribution")
 
     class Options(PairOptions):
         """Options of the comparison."""

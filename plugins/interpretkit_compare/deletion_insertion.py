@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Result, StepError, Table, Visualizer, figures
+from interpretkit import Figure, Needs, Reads, Result, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions
 from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from matplotlib.axes import Axes
 
-    from interpretkit import Captured, Model, Target
+    from interpretkit import Captured, Target
     from interpretkit_compare.attributions import Attribution
 
 _STYLES: dict[str, dict[str, Any]] = {
@@ -76,7 +76,8 @@ class DeletionInsertion(Visualizer):
     requires = "steps with attribution maps of the same model"
     citations = {"petsiuk2018rise": "section 4.2, deletion and insertion"}
     cost = "about 4 · `steps` forward passes for each map, and 2 · `random_orders` · `steps` for each class and grid"
-    reads = 1
+    yields = "scores"
+    reads = Reads("attribution")
 
     class Options(PerturbedOptions):
         """Options of deletion and insertion."""
@@ -93,7 +94,7 @@ class DeletionInsertion(Visualizer):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the model, to run it on images with parts replaced."""
         return Needs(own_passes=True)
 
@@ -172,8 +173,6 @@ class _Watched:
     """One image whose score for one target is watched while its pixels are replaced."""
 
     def __init__(self, captured: Captured, position: int, target: Target, options: DeletionInsertion.Options) -> None:
-        if captured.model is None:
-            raise StepError("deletion_insertion has to run the model")
         self.target = target
         likely = not (math.isnan(target.probability) or target.against_label)
         self.scored = "probability" if likely and options.score == "probability" else target.quantity

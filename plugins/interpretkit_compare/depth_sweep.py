@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Result, StepError, Table, Visualizer, figures
+from interpretkit import Figure, Reads, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.localization import energy_inside, overlap, pointing, positive_entropy
 from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import attributions_of_one_step
@@ -47,7 +47,8 @@ class DepthSweep(Visualizer):
     requires = "a step with attribution maps at several layers; masks in the manifest for localisation"
     citations = {"zhang2018topdown": "the pointing game", "wang2020scorecam": "energy inside of a region"}
     cost = "no pass: it reads results of an earlier step"
-    reads = 1
+    yields = "comparison"
+    reads = Reads("attribution")
 
     class Options(Visualizer.Options):
         """Options of the sweep."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Result, StepError, Table, Visualizer, figures
+from interpretkit import Figure, Needs, Reads, Result, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
 from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
@@ -15,7 +15,7 @@ from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from interpretkit import Captured, Model, Target
+    from interpretkit import Captured, Target
 
 
 class Scores(NamedTuple):
@@ -59,7 +59,8 @@ class Infidelity(Visualizer):
     requires = "steps with attribution maps of the same model"
     citations = {"yeh2019infidelity": ""}
     cost = "`samples` + 2 forward passes for each map"
-    reads = 1
+    yields = "scores"
+    reads = Reads("attribution")
 
     class Options(PerturbedOptions):
         """Options of the infidelity."""
@@ -70,7 +71,7 @@ class Infidelity(Visualizer):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the model, to run it on perturbed images."""
         return Needs(own_passes=True)
 
@@ -115,8 +116,6 @@ class Infidelity(Visualizer):
         """Return the shares of each perturbed image, `(sample, cell)`, and by how much its score is lower, float64."""
         import torch
 
-        if captured.model is None:
-            raise StepError("infidelity has to run the model")
         model, options = captured.model, self.options
         image = captured.inputs[position : position + 1]
         way = image - model.baseline(image, options.fill, blur=options.blur)

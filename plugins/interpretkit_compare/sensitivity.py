@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Result, StepError, Table, Visualizer, figures
+from interpretkit import Figure, Needs, Reads, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured
     from interpretkit_compare.attributions import Attribution
 
 
@@ -42,7 +42,8 @@ class SensitivityMax(Visualizer):
     requires = "steps with attribution maps of the same model, in a recipe: they are computed again"
     citations = {"yeh2019infidelity": ""}
     cost = "`samples` + 1 times what the step costs that a map is from, for each map"
-    reads = 1
+    yields = "scores"
+    reads = Reads("attribution")
 
     class Options(Visualizer.Options):
         """Options of the sensitivity."""
@@ -59,7 +60,7 @@ class SensitivityMax(Visualizer):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask to have earlier steps computed once more."""
         return Needs(own_passes=True)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit import Figure, Result, Table, Visualizer, figures
+from interpretkit import Figure, Reads, Result, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
 
@@ -36,7 +36,8 @@ class Sparseness(Visualizer):
     requires = "steps with attribution maps"
     citations = {"chalasani2020concise": "the Gini index as a score of attributions", "hurley2009comparing": ""}
     cost = "no pass: it reads results of earlier steps"
-    reads = 1
+    yields = "scores"
+    reads = Reads("attribution")
 
     class Options(Visualizer.Options):
         """No options."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from interpretkit import Contrast, Figure, Needs, Result, Table, Visualizer, figures
+from interpretkit import Contrast, Figure, Layered, Needs, Result, Table, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
 
-    from interpretkit import Captured, Map, Model
+    from interpretkit import Captured, Map
 
 _IN_WORDS = {
     "index": "in order of index",
@@ -53,14 +53,14 @@ class FeatureGrid(Visualizer):
     """
 
     name = "feature_grid"
+    yields = "features"
     requires = "layers with a grid of cells: maps, or tokens of patches"
     cost = "nothing beyond the shared forward pass; with order: contribution one backward pass, shared too"
     polarity = "signed"
 
-    class Options(Visualizer.Options):
+    class Options(Layered):
         """Options of the grid."""
 
-        layers: list[str] = Field(min_length=1, description="layers to look at")
         order: Literal["index", "mean", "max", "sparsity", "contribution"] = Field(
             default="index",
             description="order of the tiles: by index; by greatest mean, maximum or share of zeros first; or by "
@@ -93,7 +93,7 @@ class FeatureGrid(Visualizer):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:  # noqa: ARG002 - the same for every model
+    def needs(self) -> Needs:
         """Ask for the layers' outputs, and for gradients where contributions are wanted."""
         layers = self.options.layers
         if self.options.order == "contribution":

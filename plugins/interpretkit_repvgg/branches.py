@@ -47,6 +47,7 @@ class Branches(Visualizer):
     """
 
     name = "repvgg_branches"
+    yields = "attribution"
     requires = "a RepVGG in training form"
     citations = {"ding2021repvgg": "", "zhou2016cam": "the maps"}
     cost = "one backward pass for each target, shared with the other steps"
@@ -67,7 +68,7 @@ class Branches(Visualizer):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:
+    def needs_of(self, model: Model) -> Needs:
         """Ask for every branch, and for the gradient at the output of the last block.
 
         Raises:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Result, StepError, Table, Visualizer, figures
+from interpretkit import Figure, Reads, Result, StepError, Table, Visualizer, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,7 +64,8 @@ class Equivalence(Visualizer):
     requires = "steps in pairs, with maps of the same names and shapes"
     citations = {"ding2021repvgg": ""}
     cost = "no pass: it reads results of earlier steps"
-    reads = 2
+    yields = "comparison"
+    reads = Reads("features", "attribution", least=2, most=2)
 
     class Options(Visualizer.Options):
         """Options of the comparison."""

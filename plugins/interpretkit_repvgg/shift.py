@@ -43,6 +43,7 @@ class Shift(Reduction):
     """
 
     name = "repvgg_shift"
+    yields = "statistics"
     requires = "a RepVGG in training form; several images"
     citations = {"ioffe2015batch": "", "chan1982updating": "the merging of moments"}
 
@@ -55,7 +56,7 @@ class Shift(Reduction):
 
     options: Options
 
-    def needs(self, model: Model) -> Needs:
+    def needs_of(self, model: Model) -> Needs:
         """Ask for every branch; and for the model, whose normalisations hold the statistics.
 
         Raises:
@@ -70,8 +71,6 @@ class Shift(Reduction):
         Raises:
             StepError: If a branch returns NaN or infinity.
         """
-        if captured.model is None:
-            raise StepError("the shift is measured against the model's normalisations, but there is no model")
         moments, branches = [], []
         for depth, block in enumerate(find_blocks(captured.model, self.options.blocks)):
             for branch, path in block.branches.items():

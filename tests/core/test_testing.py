@@ -16,7 +16,7 @@ class Repeats(ik.Visualizer):
     reads = 1
     calls = 0
 
-    def needs(self, model):
+    def needs(self):
         return ik.Needs(own_passes=True)
 
     def compute(self, captured):

@@ -36,7 +36,7 @@ class InputGradient(ik.Visualizer):
 
     options: Options
 
-    def needs(self, model):
+    def needs(self):
         return ik.Needs(input_gradient=True, target=self.options.target)
 
     def compute(self, captured):

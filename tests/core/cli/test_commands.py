@@ -68,7 +68,7 @@ class Faulty(Visualizer):
         words: list[str] = Field(default_factory=lambda: ["a", "b"])
         '''Words.'''
 
-    def needs(self, model):
+    def needs(self):
         from interpretkit import Needs
         return Needs(activations=["conv"])
 

@@ -34,7 +34,7 @@ class Reader(Visualizer):
 
     options: Options
 
-    def needs(self, model):
+    def needs(self):
         target = self.options.target if self.options.gradients else None
         return Needs(activations=self.options.layers, gradients=self.options.gradients, target=target)
 
@@ -48,7 +48,7 @@ class Occlusion(Visualizer):
 
     name = "occlusion"
 
-    def needs(self, model):
+    def needs(self):
         return Needs(own_passes=True)
 
     def compute(self, captured):
@@ -232,7 +232,7 @@ class Meddler(Visualizer):
 
     options: Options
 
-    def needs(self, model):
+    def needs(self):
         return Needs(own_passes=True)
 
     def compute(self, captured):
@@ -252,7 +252,7 @@ class Mean(Visualizer):
 
     name = "mean"
 
-    def needs(self, model):
+    def needs(self):
         return Needs(activations=["features"])
 
     def compute(self, captured):
@@ -313,7 +313,7 @@ class Weights(Visualizer):
 
     name = "weights"
 
-    def needs(self, model):
+    def needs(self):
         return Needs(parameters=True)
 
     def compute(self, captured):

@@ -197,7 +197,7 @@ class Faulty(Visualizer):
         how: str
         '''How.'''
 
-    def needs(self, model):
+    def needs(self):
         if self.options.how == "needs":
             raise ValueError("no\\nidea")
         return Needs(activations="0" if self.options.how == "text" else ["0"])
@@ -235,7 +235,7 @@ class MeanOfMaxima(Reduction):
     '''The mean of the images' maxima: merged as a sum and a number, stored as their ratio.'''
     name = "mean_of_maxima"
 
-    def needs(self, model):
+    def needs(self):
         return Needs(activations=["0"])
 
     def compute(self, captured):

@@ -22,7 +22,7 @@ class Own(ik.Visualizer):
     name = "own"
     work = staticmethod(lambda _captured: None)
 
-    def needs(self, model):
+    def needs(self):
         return ik.Needs(own_passes=True, target="predicted")
 
     def compute(self, captured):
@@ -309,7 +309,7 @@ class InputGradient(ik.Visualizer):
 
     name = "input_gradient"
 
-    def needs(self, model):
+    def needs(self):
         return ik.Needs(input_gradient=True, target=1)
 
     def compute(self, captured):

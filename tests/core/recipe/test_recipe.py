@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import Field, ValidationError
 
-from interpretkit.contracts.offer import Options
+from interpretkit.contracts.options import Options
 from interpretkit.errors import RecipeError
 from interpretkit.model.outputs.grammar import TargetSpec
 from interpretkit.recipe import yaml12

@@ -61,7 +61,7 @@ def test_tables_have_a_column_for_the_rank_and_figures_see_their_own_rows():
     class Scores(ik.Visualizer):
         name = "scores"
 
-        def needs(self, model):
+        def needs(self):
             return ik.Needs(target=ik.Top(top=2))
 
         def compute(self, captured):

@@ -13,7 +13,7 @@ class ActivationEnergy(Visualizer):
     class Options(Visualizer.Options):
         layers: list[str] = Field(description="layers to look at")
 
-    def needs(self, model):
+    def needs(self):
         return Needs(activations=self.options.layers)
 
     def compute(self, captured):

@@ -1,0 +1,48 @@
+"""What a step makes, and what another may read of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Yield = Literal["attribution", "features", "scores", "statistics", "comparison", "exemplars"]
+"""What a step makes: maps of what mattered, maps of a layer's channels, numbers about maps, about channels, about how
+things agree, and images that drive channels most."""
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Reads:
+    """Which earlier steps a step reads under `of:`.
+
+    Args:
+        *kinds: What those steps make; one of them at least.
+        least: How many steps at least; 0 if it can do without.
+        most: How many at most; None for any number.
+        same_target: Whether they must explain what this step explains.
+
+    Example:
+        >>> print(Reads("attribution", least=1))
+        1 earlier step or more that yields attribution
+    """
+
+    kinds: tuple[Yield, ...]
+    least: int
+    most: int | None
+    same_target: bool
+
+    def __init__(self, *kinds: Yield, least: int = 1, most: int | None = None, same_target: bool = False) -> None:
+        object.__setattr__(self, "kinds", kinds)
+        object.__setattr__(self, "least", least)
+        object.__setattr__(self, "most", most)
+        object.__setattr__(self, "same_target", same_target)
+
+    def __str__(self) -> str:
+        many = "1 earlier step" if self.most == 1 else self._many()
+        explains = ", of the same target" if self.same_target else ""
+        return f"{many} that yields {' or '.join(self.kinds)}{explains}"
+
+    def _many(self) -> str:
+        first = f"{self.least} earlier step{'' if self.least == 1 else 's'}"
+        if self.most is None:
+            return f"{first} or more" if self.least else "any number of earlier steps"
+        return f"{self.least} to {self.most} earlier steps"
