@@ -298,7 +298,7 @@ def convert(
     try:
         converted = converter.convert(state)
     except WeightsError as error:
-        raise WeightsError(error.message, where=error.where or str(checkpoint), hint=error.hint) from error
+        raise error.at(str(checkpoint)) from error.__cause__
     metadata = {"format": "pt", "model": builder.name, "source_sha256": sha256_file(Path(checkpoint))}
     tensors = {name: tensor.contiguous() for name, tensor in converted.items()}
     replace_file(path.parent, path.name, save(tensors, metadata))

@@ -27,14 +27,11 @@ _SIZE = re.compile(r"([1-9][0-9]{0,4})(?:[x×]([1-9][0-9]{0,4}))?", re.ASCII)
 
 def plan_text(resolved: Resolved) -> str:
     """Say what a recipe would do and cost: images, passes, layers with their shapes."""
-    from interpretkit.engine.plan import plan
-    from interpretkit.inputs.find import find_images
-    from interpretkit.model.weights.load import blank
+    from interpretkit.engine.carry_out import blank_plan
 
     recipe = resolved.recipe
-    models = {key: blank(each.builder) for key, each in resolved.models.items()}
-    planned = plan(resolved, models)
-    images = len(find_images(recipe.inputs))
+    planned, files = blank_plan(resolved)
+    models, images = planned.models, len(files)
     size = recipe.numerics.batch_size
     lines = [f"{recipe.name}: {_count(images, 'image')} in batches of up to {size}"]
     for key, model in models.items():

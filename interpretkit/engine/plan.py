@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interpretkit.contracts.needs import Needs
-from interpretkit.errors import InputError, InterpretkitError, PluginError, RecipeError, cause
+from interpretkit.errors import (
+    Faults,
+    InputError,
+    InterpretkitError,
+    PluginError,
+    RecipeError,
+    ToldError,
+    located,
+    together,
+)
 from interpretkit.model.outputs import class_index, label_index
 from interpretkit.results.targets import CLASS_TOKEN, Contrast, Ranked, single
 
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
     from interpretkit.inputs.find import ImageFile
     from interpretkit.model.layers import Layer
     from interpretkit.model.model import Model
+    from interpretkit.recipe.entries import StepEntry
     from interpretkit.results.targets import TargetSpec
 
 
@@ -58,47 +68,55 @@ class Plan:
 def plan(resolved: Resolved, models: Mapping[str, Model]) -> Plan:
     """Resolve the layers that the steps of a resolved recipe need in its models.
 
+    All faults are told. Steps of a model that is not among `models`, since it cannot be built, are left out.
+
     Raises:
         RecipeError: If a model has no such layer.
         InputError: If a model has no such class.
     """
-    recipe = resolved.recipe
-    positions = {entry.id: position for position, entry in enumerate(recipe.steps)}
+    entries = {entry.id: entry for entry in resolved.recipe.steps}
+    faults = Faults()
     planned = []
     for step in resolved.steps:
-        try:
-            planned.append(plan_step(step, models[step.model]))
-        except InterpretkitError as error:
-            options = ("steps", positions[step.id], "with")
-            entry = "target" if error.exit_code != RecipeError.exit_code else "layers"
-            error.where = error.where or recipe.place((*options, entry))
-            raise
+        with faults.collect():
+            planned.append(_plan_entry(step, models, entries[step.id]))
+    faults.tell()
     return Plan(models=models, steps=tuple(planned))
+
+
+def _plan_entry(step: ResolvedStep, models: Mapping[str, Model], entry: StepEntry) -> PlannedStep:
+    """Plan a step; what it needs in vain is placed where the word for it stands among its options."""
+    if step.model not in models:
+        raise ToldError(f"there is no model {step.model!r}")
+    try:
+        return plan_step(step, models[step.model])
+    except InterpretkitError as error:
+        placed = [each.at(_place_in(entry, each)) for each in error.faults]
+        raise together(placed) from error.__cause__
+
+
+def _place_in(entry: StepEntry, error: InterpretkitError) -> str:
+    # A number may stand in several options; that of a class stands in that of the target.
+    return entry.place_of_word(error.subject, option="target" if isinstance(error, InputError) else "")
 
 
 def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
     """Resolve what one step needs in its model; raises as `plan` does."""
-    try:
+    with located(doing=f"{step.plugin}: step {step.id!r}: needs()", kind=PluginError):
         needs = step.visualizer.needs(model)
-    except InterpretkitError:
-        raise
-    except Exception as error:
-        raise PluginError(f"step {step.id!r}: needs() failed: {cause(error)}", where=str(step.plugin)) from error
     if not isinstance(needs, Needs):
-        raise PluginError(
-            f"step {step.id!r}: needs() returned a {type(needs).__name__}, not Needs", where=str(step.plugin)
-        )
-    gradients = model.find(needs.gradients) if needs.gradients else ()
-    activations = model.find(needs.activations) if needs.activations else ()
-    if step.per_set and needs.target is not None and len(single(needs.target)) > 1:
-        raise RecipeError(
-            f"step {step.id!r} is about the whole set of images, so it explains one class of each",
-            hint="give it a target other than {top: …}",
-        )
-    if needs.target == CLASS_TOKEN:
-        _check_class_token(step, needs, model)
-    elif needs.target is not None and model.classes:
-        _check_target(needs.target, model.classes)
+        raise PluginError(f"{step.plugin}: step {step.id!r}: needs() returned a {type(needs).__name__}, not Needs")
+    faults = Faults()
+    gradients: tuple[Layer, ...] = ()
+    activations: tuple[Layer, ...] = ()
+    with faults.collect():
+        gradients = model.find(needs.gradients) if needs.gradients else ()
+    with faults.collect():
+        activations = model.find(needs.activations) if needs.activations else ()
+    if needs.target is not None:
+        with faults.collect():
+            _check_target(step, needs, needs.target, model)
+    faults.tell()
     return PlannedStep(
         step=step, needs=needs, activations=tuple(dict.fromkeys([*activations, *gradients])), gradients=gradients
     )
@@ -118,24 +136,39 @@ def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
                     if file.label is None or classes:
                         label_index(file.label, classes, count=len(classes))
                 except InputError as error:
-                    error.where = f"step {planned.step.id!r}, {file.source}"
-                    raise
+                    raise error.at(f"step {planned.step.id!r}, {file.source}") from error.__cause__
+
+
+def _check_target(step: ResolvedStep, needs: Needs, target: TargetSpec, model: Model) -> None:
+    if step.per_set and len(single(target)) > 1:
+        raise RecipeError(
+            f"step {step.id!r} is about the whole set of images, so it explains one class of each",
+            hint="give it a target other than {top: …}",
+            subject={"top": len(single(target))},
+        )
+    if target == CLASS_TOKEN:
+        _check_class_token(step, needs, model)
+    elif model.classes:
+        _check_classes(target, model.classes)
 
 
 def _check_class_token(step: ResolvedStep, needs: Needs, model: Model) -> None:
+    what = ""
     if not model.class_token:
-        raise InputError(f"model {model.name!r} is not read through a class token", hint="give a class, or predicted")
-    if needs.own_passes:
-        raise InputError(
-            f"{step.visualizer.name} runs the network itself, so it explains classes, not the class token",
-            hint="give a class, or predicted",
-        )
+        what = f"model {model.name!r} is not read through a class token"
+    elif needs.own_passes:
+        what = f"{step.visualizer.name} runs the network itself, so it explains classes, not the class token"
+    if what:
+        raise InputError(what, hint="give a class, or predicted", subject=CLASS_TOKEN)
 
 
-def _check_target(target: TargetSpec, classes: Sequence[str]) -> None:
+def _check_classes(target: TargetSpec, classes: Sequence[str]) -> None:
+    faults = Faults()
     for spec in single(target):
         if isinstance(spec, Ranked):
             continue
         for each in [spec.for_, spec.against] if isinstance(spec, Contrast) else [spec]:
             if each != "label":
-                class_index(each, classes, count=len(classes))
+                with faults.collect():
+                    class_index(each, classes, count=len(classes))
+    faults.tell()

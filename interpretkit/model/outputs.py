@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpretkit.errors import InputError, StepError, did_you_mean
-from interpretkit.results.targets import Contrast, Ranked, SingleSpec, Target
+from interpretkit.results.targets import WORDS, Contrast, Ranked, SingleSpec, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,10 +85,8 @@ def class_index(wanted: int | str, classes: Sequence[str], *, count: int) -> int
         >>> class_index("Tabby", ["tench", "tabby"], count=2)
         1
     """
-    index = _index_of(wanted, classes) if isinstance(wanted, str) else wanted
-    if not 0 <= index < count:
-        raise InputError(f"class {wanted!r} is out of range", hint=f"the model has classes 0 to {count - 1}")
-    return index
+    index = _index_of(wanted, classes, others=WORDS) if isinstance(wanted, str) else wanted
+    return _in_range(index, wanted, count=count)
 
 
 def label_index(label: str | None, classes: Sequence[str], *, count: int) -> int:
@@ -103,22 +101,34 @@ def label_index(label: str | None, classes: Sequence[str], *, count: int) -> int
             "the target is 'label', but this image has none", hint="give it one, in the column `label` of a CSV file"
         )
     # In a manifest every label is text; where the classes themselves are named by numbers, the name counts.
-    wanted = int(label) if label.isdecimal() and label not in classes else label
-    return class_index(wanted, classes, count=count)
+    if label.isascii() and label.isdecimal() and label not in classes:
+        return class_index(int(label), classes, count=count)
+    return _in_range(_index_of(label, classes), label, count=count)
 
 
-def _index_of(name: str, classes: Sequence[str]) -> int:
+def _in_range(index: int, wanted: int | str, *, count: int) -> int:
+    if not 0 <= index < count:
+        hint = f"the model has classes 0 to {count - 1}"
+        raise InputError(f"class {wanted!r} is out of range", hint=hint, subject=wanted)
+    return index
+
+
+def _index_of(name: str, classes: Sequence[str], *, others: Sequence[str] = ()) -> int:
+    """Return the index of the class of this name; `others` are words that may be meant instead."""
     # ImageNet has the class `Cardigan`, a dog, and the class `cardigan`, a garment.
     indices = [index for index, each in enumerate(classes) if each == name]
     indices = indices or [index for index, each in enumerate(classes) if each.casefold() == name.casefold()]
     if len(indices) > 1:
         choice = ", ".join(f"{index} ({classes[index]})" for index in indices)
-        raise InputError(f"{len(indices)} classes are named {name!r}", hint=f"give one of the indices {choice}")
+        hint = f"give one of the indices {choice}"
+        raise InputError(f"{len(indices)} classes are named {name!r}", hint=hint, subject=name)
     if indices:
         return indices[0]
     if not classes:
-        raise InputError(f"class {name!r}: the model has no class names", hint="give a class index")
-    raise InputError(f"the model has no class {name!r}", hint=did_you_mean(name, classes))
+        hint = did_you_mean(name, others, otherwise="give a class index")
+        raise InputError(f"class {name!r}: the model has no class names", hint=hint, subject=name)
+    hint = did_you_mean(name, [*classes, *others])
+    raise InputError(f"the model has no class {name!r}", hint=hint, subject=name)
 
 
 def class_label(index: int, classes: Sequence[str]) -> str:

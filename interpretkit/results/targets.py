@@ -61,6 +61,9 @@ def _kind(value: Any) -> str:
 CLASS_TOKEN = "class_token"
 """The target of a network that is read through a class token: the length of that token, of no class."""
 
+WORDS = ("predicted", "label", CLASS_TOKEN)
+"""The targets that are words of our own, not names of classes."""
+
 TargetSpec = (
     int | str | Annotated[Annotated[Contrast, Tag("Contrast")] | Annotated[Top, Tag("Top")], Discriminator(_kind)]
 )
