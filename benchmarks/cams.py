@@ -21,6 +21,7 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 import interpretkit as ik
+from interpretkit.contracts.kinds import VISUALIZER
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.batch import compute
 from interpretkit.engine.plan import Plan, plan_step
@@ -45,7 +46,7 @@ def plan(model: ik.Model, methods: list[str], **options: object) -> Plan:
     """Return a plan with one step for each method."""
     steps = []
     for method in methods:
-        found = discover().visualizer(method)
+        found = discover().find(VISUALIZER, method)
         visualizer = found.offer(parse_options(found.offer, {"layers": LAYERS, **options}))
         step = ResolvedStep(id=method, visualizer=visualizer, plugin=found.plugin, model="model")
         steps.append(plan_step(step, model))

@@ -8,6 +8,7 @@ import click
 
 from interpretkit.cli.answers import offer_text
 from interpretkit.cli.commands import commands
+from interpretkit.contracts.kinds import KINDS
 from interpretkit.contracts.registry import discover
 
 DOCS = Path(__file__).parent
@@ -27,12 +28,12 @@ def reference_page() -> str:
     """Return what every model and visualizer is, with its options."""
     registry = discover()
     parts = ["# Models and visualizers", "", "What `interpretkit show NAME` says of each.", ""]
-    for kind, offers in (("Models", registry.models), ("Visualizers", registry.visualizers)):
-        parts += [f"## {kind}", ""]
-        for name, found in offers.items():
-            if found.plugin.distribution == "interpretkit":
-                text = offer_text(registry, name).replace(f" ({found.plugin})", "", 1)
-                parts += [f"### {name}", "", "```text", text, "```", ""]
+    for kind in KINDS:
+        shipped = {name: each for name, each in registry.of(kind).items() if each.plugin.distribution == "interpretkit"}
+        parts += [f"## {kind.name.capitalize()}s", ""] if shipped else []
+        for name, found in shipped.items():
+            text = offer_text(registry, name).replace(f" ({found.plugin})", "", 1)
+            parts += [f"### {name}", "", "```text", text, "```", ""]
     return "\n".join(parts)
 
 

@@ -9,13 +9,17 @@ from .api import visualize as visualize
 from .api import wrap as wrap
 from .contracts.builder import ModelBuilder as ModelBuilder
 from .contracts.captured import Captured as Captured
+from .contracts.check import Check as Check
 from .contracts.citations import Citation as Citation
 from .contracts.citations import citations_of as citations_of
+from .contracts.executor import Executor as Executor
+from .contracts.exporter import Exporter as Exporter
 from .contracts.hooks import hookimpl as hookimpl
 from .contracts.needs import Needs as Needs
 from .contracts.options import Layered as Layered
 from .contracts.options import Options as Options
 from .contracts.options import Targeted as Targeted
+from .contracts.reader import Reader as Reader
 from .contracts.reads import Reads as Reads
 from .contracts.visualizer import Reduction as Reduction
 from .contracts.visualizer import Visualizer as Visualizer
@@ -47,6 +51,7 @@ from .results.map import Map as Map
 from .results.result import Result as Result
 from .results.table import Table as Table
 from .results.targets import Target as Target
+from .results.verdict import Verdict as Verdict
 from .runs.run import Run as Run
 
 __version__: str

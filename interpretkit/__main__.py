@@ -6,12 +6,12 @@ import gc
 import os
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 import click
 
 from interpretkit.cli.commands import commands
+from interpretkit.cli.failures import show_tracebacks, told
 from interpretkit.errors import InterpretkitError, StepError, StorageError
 
 if TYPE_CHECKING:
@@ -47,15 +47,14 @@ def main() -> None:
         # Whoever read our output has gone; nothing is left to say, not even at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:  # noqa: BLE001 - no traceback without --debug
-        if "--debug" in sys.argv:
-            traceback.print_exc()
+        show_tracebacks(error)
         _end(*_explained(error))
 
 
 def _explained(error: Exception) -> tuple[str, int]:
-    """Return the one line that a user sees of an error, and the exit code."""
+    """Return what a user sees of an error, one line for each fault, and the exit code."""
     if isinstance(error, InterpretkitError):
-        return f"error: {error}", error.exit_code
+        return told(error), error.exit_code
     if isinstance(error, OSError):
         return f"error: {error.filename or 'file system'}: {error.strerror or error}", StorageError.exit_code
     what = " ".join(f"{type(error).__name__}: {error}".split())

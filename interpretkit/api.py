@@ -10,6 +10,7 @@ import numpy as np
 
 from interpretkit import words
 from interpretkit.contracts.builder import ModelBuilder
+from interpretkit.contracts.kinds import MODEL, VISUALIZER
 from interpretkit.contracts.registry import discover
 from interpretkit.contracts.visualizer import Reduction
 from interpretkit.digests import sha256_file
@@ -77,7 +78,7 @@ def load_model(
         (1000, ('untrained',))
     """
     entry = ModelEntry.parse({"uses": name, "weights": weights})
-    builder = discover().model(name).offer
+    builder = discover().find(MODEL, name).offer
     setting = Numerics.parse({"seed": seed, "device": device, "dtype": dtype})
     return _load(builder(parse_options(builder, options)), entry, setting)
 
@@ -237,7 +238,7 @@ def _batches(images: Any, models: Mapping[str, Model], batch_size: int) -> Itera
 def _step(visualizer: str, options: Mapping[str, Any], *, of: tuple[str, ...] = ()) -> ResolvedStep:
     if not isinstance(visualizer, str):
         raise RecipeError(f"{visualizer!r} is no id of a visualizer", hint="give its `name`, as text")
-    found = discover().visualizer(visualizer)
+    found = discover().find(VISUALIZER, visualizer)
     parsed = found.offer(parse_options(found.offer, options))
     return ResolvedStep(id=visualizer, visualizer=parsed, plugin=found.plugin, model="model", of=of)
 
@@ -301,13 +302,13 @@ def convert(
     if path.exists():
         raise StorageError("there is such a file already", where=str(path), hint="it is kept; name another")
     registry = discover([Path(plugin) for plugin in plugins])
-    builder = registry.model(model or _only(registry)).offer
+    builder = registry.find(MODEL, model or _only(registry)).offer
     converter = builder(parse_options(builder, options or {}))
     state = read_state(Path(checkpoint))
     try:
         converted = converter.convert(state)
     except WeightsError as error:
-        raise WeightsError(error.message, where=error.where or str(checkpoint), hint=error.hint) from error
+        raise error.at(str(checkpoint)) from error.__cause__
     metadata = {"format": "pt", "model": builder.name, "source_sha256": sha256_file(Path(checkpoint))}
     tensors = {name: tensor.contiguous() for name, tensor in converted.items()}
     replace_file(path.parent, path.name, save(tensors, metadata))
@@ -315,7 +316,7 @@ def convert(
 
 
 def _only(registry: Registry) -> str:
-    names = [name for name, found in registry.models.items() if found.offer.convert is not ModelBuilder.convert]
+    names = [name for name, found in registry.of(MODEL).items() if found.offer.convert is not ModelBuilder.convert]
     if len(names) != 1:
         what = f"{len(names)} models have a form for deployment" if names else "no model has a form for deployment"
         hint = f"choose one by --model: {', '.join(names)}" if names else "`interpretkit plugins` lists what there is"

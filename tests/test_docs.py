@@ -16,6 +16,7 @@ import pytest
 
 import interpretkit as ik
 from interpretkit.contracts import hooks as hookspecs
+from interpretkit.contracts.kinds import MODEL, VISUALIZER
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.resolve import resolve
 from interpretkit.recipe.read import read_recipe
@@ -147,7 +148,7 @@ def test_every_link_leads_somewhere():
 
 def test_every_option_of_every_built_in_plugin_is_described():
     registry = discover()
-    for found in [*registry.visualizers.values(), *registry.models.values()]:
+    for found in [*registry.of(VISUALIZER).values(), *registry.of(MODEL).values()]:
         for name, field in found.offer.Options.model_fields.items():
             assert field.description, f"{found.offer.name}.{name}"
 
@@ -167,11 +168,11 @@ def test_importing_the_package_loads_neither_torch_nor_matplotlib():
 
 def test_every_built_in_visualizer_says_what_it_costs_and_each_paper_has_one_entry():
     registry = discover()
-    offers = [found.offer for found in [*registry.visualizers.values(), *registry.models.values()]]
+    offers = [found.offer for found in [*registry.of(VISUALIZER).values(), *registry.of(MODEL).values()]]
     entries: dict[str, str] = {}
     for citation in (citation for offer in offers for citation in ik.citations_of(offer)):
         assert entries.setdefault(citation.key, citation.bibtex) == citation.bibtex
-    for found in registry.visualizers.values():
+    for found in registry.of(VISUALIZER).values():
         assert found.offer.cost
         own = "passes" in found.offer.cost and "of its own" in found.offer.cost
         assert found.offer.citations or not own, f"{found.offer.name} does not say whose method it is"
@@ -179,7 +180,7 @@ def test_every_built_in_visualizer_says_what_it_costs_and_each_paper_has_one_ent
 
 def test_the_readme_names_every_built_in_visualizer():
     page = (ROOT / "README.md").read_text()
-    for name, found in discover().visualizers.items():
+    for name, found in discover().of(VISUALIZER).items():
         assert found.plugin.distribution != "interpretkit" or f"`{name}`" in page, name
 
 

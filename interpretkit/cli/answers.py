@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from interpretkit import words
 from interpretkit.contracts.citations import Citation, citations_of
+from interpretkit.contracts.kinds import KINDS
 from interpretkit.contracts.visualizer import Reduction, Visualizer
 from interpretkit.errors import RecipeError, did_you_mean
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from interpretkit.contracts.builder import ModelBuilder
+    from interpretkit.contracts.offer import Offer
     from interpretkit.contracts.registry import Registry
     from interpretkit.engine.plan import PlannedStep
     from interpretkit.engine.resolve import Resolved
@@ -28,14 +30,11 @@ _SIZE = re.compile(r"([1-9][0-9]{0,4})(?:[x×]([1-9][0-9]{0,4}))?", re.ASCII)
 
 def plan_text(resolved: Resolved) -> str:
     """Say what a recipe would do and cost: images, passes, layers with their shapes."""
-    from interpretkit.engine.plan import plan
-    from interpretkit.inputs.find import find_images
-    from interpretkit.model.weights.load import blank
+    from interpretkit.engine.carry_out import blank_plan
 
     recipe = resolved.recipe
-    models = {key: blank(each.builder) for key, each in resolved.models.items()}
-    planned = plan(resolved, models)
-    images = len(find_images(recipe.inputs))
+    planned, files = blank_plan(resolved)
+    models, images = planned.models, len(files)
     size = recipe.numerics.batch_size
     lines = [f"{recipe.name}: {words.count(images, 'image')} in batches of up to {size}"]
     for key, model in models.items():
@@ -97,10 +96,10 @@ def plugins_text(registry: Registry) -> str:
         lines.append(f"{plugin.package} ({plugin})" if plugin.distribution else plugin.package)
         if plugin.error:
             lines.append(f"  broken: {plugin.error}")
-        for kind, offers in (("model", registry.models), ("visualizer", registry.visualizers)):
-            for name, found in offers.items():
+        for kind in KINDS:
+            for name, found in registry.of(kind).items():
                 if found.plugin == plugin:
-                    lines.append(f"  {kind} {name}: {_summary(found.offer)}")
+                    lines.append(f"  {kind.name} {name}: {_summary(found.offer)}")
     return "\n".join(lines)
 
 
@@ -131,12 +130,11 @@ def offer_text(registry: Registry, name: str) -> str:
         RecipeError: If there is nothing of this name.
         PluginError: If its plugin has no entry for what it cites.
     """
-    offers = {**registry.models, **registry.visualizers}
-    if name not in offers:
-        hint = did_you_mean(name, offers, otherwise="`interpretkit plugins` lists what there is")
+    kinds = {offer: kind for kind in KINDS for offer in registry.of(kind)}
+    if name not in kinds:
+        hint = did_you_mean(name, kinds, otherwise="`interpretkit plugins` lists what there is")
         raise RecipeError(f"no plugin offers {name!r}", hint=hint)
-    find = registry.visualizer if name in registry.visualizers else registry.model
-    found = find(name)
+    found = registry.find(kinds[name], name)
     offer = found.offer
     lines = [f"{name} ({found.plugin})", "", inspect.getdoc(offer) or "", ""]
     if issubclass(offer, Visualizer):
@@ -152,7 +150,7 @@ def offer_text(registry: Registry, name: str) -> str:
     return "\n".join(lines)
 
 
-def _option_lines(offer: type[Visualizer | ModelBuilder]) -> list[str]:
+def _option_lines(offer: type[Offer]) -> list[str]:
     schema = offer.Options.model_json_schema()
     lines = []
     for name, field in offer.Options.model_fields.items():
@@ -203,5 +201,5 @@ def _cost(visualizer: Visualizer) -> str:
     return re.sub(r"`(\w+)`", value, visualizer.cost)
 
 
-def _summary(offer: type[Visualizer | ModelBuilder]) -> str:
+def _summary(offer: type[Offer]) -> str:
     return (inspect.getdoc(offer) or "").split("\n", 1)[0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interpretkit import __version__
+from interpretkit.cli.failures import show_tracebacks, told
 from interpretkit.cli.progress import Progress
 from interpretkit.errors import InterpretkitError
 
@@ -54,7 +55,7 @@ def run(*, recipe: str, images: Sequence[str], settings: Sequence[str], output: 
         try:
             finished = carry_out(
                 recipe,
-                settings=_settings(settings),
+                settings=settings,
                 images=images,
                 output=output,
                 plugins=plugins,
@@ -66,6 +67,7 @@ def run(*, recipe: str, images: Sequence[str], settings: Sequence[str], output: 
             raise
     click.echo(str(finished.path))
     if finished.failures:
+        show_tracebacks(*finished.failures)
         click.echo(f"error: the run is incomplete: {finished.failures[0]}", err=True)
         sys.exit(finished.failures[0].exit_code)
 
@@ -80,7 +82,7 @@ def plan(recipe: str, settings: Sequence[str], plugins: Sequence[str]) -> None:
     from interpretkit.cli import answers
     from interpretkit.engine.carry_out import read_and_resolve
 
-    resolved = read_and_resolve(recipe, settings=_settings(settings), plugins=plugins)
+    resolved = read_and_resolve(recipe, settings=settings, plugins=plugins)
     click.echo(answers.plan_text(resolved))
 
 
@@ -90,20 +92,19 @@ def plan(recipe: str, settings: Sequence[str], plugins: Sequence[str]) -> None:
 @_debug_option
 def validate(recipes: Sequence[str], plugins: Sequence[str]) -> None:
     """Check each RECIPE: syntax, ids, every plugin's options; no model is built."""
-    from pathlib import Path
-
     from interpretkit.engine.resolve import resolve
-    from interpretkit.recipe.read import read_recipe
+    from interpretkit.recipe.read import read_leniently
 
     registry = _discover(plugins)
     failures = []
     for recipe in recipes:
         try:
-            resolve(read_recipe(Path(recipe)), registry)
+            resolve(read_leniently(recipe), registry)
             click.echo(f"{recipe}: ok")
         except InterpretkitError as error:
             failures.append(error)
-            click.echo(f"error: {error}", err=True)
+            show_tracebacks(error)
+            click.echo(told(error), err=True)
     if failures:
         sys.exit(failures[0].exit_code)
 
@@ -138,12 +139,13 @@ def layers(
     from interpretkit.engine.carry_out import read_and_resolve
 
     if model_or_recipe.endswith((".yaml", ".yml")):
-        resolved = read_and_resolve(model_or_recipe, settings=_settings(settings), plugins=plugins)
+        resolved = read_and_resolve(model_or_recipe, settings=settings, plugins=plugins)
         builders = {f"{key}: {each.builder.name}": each.builder for key, each in resolved.models.items()}
     else:
+        from interpretkit.contracts.kinds import MODEL
         from interpretkit.engine.resolve import parse_options
 
-        found = _discover(plugins).model(model_or_recipe)
+        found = _discover(plugins).find(MODEL, model_or_recipe)
         options = parse_options(found.offer, dict(_settings(settings)))
         builders = {found.offer.name: found.offer(options)}
     wanted = None if size is None else answers.read_size(size)
@@ -182,7 +184,7 @@ def cite(*, recipe: str, bibtex: bool, settings: Sequence[str], plugins: Sequenc
     from interpretkit.cli import answers
     from interpretkit.engine.carry_out import read_and_resolve
 
-    resolved = read_and_resolve(recipe, settings=_settings(settings), plugins=plugins)
+    resolved = read_and_resolve(recipe, settings=settings, plugins=plugins)
     if text := answers.cite_text(resolved, bibtex=bibtex):
         click.echo(text)
 
@@ -244,9 +246,16 @@ def report(run_directory: str) -> None:
 
 
 def _settings(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    from interpretkit.errors import Faults
     from interpretkit.recipe.read import parse_setting
 
-    return tuple(parse_setting(text, number) for number, text in enumerate(texts, start=1))
+    faults = Faults()
+    settings = []
+    for number, text in enumerate(texts, start=1):
+        with faults.collect():
+            settings.append(parse_setting(text, number))
+    faults.tell()
+    return tuple(settings)
 
 
 def _discover(plugins: Sequence[str]) -> Registry:

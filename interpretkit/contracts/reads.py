@@ -19,6 +19,7 @@ class Reads:
         least: How many steps at least; 0 if it can do without.
         most: How many at most; None for any number.
         same_target: Whether they must explain what this step explains.
+        same_layers: Whether they must have a map of each layer that this step looks at; a single map serves all.
 
     Example:
         >>> print(Reads("attribution", least=1))
@@ -29,12 +30,21 @@ class Reads:
     least: int
     most: int | None
     same_target: bool
+    same_layers: bool
 
-    def __init__(self, *kinds: Yield, least: int = 1, most: int | None = None, same_target: bool = False) -> None:
+    def __init__(
+        self,
+        *kinds: Yield,
+        least: int = 1,
+        most: int | None = None,
+        same_target: bool = False,
+        same_layers: bool = False,
+    ) -> None:
         object.__setattr__(self, "kinds", kinds)
         object.__setattr__(self, "least", least)
         object.__setattr__(self, "most", most)
         object.__setattr__(self, "same_target", same_target)
+        object.__setattr__(self, "same_layers", same_layers)
 
     def __str__(self) -> str:
         many = "1 earlier step" if self.most == 1 else self._many()

@@ -9,26 +9,23 @@ import contextlib
 import importlib.util
 import logging
 import os
-import re
 import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 import pluggy
 
-from interpretkit.contracts import hooks as hookspecs
-from interpretkit.contracts.builder import ModelBuilder
-from interpretkit.contracts.visualizer import Visualizer
+from interpretkit.contracts import hooks
+from interpretkit.contracts.kinds import KINDS, Base, Kind
 from interpretkit.errors import PluginError, RecipeError, cause, did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-GROUP = "interpretkit"
-_ID = re.compile(r"[a-z][a-z0-9_]*")
 
-Offer = TypeVar("Offer", bound=Visualizer | ModelBuilder)
+    from interpretkit.contracts.offer import Offer
+GROUP = "interpretkit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +49,10 @@ class Plugin:
 
 
 @dataclass(frozen=True, slots=True)
-class Registered(Generic[Offer]):
-    """A visualizer or model builder class and the plugin that it comes from."""
+class Registered(Generic[Base]):
+    """What a plugin offers, and the plugin that it comes from."""
 
-    offer: type[Offer]
+    offer: type[Base]
     plugin: Plugin
 
 
@@ -68,66 +65,51 @@ class Registry:
 
     def __init__(self, sources: Iterable[tuple[Plugin, Callable[[], Any]]]) -> None:
         self.plugins: list[Plugin] = []
-        self._visualizers: dict[str, list[Registered[Visualizer]]] = {}
-        self._models: dict[str, list[Registered[ModelBuilder]]] = {}
+        self._offers: dict[Kind[Any], dict[str, list[Registered[Any]]]] = {kind: {} for kind in KINDS}
         for plugin, load in sources:
             self._register(plugin, load)
 
-    @property
-    def visualizers(self) -> Mapping[str, Registered[Visualizer]]:
-        """Visualizers by id, in alphabetical order."""
-        return {name: found[0] for name, found in sorted(self._visualizers.items())}
+    def of(self, kind: Kind[Base]) -> Mapping[str, Registered[Base]]:
+        """Return what there is of a kind by id, in alphabetical order."""
+        return {name: found[0] for name, found in sorted(self._offers[kind].items())}
 
-    @property
-    def models(self) -> Mapping[str, Registered[ModelBuilder]]:
-        """Model builders by id, in alphabetical order."""
-        return {name: found[0] for name, found in sorted(self._models.items())}
-
-    def visualizer(self, name: str, *, where: str = "") -> Registered[Visualizer]:
-        """Return the visualizer of an id; `where` is the place that errors name.
+    def find(self, kind: Kind[Base], name: str, *, where: str = "") -> Registered[Base]:
+        """Return the offer of a kind that has this id; `where` is the place that errors name.
 
         Raises:
             RecipeError: If no plugin has it.
             PluginError: If two have it, or a plugin that could have it is broken.
         """
-        return self._one("visualizer", name, self._visualizers, where)
-
-    def model(self, name: str, *, where: str = "") -> Registered[ModelBuilder]:
-        """Return the model builder of an id; raises as `visualizer` does."""
-        return self._one("model", name, self._models, where)
-
-    def _one(
-        self, kind: str, name: str, offers: Mapping[str, list[Registered[Offer]]], where: str
-    ) -> Registered[Offer]:
+        offers = self._offers[kind]
         found = offers.get(name, [])
         if len(found) == 1:
             return found[0]
         if found:
             providers = " and ".join(str(each.plugin) for each in found)
-            raise PluginError(f"{kind} {name!r} is claimed by {providers}", where=where, hint="uninstall one of them")
+            what = f"{kind.name} {name!r} is claimed by {providers}"
+            raise PluginError(what, where=where, hint="uninstall one of them")
         broken = [plugin for plugin in self.plugins if plugin.error]
         if broken and not nearest(name, offers):
             causes = "; ".join(f"{plugin}: {plugin.error}" for plugin in broken)
-            raise PluginError(
-                f"no working plugin offers {kind} {name!r}", where=where, hint=f"these failed to load: {causes}"
-            )
-        known = f"`interpretkit plugins` lists the {kind}s there are"
-        raise RecipeError(f"unknown {kind} {name!r}", where=where, hint=did_you_mean(name, offers, otherwise=known))
+            what = f"no working plugin offers {kind.name} {name!r}"
+            raise PluginError(what, where=where, hint=f"these failed to load: {causes}")
+        known = f"`interpretkit plugins` lists the {kind.name}s there are"
+        hint = did_you_mean(name, offers, otherwise=known)
+        raise RecipeError(f"unknown {kind.name} {name!r}", where=where, hint=hint)
 
     def _register(self, plugin: Plugin, load: Callable[[], Any]) -> None:
         try:
             with _contained():
-                visualizers, models = _offers(load())
+                offered = _offers(load())
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way, SystemExit included
             self.plugins.append(Plugin(plugin.package, plugin.distribution, plugin.version, cause(error)))
             return
         self.plugins.append(plugin)
-        for visualizer in visualizers:
-            self._visualizers.setdefault(visualizer.name, []).append(Registered(visualizer, plugin))
-        for model in models:
-            self._models.setdefault(model.name, []).append(Registered(model, plugin))
+        for kind, offers in offered.items():
+            for offer in offers:
+                self._offers[kind].setdefault(offer.name, []).append(Registered(offer, plugin))
 
 
 def discover(files: Sequence[Path] = ()) -> Registry:
@@ -188,27 +170,14 @@ def _load_file(path: Path) -> Any:
     return module
 
 
-def _offers(module: Any) -> tuple[list[type[Visualizer]], list[type[ModelBuilder]]]:
+def _offers(module: Any) -> dict[Kind[Any], list[type[Offer]]]:
+    """Return what a plugin offers of each kind."""
     manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
+    manager.add_hookspecs(hooks)
     manager.register(module)
     manager.check_pending()
-    visualizers = [each for offered in manager.hook.interpretkit_visualizers() for each in offered]
-    models = [each for offered in manager.hook.interpretkit_models() for each in offered]
-    for visualizer in visualizers:
-        _check_offer(visualizer, Visualizer)
-    for model in models:
-        _check_offer(model, ModelBuilder)
-    return visualizers, models
-
-
-def _check_offer(offer: Any, base: type[Visualizer | ModelBuilder]) -> None:
-    if not (isinstance(offer, type) and issubclass(offer, base)):
-        raise TypeError(f"{offer!r} is not a class derived from {base.__name__}")
-    if missing := ", ".join(sorted(offer.__abstractmethods__)):
-        raise TypeError(f"{offer.__name__} does not define {missing}")
-    name = getattr(offer, "name", None)
-    if not isinstance(name, str) or not _ID.fullmatch(name):
-        raise TypeError(f"{offer.__name__}.name is {name!r}; an id has lower-case letters, digits and '_'")
-    if not issubclass(offer.Options, base.Options):
-        raise TypeError(f"{offer.__name__}.Options is not derived from {base.__name__}.Options")
+    offered: dict[Kind[Any], list[type[Offer]]] = {}
+    for kind in KINDS:
+        found = [offer for offers in getattr(manager.hook, kind.hook)() for offer in offers]
+        offered[kind] = [kind.admit(offer) for offer in found]
+    return offered

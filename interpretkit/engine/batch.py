@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from interpretkit.capture.addresses import INPUT
 from interpretkit.capture.capture import left_as_found
 from interpretkit.contracts.captured import Captured
 from interpretkit.engine import passes
-from interpretkit.errors import InterpretkitError, StepError, cause
+from interpretkit.errors import InterpretkitError, StepError, located
 from interpretkit.results import ranks
 from interpretkit.results.axes import Array
 from interpretkit.results.map import Map
@@ -91,7 +90,7 @@ def _outcome(plan: Plan, batch: Batch, given: Mapping[str, Result]) -> Outcome:
             again = _Again(plan, done[step.model], results)
             results[step.id] = _computed(planned, done[step.model], results, again)
         except InterpretkitError as error:
-            failures[step.id] = error
+            failures[step.id] = error.at(place(step))
         seconds[step.id] = time.perf_counter() - began
     return Outcome(
         images=batch.images,
@@ -124,14 +123,15 @@ def _computed(planned: PlannedStep, done: Pass, results: Mapping[str, Result], a
 def _captured(
     planned: PlannedStep, done: Pass, results: Mapping[str, Result], *, wanted: Wanted | None, again: _Again
 ) -> Captured:
+    # Copies: steps may share what went wrong, but each is at a place of its own.
     if done.failure is not None:
-        raise _copy_of(done.failure)
+        raise done.failure.at(place(planned.step))
     attributed = done.attributed.get(wanted) if wanted is not None else None
     if isinstance(attributed, InterpretkitError):
-        raise _copy_of(attributed)
+        raise attributed.at(place(planned.step))
     for layer in planned.activations:
         if layer.address in done.refused:
-            raise _copy_of(done.refused[layer.address])
+            raise done.refused[layer.address].at(place(planned.step))
     found = {} if attributed is None else attributed.gradients
     needs, arranged = planned.needs, partial(done.model.arranged, inputs=done.inputs)
     activations = [each for layer in planned.activations for each in layer.calls(done.activations)]
@@ -211,13 +211,6 @@ def _read_only(result: Result) -> Result:
     )
 
 
-def _copy_of(error: InterpretkitError) -> InterpretkitError:
-    """Return a copy: steps may share what went wrong, but each puts a place of its own into it."""
-    another = copy(error)
-    another.__cause__ = error.__cause__
-    return another
-
-
 def _compute(planned: PlannedStep, captured: Captured) -> Result:
     step = planned.step
     tensors = {"the model's input": captured.inputs, **captured.activations}
@@ -228,18 +221,13 @@ def _compute(planned: PlannedStep, captured: Captured) -> Result:
     if module is not None:
         tensors |= {f"the model's {name}": t for name, t in (*module.named_parameters(), *module.named_buffers())}
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
-    try:
+    with located(place(step)):
         # Also where parameters alone are read: in train mode, to read some (spectral norms) is to change them.
         with left_as_found(module) if module is not None else nullcontext():
             result = step.visualizer.compute(captured)
         check_result(result, "compute()")
         if not step.per_set:
             _check_per_image(result, [image.id for image in captured.images])
-    except InterpretkitError as error:
-        error.where = error.where or place(step)
-        raise
-    except Exception as error:
-        raise StepError(cause(error), where=place(step)) from error
     for name, version in versions.items():
         if tensors[name]._version != version:  # noqa: SLF001 - torch counts in-place changes nowhere else
             raise StepError(f"compute() changed {name} in place", where=place(step), hint="work on a copy")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from interpretkit import figures
 from interpretkit.contracts.visualizer import Reduction
 from interpretkit.engine.batch import place
-from interpretkit.errors import InterpretkitError, StepError, cause
+from interpretkit.errors import located
 from interpretkit.results import ranks
 
 if TYPE_CHECKING:
@@ -44,14 +44,9 @@ def draw(step: ResolvedStep, result: Result, model: Model) -> Iterator[tuple[str
 
 def _finished(step: ResolvedStep, result: Result, model: Model, about: list[str]) -> Iterator[Figure]:
     about = [f"step {step.id} ({step.visualizer.name})", *about]
-    try:
+    with located(place(step), doing="draw()"):
         for figure in step.visualizer.draw(result):
             yield _stamped(figure, model, about)
-    except InterpretkitError as error:
-        error.where = error.where or place(step)
-        raise
-    except Exception as error:
-        raise StepError(f"draw() failed: {cause(error)}", where=place(step)) from error
 
 
 def _stamped(figure: Figure, model: Model, about: list[str]) -> Figure:

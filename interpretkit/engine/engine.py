@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from interpretkit.contracts.executor import Executor
     from interpretkit.engine.batch import Outcome
-    from interpretkit.engine.executor import Executor
     from interpretkit.engine.plan import Plan
     from interpretkit.engine.resolve import Resolved
     from interpretkit.inputs.find import ImageFile

@@ -12,7 +12,7 @@ from interpretkit import figures
 from interpretkit.contracts.visualizer import Reduction
 from interpretkit.engine.batch import SkippedError, check_result, place
 from interpretkit.engine.draw import draw
-from interpretkit.errors import InterpretkitError, StepError, StorageError, cause
+from interpretkit.errors import InterpretkitError, StorageError, located
 
 if TYPE_CHECKING:
     from interpretkit.engine.batch import Outcome
@@ -135,10 +135,8 @@ class StepRecord:
                 self._draw(result.select(image.id))
 
     def _merge(self, reduction: Reduction, before: Result | None, result: Result) -> Result:
-        try:
+        with located(place(self.step), doing="merge()"):
             merged = result if before is None else reduction.merge(before, result)
-        except Exception as error:
-            raise StepError(f"merge() failed: {cause(error)}", where=place(self.step)) from error
         check_result(merged, "merge()")
         return merged
 
@@ -146,12 +144,8 @@ class StepRecord:
         """Return what a reduction makes of the merged result of all images."""
         if not isinstance(self.step.visualizer, Reduction):
             return merged
-        try:
+        with located(place(self.step), doing="finish()"):
             result = self.step.visualizer.finish(merged)
-        except InterpretkitError:
-            raise
-        except Exception as error:
-            raise StepError(f"finish() failed: {cause(error)}", where=place(self.step)) from error
         check_result(result, "finish()")
         return result
 
@@ -168,5 +162,4 @@ class StepRecord:
             self._fail(error)
 
     def _fail(self, error: InterpretkitError) -> None:
-        error.where = error.where or place(self.step)
-        self.failure = self.failure or error
+        self.failure = self.failure or error.at(place(self.step))

@@ -117,7 +117,7 @@ def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | Non
     except StepError as error:
         broken = [str(a) for a, value in done.activations.items() if not bool(value.isfinite().all())]
         if broken:
-            error.hint = f"the first captured layer with NaN or infinity is {broken[0]}"
+            return error.advised(f"the first captured layer with NaN or infinity is {broken[0]}")
         return error
     except InterpretkitError as error:
         return error

@@ -6,16 +6,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interpretkit.contracts.needs import Needs
-from interpretkit.errors import InputError, InterpretkitError, PluginError, RecipeError, cause
+from interpretkit.errors import (
+    Faults,
+    InputError,
+    InterpretkitError,
+    PluginError,
+    RecipeError,
+    ToldError,
+    located,
+    together,
+)
 from interpretkit.model.outputs.classes import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from interpretkit.contracts.reads import Reads
     from interpretkit.engine.resolve import Resolved, ResolvedStep
     from interpretkit.inputs.find import ImageFile
     from interpretkit.model.layers import Layer
     from interpretkit.model.model import Model, Wanted
+    from interpretkit.recipe.entries import StepEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,46 +69,57 @@ class Plan:
 def plan(resolved: Resolved, models: Mapping[str, Model]) -> Plan:
     """Resolve the layers that the steps of a resolved recipe need in its models.
 
+    All faults are told. Steps of a model that is not among `models`, since it cannot be built, are left out.
+
     Raises:
         RecipeError: If a model has no such layer.
         InputError: If a model has no such class.
     """
-    recipe = resolved.recipe
-    positions = {entry.id: position for position, entry in enumerate(recipe.steps)}
-    planned = []
+    entries = {entry.id: entry for entry in resolved.recipe.steps}
+    faults = Faults()
+    planned: dict[str, PlannedStep] = {}
     for step in resolved.steps:
-        try:
-            planned.append(plan_step(step, models[step.model]))
-        except InterpretkitError as error:
-            options = ("steps", positions[step.id], "with")
-            entry = "target" if error.exit_code != RecipeError.exit_code else "layers"
-            error.where = error.where or recipe.place((*options, entry))
-            raise
-    return Plan(models=models, steps=tuple(planned))
+        with faults.collect():
+            planned[step.id] = _plan_entry(step, models, entries[step.id])
+            _check_read(planned[step.id], planned, entries[step.id])
+    faults.tell()
+    return Plan(models=models, steps=tuple(planned.values()))
+
+
+def _plan_entry(step: ResolvedStep, models: Mapping[str, Model], entry: StepEntry) -> PlannedStep:
+    """Plan a step; what it needs in vain is placed where the word for it stands among its options."""
+    if step.model not in models:
+        raise ToldError(f"there is no model {step.model!r}")
+    try:
+        return plan_step(step, models[step.model])
+    except InterpretkitError as error:
+        placed = [each.at(_place_in(entry, each)) for each in error.faults]
+        raise together(placed) from error.__cause__
+
+
+def _place_in(entry: StepEntry, error: InterpretkitError) -> str:
+    # A number may stand in several options; that of a class stands in that of the target.
+    return entry.place_of_word(error.subject, option="target" if isinstance(error, InputError) else "")
 
 
 def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
     """Resolve what one step needs in its model; raises as `plan` does."""
-    try:
+    with located(doing=f"{step.plugin}: step {step.id!r}: needs()", kind=PluginError):
         needs = step.visualizer.needs_of(model)
-    except InterpretkitError:
-        raise
-    except Exception as error:
-        raise PluginError(f"step {step.id!r}: needs() failed: {cause(error)}", where=str(step.plugin)) from error
     if not isinstance(needs, Needs):
-        raise PluginError(
-            f"step {step.id!r}: needs() returned a {type(needs).__name__}, not Needs", where=str(step.plugin)
-        )
-    gradients = model.find(needs.gradients) if needs.gradients else ()
-    activations = model.find(needs.activations) if needs.activations else ()
-    targets = () if needs.target is None else model.wanted(needs.target)
-    if step.per_set and len(targets) > 1:
-        raise RecipeError(
-            f"step {step.id!r} is about the whole set of images, so it explains one class of each",
-            hint="give it a target other than {top: …}",
-        )
-    for target in targets:
-        _check_target(step, needs, model, target)
+        raise PluginError(f"{step.plugin}: step {step.id!r}: needs() returned a {type(needs).__name__}, not Needs")
+    faults = Faults()
+    gradients: tuple[Layer, ...] = ()
+    activations: tuple[Layer, ...] = ()
+    targets: tuple[Wanted, ...] = ()
+    with faults.collect():
+        gradients = model.find(needs.gradients) if needs.gradients else ()
+    with faults.collect():
+        activations = model.find(needs.activations) if needs.activations else ()
+    with faults.collect():
+        targets = () if needs.target is None else model.wanted(needs.target)
+        _check_targets(step, needs, targets, model)
+    faults.tell()
     activations = tuple(dict.fromkeys([*activations, *gradients]))
     return PlannedStep(step=step, needs=needs, activations=activations, gradients=gradients, targets=targets)
 
@@ -117,16 +139,54 @@ def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
                 try:
                     output.check_label(file.label)
                 except InputError as error:
-                    error.where = f"step {planned.step.id!r}, {file.source}"
-                    raise
+                    raise error.at(f"step {planned.step.id!r}, {file.source}") from error.__cause__
 
 
-def _check_target(step: ResolvedStep, needs: Needs, model: Model, target: Wanted) -> None:
-    output = model.outputs[target.of]
-    if output.layer and needs.own_passes:
-        raise InputError(
-            f"{step.visualizer.name} runs the network itself, so it explains what that returns, not {target.of}, which "
-            f"is read at layer {output.layer}",
-            hint="give a class, or predicted",
+def _check_targets(step: ResolvedStep, needs: Needs, targets: Sequence[Wanted], model: Model) -> None:
+    if step.per_set and len(targets) > 1:
+        raise RecipeError(
+            f"step {step.id!r} is about the whole set of images, so it explains one class of each",
+            hint="give it a target other than {top: …}",
+            subject={"top": len(targets)},
         )
-    output.check(target.spec)
+    for target in targets:
+        output = model.outputs[target.of]
+        if output.layer and needs.own_passes:
+            raise InputError(
+                f"{step.visualizer.name} runs the network itself, so it explains what that returns, not {target.of}, "
+                f"which is read at layer {output.layer}",
+                hint="give a class, or predicted",
+                subject=target.of,
+            )
+        output.check(target.spec)
+
+
+def _check_read(step: PlannedStep, earlier: Mapping[str, PlannedStep], entry: StepEntry) -> None:
+    """Check that what a step reads fits it: the same target, and a map of each of its layers."""
+    reads, faults = step.step.visualizer.reads, Faults()
+    for position, name in enumerate(step.step.of):
+        read = earlier.get(name)
+        if reads is None or read is None:
+            continue
+        with faults.collect():
+            _check_fit(step, read, reads, entry.place("of", position))
+    faults.tell()
+
+
+def _check_fit(step: PlannedStep, read: PlannedStep, reads: Reads, where: str) -> None:
+    if reads.same_target and read.targets and read.targets != step.targets:
+        raise RecipeError(
+            f"step {step.step.id!r} explains {step.needs.target}, and {read.step.id!r}, which it reads, explains "
+            f"{read.needs.target}",
+            where=where,
+            hint="give both the same target",
+        )
+    layers = [layer.name for layer in read.activations]
+    missing = [layer.name for layer in step.activations if layer.name not in layers]
+    # Its only map serves every layer.
+    if reads.same_layers and len(layers) > 1 and missing:
+        raise RecipeError(
+            f"step {step.step.id!r} looks at {missing[0]}, of which {read.step.id!r} has no map",
+            where=where,
+            hint=f"{read.step.id!r} explains at {', '.join(layers)}",
+        )

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from interpretkit.contracts.visualizer import Reduction
-from interpretkit.errors import RecipeError
-from interpretkit.recipe.refusal import explain
+from interpretkit.contracts.kinds import MODEL, VISUALIZER
+from interpretkit.errors import Faults, RecipeError, ToldError, did_you_mean, nearest, together
+from interpretkit.recipe.recipe import faults_of_options
+from interpretkit.recipe.refusal import explain, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping
 
     from interpretkit.contracts.builder import ModelBuilder
+    from interpretkit.contracts.kinds import Base, Kind
+    from interpretkit.contracts.offer import Offer
     from interpretkit.contracts.options import Options
     from interpretkit.contracts.registry import Plugin, Registered, Registry
     from interpretkit.contracts.visualizer import Visualizer
-    from interpretkit.recipe.entries import StepEntry
+    from interpretkit.errors import InterpretkitError
+    from interpretkit.recipe.entries import ModelEntry, StepEntry
     from interpretkit.recipe.recipe import Recipe
 
-Offer = TypeVar("Offer", bound="Visualizer | ModelBuilder")
+_SUCH = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +53,7 @@ class ResolvedStep:
     @property
     def per_set(self) -> bool:
         """Whether its result is about the whole set of images."""
-        return isinstance(self.visualizer, Reduction)
+        return self.visualizer.per_set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,30 +99,45 @@ class Resolved:
 def resolve(recipe: Recipe, registry: Registry) -> Resolved:
     """Look up every id of a recipe and parse every plugin's options.
 
+    All faults are told, with those that `read_leniently` found: whatever is wrong with one entry, the others are
+    checked. What only follows from another fault is not told.
+
     Raises:
         RecipeError: If an id or an option is not known or does not fit.
         PluginError: If an id is claimed twice, or its plugin is broken.
     """
-    models = {}
+    faults = Faults(_advised(recipe, registry))
+    models: dict[str, ResolvedModel] = {}
     for key, model in recipe.models.items():
-        found = registry.model(model.uses, where=recipe.place(("models", key, "uses")))
-        builder = _with_options(found, model.options, recipe, ("models", key, "with"))
-        models[key] = ResolvedModel(key=key, builder=builder, plugin=found.plugin)
+        with faults.collect():
+            builder = _looked_up(model, registry, MODEL)
+            models[key] = ResolvedModel(key=key, builder=_with_options(model, builder), plugin=builder.plugin)
+    found: dict[str, Registered[Visualizer]] = {}
+    visualizers: dict[str, Visualizer] = {}
+    for step in recipe.steps:
+        with faults.collect():
+            found[step.id] = _looked_up(step, registry, VISUALIZER)
+            visualizers[step.id] = _with_options(step, found[step.id])
+    per_set = {name for name, each in found.items() if each.offer.per_set}
+    for step in recipe.steps:
+        if step.id in found:
+            with faults.collect():
+                _check_reads(step, found)
+        with faults.collect():
+            _check_readable(step, per_set)
+        with faults.collect():
+            _check_model(step, recipe)
+    faults.tell()
     steps: dict[str, ResolvedStep] = {}
-    positions = {entry.id: position for position, entry in enumerate(recipe.steps)}
-    for entry in recipe.ordered_steps():
-        position = positions[entry.id]
-        visualizer = registry.visualizer(entry.uses, where=recipe.place(("steps", position, "uses")))
-        _check_reads(entry, visualizer.offer, recipe.place(("steps", position, "of")))
-        steps[entry.id] = ResolvedStep(
-            id=entry.id,
-            visualizer=_with_options(visualizer, entry.options, recipe, ("steps", position, "with")),
-            plugin=visualizer.plugin,
-            model=_model_of(entry, recipe, steps, recipe.place(("steps", position))),
-            of=tuple(entry.of),
-            figures=entry.figures,
+    for step in recipe.ordered_steps():
+        steps[step.id] = ResolvedStep(
+            id=step.id,
+            visualizer=visualizers[step.id],
+            plugin=found[step.id].plugin,
+            model=_model_of(step, recipe, steps),
+            of=tuple(step.of),
+            figures=step.figures,
         )
-        _check_readable(steps[entry.id], steps, recipe.place(("steps", position, "of")))
     return Resolved(recipe=recipe, models=models, steps=tuple(steps.values()))
 
 
@@ -125,14 +145,14 @@ def parse_options(offer: type[Offer], given: Mapping[str, Any]) -> Options:
     """Parse the options of a visualizer or model builder given in Python.
 
     Raises:
-        RecipeError: If they do not fit; it names the first that does not.
+        RecipeError: If they do not fit; it names all that do not.
     """
     listed = {name: _as_in_yaml(value) for name, value in given.items()}
     try:
         return offer.Options.model_validate(listed)
     except ValidationError as error:
-        refusal = explain(error, offer.Options, listed)
-        raise RecipeError(refusal.message, where=offer.name, hint=refusal.hint) from error
+        refusals = explain(error, offer.Options, listed)
+        raise together([RecipeError(each.message, where=offer.name, hint=each.hint) for each in refusals]) from error
 
 
 def _as_in_yaml(value: Any) -> Any:
@@ -142,51 +162,102 @@ def _as_in_yaml(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _with_options(
-    found: Registered[Offer], given: Mapping[str, Any], recipe: Recipe, place: Sequence[str | int]
-) -> Offer:
+def _advised(recipe: Recipe, registry: Registry) -> Iterator[InterpretkitError]:
+    """Yield the faults of a recipe with what only those know who know its plugins."""
+    hints: list[tuple[str, str, str]] = []
+    for model in recipe.models.values():
+        hints += _hints(model, registry.of(MODEL))
+    for step in recipe.steps:
+        hints += _hints(step, registry.of(VISUALIZER))
+    for fault in recipe.faults:
+        better = [hint for place, word, hint in hints if (place, word) == (fault.where, fault.subject)]
+        yield fault.advised(better[0]) if better else fault
+
+
+def _hints(entry: ModelEntry | StepEntry, offers: Mapping[str, Registered[Any]]) -> Iterator[tuple[str, str, str]]:
+    """Yield hints about words of an entry, each with its place: on options beside `uses:`, on what is almost an id."""
+    if "uses" in entry.unread:
+        word = entry.as_typed("uses")
+        # What has dots or slashes was meant as code.
+        if isinstance(word, str) and re.fullmatch(r"[\w-]+", word) and nearest(word, offers):
+            yield entry.place("uses"), word, did_you_mean(word, offers)
+    elif entry.uses in offers:
+        options = keys_of(offers[entry.uses].offer.Options)
+        for key in entry.keys_typed():
+            if key in options and key in entry.unread:
+                hint = f"{key!r} is an option of {entry.uses}: it belongs under 'with:'"
+                yield entry.place(key, part="key"), key, hint
+
+
+def _looked_up(entry: ModelEntry | StepEntry, registry: Registry, kind: Kind[Base]) -> Registered[Base]:
+    if "uses" in entry.unread:
+        raise ToldError("what it uses cannot be read")
+    return registry.find(kind, entry.uses, where=entry.place("uses"))
+
+
+def _with_options(entry: ModelEntry | StepEntry, found: Registered[Base]) -> Base:
+    if "with" in entry.unread:
+        raise ToldError("its options cannot be read")
     try:
-        options = found.offer.Options.model_validate(given)
+        return found.offer(found.offer.Options.model_validate(entry.options))
     except ValidationError as error:
-        raise recipe.refuse(error, place, found.offer.Options) from error
-    return found.offer(options)
+        faults = faults_of_options(entry, error, found.offer.Options)
+        raise together(faults or [ToldError("they stand beside 'with:'")]) from error
 
 
-def _check_reads(entry: StepEntry, visualizer: type[Visualizer], where: str) -> None:
+def _check_reads(entry: StepEntry, found: Mapping[str, Registered[Visualizer]]) -> None:
+    """Check that a step reads as many steps as it can, and of the right kind."""
+    visualizer = found[entry.id].offer
     reads = visualizer.reads
     if reads is None:
         if entry.of:
             what = f"step {entry.id!r}: {visualizer.name} reads no earlier step"
-            raise RecipeError(what, where=where, hint="remove 'of:'")
+            raise RecipeError(what, where=entry.place("of"), hint="remove 'of:'")
         return
-    if len(entry.of) < reads.least or (reads.most is not None and len(entry.of) > reads.most):
+    many = reads.most is not None and len(entry.of) > reads.most
+    if (len(entry.of) < reads.least or many) and "of" not in entry.unread:
+        hint = f"it names {len(entry.of)}" if entry.of else "name them under 'of:'"
+        raise RecipeError(f"step {entry.id!r}: {visualizer.name} reads {reads}", where=entry.place("of"), hint=hint)
+    faults = Faults()
+    for position, name in enumerate(entry.of):
+        read = found.get(name)
+        if read is None or read.offer.yields in reads.kinds:
+            continue
+        fitting = [step for step, each in found.items() if each.offer.yields in reads.kinds and step != entry.id]
+        kinds = " or ".join(reads.kinds)
+        what = f"step {entry.id!r}: {visualizer.name} reads steps that yield {kinds}, and {name!r} yields "
+        with faults.collect():
+            raise RecipeError(
+                f"{what}{read.offer.yields or 'nothing to read'}",
+                where=entry.place("of", position),
+                hint=f"such as {', '.join(fitting[:_SUCH])}" if fitting else f"there is no step that yields {kinds}",
+            )
+    faults.tell()
+
+
+def _check_readable(entry: StepEntry, per_set: Collection[str]) -> None:
+    for each in entry.of:
+        if each in per_set:
+            raise RecipeError(
+                f"step {entry.id!r} reads {each!r}, whose result is about the whole set of images",
+                where=entry.place("of"),
+                hint="steps read the results that others have for the same image",
+            )
+
+
+def _check_model(entry: StepEntry, recipe: Recipe) -> None:
+    """Check that it is clear which model a step looks at that names none and reads no other step."""
+    said = entry.model is not None or entry.of or entry.unread & {"model", "of"}
+    if not said and len(recipe.models) > 1 and "models" not in recipe.unread:
         raise RecipeError(
-            f"step {entry.id!r}: {visualizer.name} reads {reads}, and 'of:' names {len(entry.of)}",
-            where=where,
-            hint="name them under 'of:'",
+            f"step {entry.id!r} does not say which model it looks at",
+            where=entry.place(),
+            hint=f"add 'model:' with one of {', '.join(recipe.models)}",
         )
 
 
-def _model_of(entry: StepEntry, recipe: Recipe, steps: Mapping[str, ResolvedStep], where: str) -> str:
+def _model_of(entry: StepEntry, recipe: Recipe, steps: Mapping[str, ResolvedStep]) -> str:
     """A step looks at the model it names, else at that of the first step it reads, else at the only one there is."""
     if entry.model is not None:
         return entry.model
-    if entry.of:
-        return steps[entry.of[0]].model
-    if len(recipe.models) == 1:
-        return next(iter(recipe.models))
-    raise RecipeError(
-        f"step {entry.id!r} does not say which model it looks at",
-        where=where,
-        hint=f"add 'model:' with one of {', '.join(recipe.models)}",
-    )
-
-
-def _check_readable(step: ResolvedStep, steps: Mapping[str, ResolvedStep], where: str) -> None:
-    for each in step.of:
-        if steps[each].per_set:
-            raise RecipeError(
-                f"step {step.id!r} reads {each!r}, whose result is about the whole set of images",
-                where=where,
-                hint="steps read the results that others have for the same image",
-            )
+    return steps[entry.of[0]].model if entry.of else next(iter(recipe.models))

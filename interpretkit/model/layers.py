@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from interpretkit.capture.addresses import EVERY, Address
-from interpretkit.errors import RecipeError, did_you_mean
+from interpretkit.errors import Faults, RecipeError, did_you_mean
 from interpretkit.model.layertable import LayerInfo
 
 if TYPE_CHECKING:
@@ -60,21 +60,19 @@ class LayerNames:
         """Return the layers that `patterns` name, each once; `Model.find` says what a pattern is.
 
         Raises:
-            RecipeError: If a pattern matches nothing, or nothing is left.
+            RecipeError: If a pattern matches nothing, or nothing is left; it tells all patterns that match nothing.
         """
         positions = layer_positions(self.module)
         # An alias comes where its layer does, so that a glob gives layers in the order of the network.
         names = [*self.aliases, *(path for path in positions if path not in self.aliases)]
         names.sort(key=lambda name: positions[self.aliases.get(name, name)])
+        faults = Faults()
         chosen: list[Layer] = []
         for pattern in patterns:
-            base, call = _split_call(pattern.removeprefix("!"))
-            matches = [base] if base in names else [name for name in names if self._globbed(name, base)]
-            if not matches:
-                hint = did_you_mean(base, names, otherwise="`interpretkit layers` lists what it has")
-                hint = "; ".join(filter(None, (hint, self.note)))
-                raise RecipeError(f"model {self.model!r} has no layer {base!r}", hint=hint)
-            found = [self._layer(name, call) for name in matches]
+            found: list[Layer] = []
+            with faults.collect():
+                found = self._matches(pattern.removeprefix("!"), names)
+            base = pattern.partition("#")[0]
             if pattern.startswith("!"):
                 unwanted = {layer.address for layer in found}
                 chosen = [layer for layer in chosen if layer.address not in unwanted]
@@ -85,9 +83,20 @@ class LayerNames:
                 taken = {layer.address for layer in chosen}
                 first = {layer.address: layer for layer in reversed(found) if layer.address not in taken}
                 chosen += [layer for layer in found if layer in first.values()]
+        faults.tell()
         if not chosen:
-            raise RecipeError(f"the patterns {', '.join(patterns)} leave no layer of model {self.model!r}")
+            what = f"the patterns {', '.join(patterns)} leave no layer of model {self.model!r}"
+            raise RecipeError(what, subject=list(patterns))
         return tuple(dict.fromkeys(chosen))
+
+    def _matches(self, pattern: str, names: Sequence[str]) -> list[Layer]:
+        base, call = _split_call(pattern)
+        matches = [base] if base in names else [name for name in names if self._globbed(name, base)]
+        if not matches:
+            hint = did_you_mean(base, names, otherwise="`interpretkit layers` lists what it has")
+            hint = "; ".join(filter(None, (hint, self.note)))
+            raise RecipeError(f"model {self.model!r} has no layer {base!r}", hint=hint, subject=pattern)
+        return [self._layer(name, call) for name in matches]
 
     def asked(self, patterns: Sequence[str]) -> Mapping[Address, str]:
         """Return the names that `patterns` ask for, by what a probe calls them: a shared module has several paths."""
@@ -154,8 +163,9 @@ def _split_call(pattern: str) -> tuple[str, int | None]:
         return base, None
     if call == "*":
         return base, EVERY
-    if not call.isdecimal() or int(call) == 0:
-        raise RecipeError(f"layer {pattern!r}: after '#' comes the number of a call, from 1, or '*'")
+    if not (call.isascii() and call.isdecimal() and int(call)):
+        what = f"layer {pattern!r}: after '#' comes the number of a call, from 1, or '*'"
+        raise RecipeError(what, subject=pattern)
     return base, int(call)
 
 

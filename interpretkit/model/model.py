@@ -397,7 +397,7 @@ class Model:
             return first, target
         if target.of not in self.outputs:
             hint = did_you_mean(target.of, self.outputs, otherwise=f"it has {', '.join(self.outputs)}")
-            raise InputError(f"model {self.name!r} has no output {target.of!r}", hint=hint)
+            raise InputError(f"model {self.name!r} has no output {target.of!r}", hint=hint, subject=target.of)
         return target.of, target.class_ if isinstance(target, Chosen) else target.model_copy(update={"of": None})
 
     @property

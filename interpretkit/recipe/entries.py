@@ -5,9 +5,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationError,
+)
 
-from interpretkit.errors import RecipeError
+from interpretkit.errors import RecipeError, together
+from interpretkit.recipe.node import Node
 from interpretkit.recipe.refusal import explain
 
 if TYPE_CHECKING:
@@ -94,8 +105,67 @@ class Entry(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            refusal = explain(error, cls, data)
-            raise RecipeError(refusal.message, hint=refusal.hint) from error
+            refusals = explain(error, cls, data)
+            raise together([RecipeError(each.message, hint=each.hint) for each in refusals]) from error
+
+
+class Placed(Entry):
+    """An entry that knows where each of its parts stands, and which of them could not be read."""
+
+    _node: Node = PrivateAttr(default_factory=lambda: Node({}, ""))
+    _unread: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """The keys of which nothing can be said, since they are at fault, or what stands for them is."""
+        return self._unread
+
+    def put_at(self, node: Node, unread: frozenset[str] = frozenset()) -> None:
+        """Say where in the text the entry stands, and what of it could not be read; whoever reads it does that."""
+        self._node = node
+        self._unread = unread
+
+    def place(self, *loc: str | int, part: Literal["key", "value"] = "value") -> str:
+        """Return where something stands: `file:line:column` from 1, or the `--set #n` that put it there.
+
+        Args:
+            *loc: Keys and indices on the way to it, such as `"with", "layers", 0`. If nothing stands there, the
+                nearest thing around it counts.
+            part: Whether the place of the key or of the value is wanted.
+        """
+        return self._node.place_of(loc, part)
+
+    def as_typed(self, *loc: str | int) -> Any:
+        """Return what was typed there, as plain data; None if nothing stands there."""
+        node: Node | None = self._node
+        for part in loc:
+            node = node.child(part) if node else None
+        return node.plain() if node else None
+
+    def keys_typed(self) -> tuple[str, ...]:
+        """Return the keys that were typed, unknown ones included."""
+        return tuple(self._node.value) if isinstance(self._node.value, dict) else ()
+
+    def place_of_word(self, word: Any, *, option: str = "") -> str:
+        """Return the place of a word, or of a list of words, among the options, or in what is said of weights.
+
+        Args:
+            word: What is looked for; a pattern of layers without its `!`. If it stands nowhere, the place is that of
+                `uses:`.
+            option: The option to look into first.
+        """
+        options = self._node.child("with")
+        preferred = options.child(option) if options else None
+        for node in (preferred, options, self._node.child("weights")):
+            for each in node.walk() if node else ():
+                if _says(each.plain(), word):
+                    return each.place
+        return self.place("uses")
+
+
+def _says(value: Any, word: Any) -> bool:
+    value = value.removeprefix("!") if isinstance(value, str) else value
+    return type(value) is type(word) and bool(value == word)
 
 
 class PathWeights(Entry):
@@ -146,7 +216,7 @@ Weights = Annotated[
 ]
 
 
-class ModelEntry(Entry):
+class ModelEntry(Placed):
     """A model of a recipe."""
 
     uses: PluginId
@@ -157,7 +227,7 @@ class ModelEntry(Entry):
     """Where its weights come from."""
 
 
-class StepEntry(Entry):
+class StepEntry(Placed):
     """A step of a recipe: one use of a visualizer."""
 
     id: Slug

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from interpretkit.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _LONGEST_PATH = 64
 _SNIPPET = 60
@@ -60,6 +60,13 @@ class Node:
             found = self.value[part]
         return found
 
+    def at(self, loc: Sequence[str | int]) -> Node:
+        """Return the Node at `loc`; an empty one with the nearest place if there is none."""
+        node: Node | None = self
+        for part in loc:
+            node = node.child(part) if node else None
+        return node or Node({}, self.place_of(loc))
+
     def place_of(self, loc: Sequence[str | int], part: Literal["key", "value"] = "value") -> str:
         """Return the place of what stands at `loc`, or of the nearest thing around it if nothing does."""
         node = self
@@ -69,6 +76,22 @@ class Node:
                 return node.place
             node = child
         return node.key_place if part == "key" and node.key_place else node.place
+
+    def walk(self) -> Iterator[Node]:
+        """Yield this Node and all within it, in the order of the text."""
+        yield self
+        if isinstance(self.value, dict | list):
+            for node in self.value.values() if isinstance(self.value, dict) else self.value:
+                yield from node.walk()
+
+    def exchange(self, loc: Sequence[str | int], new: Node) -> Node:
+        """Return a copy with `new` in place of what stands at `loc`."""
+        if not loc:
+            return new
+        first, *rest = loc
+        items = self.value.items() if isinstance(self.value, dict) else enumerate(self.value)
+        changed = {part: node.exchange(rest, new) if part == first else node for part, node in items}
+        return replace(self, value=changed if isinstance(self.value, dict) else list(changed.values()))
 
     def put(self, path: str, new: Node) -> Node:
         """Return a copy in which `new` stands at a dotted path; keys on the way are made, items of a list are not.

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from interpretkit import words
-from interpretkit.errors import RecipeError, did_you_mean
+from interpretkit.errors import Faults, RecipeError, did_you_mean, nearest
+from interpretkit.recipe.mending import mended, unread_keys
 from interpretkit.recipe.node import Node
-from interpretkit.recipe.recipe import SCHEMA, Recipe, _refused, _Source
+from interpretkit.recipe.recipe import SCHEMA, Recipe, Source, refusals_of
+from interpretkit.recipe.refusal import keys_of
 from interpretkit.recipe.yaml12 import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from interpretkit.recipe.entries import StepEntry
 
 MAX_BYTES = 1_000_000
 _EXAMPLE = (
@@ -27,7 +31,11 @@ _EXAMPLE = (
 )
 
 
-def read_recipe(path: Path | str, *, settings: Sequence[tuple[str, Any]] = (), inputs: Sequence[str] = ()) -> Recipe:
+Setting = str | tuple[str, Any]
+"""A value to put into a recipe: `key.path=value` as typed, or path and value."""
+
+
+def read_recipe(path: Path | str, *, settings: Sequence[Setting] = (), inputs: Sequence[str] = ()) -> Recipe:
     """Read a recipe from a file.
 
     Args:
@@ -37,27 +45,25 @@ def read_recipe(path: Path | str, *, settings: Sequence[tuple[str, Any]] = (), i
         inputs: If given, they replace the inputs of the recipe; the n-th is called `-i #n` in errors.
 
     Raises:
-        RecipeError: If the file cannot be read, or is no valid recipe.
+        RecipeError: If the file cannot be read, or is no valid recipe; it tells all faults.
     """
+    recipe = read_leniently(path, settings=settings, inputs=inputs)
+    Faults(recipe.faults).tell()
+    return recipe
+
+
+def read_leniently(path: Path | str, *, settings: Sequence[Setting] = (), inputs: Sequence[str] = ()) -> Recipe:
+    """Read what can be read of a recipe, as `read_recipe` does; what is wrong with it is in `faults`.
+
+    Raises:
+        RecipeError: If nothing can be read: the file, its YAML, or a schema of a newer interpretkit.
+    """
+    faults = Faults()
     text = _read_text(Path(path))
-    root = parse(text, source=str(path))
-    if root is None or root.value is None:
-        raise RecipeError("the recipe is empty", where=str(path), hint=f"a small recipe is {_EXAMPLE}")
-    if not isinstance(root.value, dict):
-        raise RecipeError("a recipe is a mapping of keys to values", where=root.place, hint=f"such as {_EXAMPLE}")
-    for number, (key_path, value) in enumerate(settings, start=1):
-        root = root.put(key_path, Node.of(value, f"--set #{number}"))
-    if inputs:
-        items = [Node.of(value, f"-i #{number}") for number, value in enumerate(inputs, start=1)]
-        root = root.put("inputs", Node(items, "-i"))
-    _check_schema(root)
-    root = _long_form(root)
-    try:
-        recipe = Recipe.model_validate(root.plain(), context=_Source(text, str(path), root))
-    except ValidationError as error:
-        raise _refused(error, Recipe, root) from error
-    _check_names(recipe)
-    _check_order(recipe)
+    root = _put(_parsed(text, str(path)), settings, inputs, faults)
+    recipe = _read(root, text, str(path), faults)
+    _check_names(recipe, faults)
+    _check_order(recipe, faults)
     return recipe
 
 
@@ -80,11 +86,52 @@ def parse_setting(text: str, number: int) -> tuple[str, Any]:
     try:
         node = parse(value, source="")
     except RecipeError as error:
+        # Line and column within the value would say less than which setting it is.
         raise RecipeError(error.message, where=where, hint=error.hint) from error
     if not path or not equals or node is None:
         missing = "value" if path else "path"
         raise RecipeError(f"{text[:80]!r} has no {missing}", where=where, hint="write key.path=value")
     return path.strip(), node.plain()
+
+
+def _parsed(text: str, path: str) -> Node:
+    root = parse(text, source=path)
+    if root is None or root.value is None:
+        raise RecipeError("the recipe is empty", where=path, hint=f"a small recipe is {_EXAMPLE}")
+    if not isinstance(root.value, dict):
+        raise RecipeError("a recipe is a mapping of keys to values", where=root.place, hint=f"such as {_EXAMPLE}")
+    return root
+
+
+def _put(root: Node, settings: Sequence[Setting], inputs: Sequence[str], faults: Faults) -> Node:
+    """Return the recipe with what the command line puts into it; what cannot be put is left out."""
+    for number, setting in enumerate(settings, start=1):
+        with faults.collect():
+            path, value = parse_setting(setting, number) if isinstance(setting, str) else setting
+            root = root.put(path, Node.of(value, f"--set #{number}"))
+    if inputs:
+        items = [Node.of(value, f"-i #{number}") for number, value in enumerate(inputs, start=1)]
+        root = root.put("inputs", Node(items, "-i"))
+    return root
+
+
+def _read(root: Node, text: str, path: str, faults: Faults) -> Recipe:
+    root = _long_form(_with_schema(root, faults), faults)
+    source = Source(text, path, root, faults=faults)
+    try:
+        return Recipe.model_validate(root.plain(), context=source)
+    except ValidationError as error:
+        refusals = refusals_of(error, root)
+    for refusal in refusals:
+        where = root.place_of(refusal.loc, "key" if refusal.at_key else "value")
+        subject = refusal.loc[-1] if refusal.at_key else root.at(refusal.loc).plain()
+        faults.found.append(RecipeError(refusal.message, where=where, hint=refusal.hint, subject=subject))
+    unread = unread_keys(root, refusals)
+    try:
+        return Recipe.model_validate(mended(root, unread).plain(), context=replace(source, unread=unread))
+    except ValidationError:
+        faults.tell()
+        raise
 
 
 def _read_text(path: Path) -> str:
@@ -113,10 +160,19 @@ def _read_text(path: Path) -> str:
     return text
 
 
-def _check_schema(root: Node) -> None:
+def _with_schema(root: Node, faults: Faults) -> Node:
+    """Return the recipe with its schema, be it missing.
+
+    Raises:
+        RecipeError: If it is that of a newer interpretkit: nobody here knows what may stand in it.
+    """
     node = root.child("schema")
     if node is None:
-        raise RecipeError("the recipe does not name its schema", where=root.place, hint=f"add schema: {SCHEMA}")
+        if not any("schema" in nearest(key, [*keys_of(Recipe), "model"]) for key in root.value):
+            missing = "the recipe does not name its schema"
+            faults.found.append(RecipeError(missing, where=root.place, hint=f"add schema: {SCHEMA}"))
+            return replace(root, value={**root.value, "schema": Node(SCHEMA, root.place)})
+        return root
     version = re.fullmatch(r"interpretkit/v?([0-9]{1,9})", str(node.value))
     if version and int(version[1]) > 1:
         raise RecipeError(
@@ -124,16 +180,20 @@ def _check_schema(root: Node) -> None:
             where=node.place,
             hint="pip install --upgrade interpretkit",
         )
+    return root
 
 
-def _long_form(root: Node) -> Node:
-    """Return the recipe with `model:` written as `models:`; every part keeps its place."""
+def _long_form(root: Node, faults: Faults) -> Node:
+    """Return the recipe with `model:` written as `models:`; every part keeps its place. Of both, the first counts."""
     entry = root.child("model")
     if entry is None:
         return root
     if "models" in root.value:
         last = max(("model", "models"), key=list(root.value).index)
-        raise RecipeError("give 'model' or 'models', not both", where=root.place_of((last,), "key"))
+        both = "give 'model' or 'models', not both"
+        faults.found.append(RecipeError(both, where=root.place_of((last,), "key")))
+        root = replace(root, value={key: node for key, node in root.value.items() if key != last})
+        return _long_form(root, faults)
     models = replace(entry, value={"model": entry})
     return replace(
         root,
@@ -144,42 +204,89 @@ def _long_form(root: Node) -> Node:
     )
 
 
-def _check_names(recipe: Recipe) -> None:
+def _check_names(recipe: Recipe, faults: Faults) -> None:
     """Check that there is a model, that step ids are unique, and that steps name steps and models that there are."""
-    if not recipe.models:
-        raise RecipeError("key 'model' is missing", where=recipe.place(("models",)), hint="or 'models' for several")
-    seen: dict[str, int] = {}
-    for position, step in enumerate(recipe.steps):
-        # Ids name folders, and some file systems do not tell upper from lower case.
-        first = seen.setdefault(step.id.casefold(), position)
-        if first != position:
-            other = f"{recipe.steps[first].id!r} at {recipe.place(('steps', first, 'id'))}"
-            where = recipe.place(("steps", position, "id"))
-            raise RecipeError(f"step id {step.id!r} is taken by {other}", where=where)
-    ids = [step.id for step in recipe.steps]
-    for position, step in enumerate(recipe.steps):
-        if step.model is not None and step.model not in recipe.models:
-            where = recipe.place(("steps", position, "model"))
-            raise RecipeError(f"there is no model {step.model!r}", where=where, hint=_or_all(step.model, recipe.models))
+    if not recipe.models and "models" not in recipe.unread:
+        where = recipe.place("models")
+        faults.found.append(RecipeError("key 'model' is missing", where=where, hint="or 'models' for several"))
+    named = _named(recipe)
+    repeated = _repeated(named)
+    for first, step in repeated:
+        taken = f"step id {step.id!r} is taken by {first.id!r} at {first.place('id')}"
+        faults.found.append(RecipeError(taken, where=step.place("id")))
+    excused = _excused(recipe, named, unnamed=len(recipe.steps) - len(named) + len(repeated))
+    for step in recipe.steps:
+        with faults.collect():
+            _check_model(step, recipe)
         for index, name in enumerate(step.of):
-            where = recipe.place(("steps", position, "of", index))
-            if name == step.id:
-                raise RecipeError(f"step {name!r} reads itself", where=where)
-            if name not in ids:
-                raise RecipeError(f"of: there is no step {name!r}", where=where, hint=_or_all(name, ids))
+            if name not in excused:
+                with faults.collect():
+                    _check_read(step, name, step.place("of", index), [each.id for each in named])
 
 
-def _check_order(recipe: Recipe) -> None:
+def _named(recipe: Recipe) -> list[StepEntry]:
+    """Return the steps whose ids can be read."""
+    return [step for step in recipe.steps if "id" not in step.unread]
+
+
+def _repeated(steps: Sequence[StepEntry]) -> list[tuple[StepEntry, StepEntry]]:
+    """Return the steps whose id is taken, each after the step that has it."""
+    first: dict[str, StepEntry] = {}
+    # Ids name folders, and some file systems do not tell upper from lower case.
+    pairs = [(first.setdefault(step.id.casefold(), step), step) for step in steps]
+    return [(before, step) for before, step in pairs if before is not step]
+
+
+def _excused(recipe: Recipe, named: Sequence[StepEntry], *, unnamed: int) -> set[str]:
+    """Return the names under `of:` that no step has since a step's id is at fault, which is told already.
+
+    What was typed for an id that cannot be read is known; where nothing was, or an id twice, each such step may be the
+    one that is meant by one name that resembles no other.
+    """
+    ids = [step.id for step in named]
+    missing = dict.fromkeys(name for step in recipe.steps for name in step.of if name not in ids)
+    if "steps" in recipe.unread:
+        return set(missing)
+    nameless = [step for step in recipe.steps if "id" in step.unread]
+    typed = {str(step.as_typed(key)) for step in nameless for key in step.keys_typed() if key in step.unread}
+    strange = [name for name in missing if name not in typed and not nearest(name, ids)]
+    return typed.intersection(missing) | {*strange[:unnamed]}
+
+
+def _check_model(step: StepEntry, recipe: Recipe) -> None:
+    names = recipe.as_typed("models")
+    if step.model is None or "models" in recipe.unread or step.model in names:
+        return
+    raise RecipeError(f"there is no model {step.model!r}", where=step.place("model"), hint=_or_all(step.model, names))
+
+
+def _check_read(step: StepEntry, name: str, where: str, ids: Sequence[str]) -> None:
+    if name == step.id:
+        raise RecipeError(f"step {name!r} reads itself", where=where)
+    if name not in ids:
+        raise RecipeError(f"of: there is no step {name!r}", where=where, hint=_or_all(name, ids))
+
+
+def _check_order(recipe: Recipe, faults: Faults) -> None:
     """Check that no steps read each other in a circle."""
-    try:
-        graphlib.TopologicalSorter({step.id: step.of for step in recipe.steps}).prepare()
-    except graphlib.CycleError as error:
-        index = {step.id: position for position, step in enumerate(recipe.steps)}
-        cycle = error.args[1][:0:-1]  # each reads the next; the last, which closes the circle, is the first again
+    reads = {step.id: [name for name in step.of if name != step.id] for step in _named(recipe)}
+    index = {name: position for position, name in enumerate(reads)}
+    while cycle := _circle(reads):
         start = cycle.index(min(cycle, key=index.__getitem__))
         cycle = [*cycle[start:], *cycle[:start], cycle[start]]
-        message = f"steps read each other in a circle: {' → '.join(cycle)}"
-        raise RecipeError(message, where=recipe.place(("steps", index[cycle[0]], "of"))) from error
+        where = _named(recipe)[index[cycle[0]]].place("of")
+        faults.found.append(RecipeError(f"steps read each other in a circle: {' → '.join(cycle)}", where=where))
+        reads = {name: of for name, of in reads.items() if name not in cycle}
+
+
+def _circle(reads: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the steps of one circle, each of which reads the next; none if there is no circle."""
+    try:
+        graphlib.TopologicalSorter(reads).prepare()
+    except graphlib.CycleError as error:
+        circle: list[str] = error.args[1][:0:-1]  # the last, which closes the circle, is the first again
+        return circle
+    return []
 
 
 def _or_all(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from interpretkit.errors import RecipeError, did_you_mean
+from interpretkit.errors import Faults, RecipeError, did_you_mean
 from interpretkit.recipe.entries import (
-    Entry,
     Filled,
     HubWeights,
     ModelEntry,
     Numerics,
     PathWeights,
+    Placed,
     PublishedWeights,
     Slug,
     StepEntry,
@@ -25,18 +25,35 @@ from interpretkit.recipe.node import Node
 from interpretkit.recipe.refusal import explain, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from interpretkit.errors import InterpretkitError
+    from interpretkit.recipe.refusal import Refusal
 
 SCHEMA = "interpretkit/1"
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """What a recipe was read from, and where each part of it stands."""
+class Source:
+    """What a recipe was read from.
+
+    Attributes:
+        text: What the file contains.
+        path: The file, as given.
+        root: The recipe as it was typed, `models:` written out; it knows where each part stands.
+        unread: Which keys of which entries could not be read: of the recipe itself `()`, of steps `("steps", 2)`.
+        faults: What is wrong with it; those of its plugins' options are not known yet.
+    """
 
     text: str = ""
     path: str = ""
     root: Node = field(default_factory=lambda: Node({}, ""))
+    unread: Mapping[tuple[str | int, ...], frozenset[str]] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+
+    def tell(self, entry: Placed, *loc: str | int) -> None:
+        """Tell an entry where it stands, and what of it could not be read."""
+        entry.put_at(self.root.at(loc), self.unread.get(loc, frozenset()))
 
 
 def _schema_with_short_form(schema: dict[str, Any]) -> None:
@@ -46,8 +63,12 @@ def _schema_with_short_form(schema: dict[str, Any]) -> None:
     schema["oneOf"] = [{"required": ["model"]}, {"required": ["models"]}]
 
 
-class Recipe(Entry):
-    """A recipe as `read_recipe` returns it: its grammar, its ids and the order of its steps are checked."""
+class Recipe(Placed):
+    """A recipe as `read_recipe` returns it: its grammar, its ids and the order of its steps are checked.
+
+    One of `read_leniently` holds what could be read, and something that stands in for the keys that it cannot be
+    without; what is wrong is in `faults`.
+    """
 
     model_config = ConfigDict(json_schema_extra=_schema_with_short_form)
 
@@ -64,12 +85,19 @@ class Recipe(Entry):
     numerics: Numerics = Field(default_factory=Numerics)
     """How to compute."""
 
-    _source: _Source = PrivateAttr(default_factory=_Source)
+    _source: Source = PrivateAttr(default_factory=Source)
 
     def model_post_init(self, context: Any, /) -> None:
-        """Keep what the recipe was read from."""
-        if isinstance(context, _Source):
-            self._source = context
+        """Keep what the recipe was read from, and tell every entry where it stands."""
+        super().model_post_init(context)
+        if not isinstance(context, Source):
+            return
+        self._source = context
+        context.tell(self)
+        for key, model in self.models.items():
+            context.tell(model, "models", key)
+        for position, step in enumerate(self.steps):
+            context.tell(step, "steps", position)
 
     @property
     def text(self) -> str:
@@ -80,6 +108,11 @@ class Recipe(Entry):
     def path(self) -> str:
         """The file, as given."""
         return self._source.path
+
+    @property
+    def faults(self) -> tuple[InterpretkitError, ...]:
+        """What is wrong with it, in no order; nothing if `read_recipe` returned it."""
+        return tuple(self._source.faults.found)
 
     def ordered_steps(self) -> tuple[StepEntry, ...]:
         """Return the steps so that each comes after those it reads, and else in the order of the file."""
@@ -96,27 +129,31 @@ class Recipe(Entry):
             sorter.done(step.id)
         return tuple(order)
 
-    def place(self, loc: Sequence[str | int], *, part: Literal["key", "value"] = "value") -> str:
-        """Return where something stands: `file:line:column` from 1, or the `--set #n` that put it there.
+    def place(self, *loc: str | int, part: Literal["key", "value"] = "value") -> str:
+        """Return where something stands, as of any entry; `"model"` is the model of the short form."""
+        return super().place(*(("models", *loc) if loc[:1] == ("model",) else loc), part=part)
 
-        Args:
-            loc: Keys and indices from the top, such as `("steps", 2, "with", "layers")`. If nothing stands there, the
-                nearest thing around it counts.
-            part: Whether the place of the key or of the value is wanted.
-        """
-        if loc[:1] == ("model",):
-            loc = ("models", *loc)
-        return self._source.root.place_of(loc, part)
 
-    def refuse(self, error: ValidationError, loc: Sequence[str | int], options: type[BaseModel]) -> RecipeError:
-        """Return the error about a plugin's options in plain words, with its place.
+def faults_of_options(
+    entry: ModelEntry | StepEntry, error: ValidationError, options: type[BaseModel]
+) -> list[RecipeError]:
+    """Return what a plugin's options refuse of an entry, in plain words, each with its place.
 
-        Args:
-            error: What the options raised.
-            loc: Where their data stand in the recipe.
-            options: The class of the options.
-        """
-        return _refused(error, options, self._source.root, loc)
+    Args:
+        entry: Whose options they are.
+        error: What the options raised.
+        options: The class of the options.
+    """
+    given = entry.as_typed("with") or {}
+    faults = []
+    for refusal in explain(error, options, given, advise=_advise):
+        if refusal.missing and refusal.loc[0] in entry.unread:
+            continue  # it was typed, but beside `uses:`
+        place = entry.place("with", *refusal.loc, part="key" if refusal.at_key else "value")
+        beside = refusal.at_key and len(refusal.loc) == 1
+        hint = refusal.hint or ("options of a plugin stand under 'with:'" if beside else "")
+        faults.append(RecipeError(refusal.message, where=place, hint=hint))
+    return faults
 
 
 _BELONGS: dict[type[BaseModel], str] = {
@@ -147,12 +184,6 @@ def _advise(key: str, models: Sequence[type[BaseModel]]) -> str:
     return "; ".join(filter(None, hints)) or f"known keys: {', '.join(known) or 'none'}"
 
 
-def _refused(error: ValidationError, model: type[BaseModel], root: Node, loc: Sequence[str | int] = ()) -> RecipeError:
-    node: Node | None = root
-    for part in loc:
-        node = node.child(part) if node else None
-    refusal = explain(error, model, node.plain() if node else {}, advise=_advise)
-    where = root.place_of((*loc, *refusal.loc), "key" if refusal.at_key else "value")
-    option = bool(loc) and refusal.at_key and len(refusal.loc) == 1
-    hint = refusal.hint or ("options of a plugin stand under 'with:'" if option else "")
-    return RecipeError(refusal.message, where=where, hint=hint)
+def refusals_of(error: ValidationError, root: Node) -> list[Refusal]:
+    """Return why what was typed is no recipe, in plain words."""
+    return explain(error, Recipe, root.plain(), advise=_advise)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
 
-from interpretkit.errors import did_you_mean
+from interpretkit.errors import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,19 +49,23 @@ _WANTED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """The first problem of some data: the outermost, an unknown key first, as these often explain the others.
+    """One problem of some data.
 
     Attributes:
         loc: Where in the data; for a key that is missing or unknown, where the key is or would be.
         message: What is wrong.
         hint: What to do about it; may be empty.
         at_key: Whether the key is at fault, not its value.
+        missing: Whether the key is not there.
+        meant: Of an unknown key, the known ones that it may stand for.
     """
 
     loc: tuple[str | int, ...]
     message: str
-    hint: str
-    at_key: bool
+    hint: str = ""
+    at_key: bool = False
+    missing: bool = False
+    meant: tuple[str, ...] = ()
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
@@ -81,8 +85,10 @@ def explain(
     data: Any,
     *,
     advise: Callable[[str, Sequence[type[BaseModel]]], str] = advise,
-) -> Refusal:
-    """Say in plain words why `model` refuses `data`.
+) -> list[Refusal]:
+    """Say in plain words why `model` refuses `data`: the outermost problems first, unknown keys before others.
+
+    A key that is missing since it is misspelt is no problem of its own.
 
     Args:
         error: What pydantic raised.
@@ -94,24 +100,44 @@ def explain(
         >>> from pydantic import ValidationError
         >>> from interpretkit import Contrast
         >>> try:
-        ...     Contrast.model_validate({"for": [1], "against": 2})
+        ...     Contrast.model_validate({"for": [1], "agianst": 2})
         ... except ValidationError as error:
-        ...     explain(error, Contrast, {"for": [1], "against": 2}).message
-        'for: a whole number or text is wanted, not a list of 1'
+        ...     [each.message for each in explain(error, Contrast, {"for": [1], "agianst": 2})]
+        ["unknown key 'agianst'", 'for: a whole number or text is wanted, not a list of 1']
     """
-    groups = _by_place(error, data)
-    loc, group = min(groups.items(), key=lambda item: (len(item[0]), item[1][0]["type"] != "extra_forbidden"))
+    groups = sorted(_by_place(error, data).items(), key=lambda item: (len(item[0]), not _is_unknown(item[1])))
+    refusals = [_refusal(loc, group, model, advise) for loc, group in groups]
+    misspelt = {(*each.loc[:-1], key) for each in refusals for key in each.meant}
+    return [each for each in refusals if not (each.missing and each.loc in misspelt)]
+
+
+def _is_unknown(group: Sequence[ErrorDetails]) -> bool:
+    return group[0]["type"] == "extra_forbidden"
+
+
+def _refusal(
+    loc: tuple[str | int, ...],
+    group: Sequence[ErrorDetails],
+    model: type[BaseModel],
+    advise: Callable[[str, Sequence[type[BaseModel]]], str],
+) -> Refusal:
     first = group[0]
-    more = f"; and {len(groups) - 1} more" if len(groups) > 1 else ""
-    if first["type"] == "extra_forbidden":
+    if _is_unknown(group):
         key = str(loc[-1])
-        hint = advise(key, _models_at(model, first["loc"][:-1]))
-        return Refusal(loc=loc, message=f"unknown key {key!r}{more}", hint=hint, at_key=True)
+        models = _models_at(model, first["loc"][:-1])
+        known = [each for found in models for each in keys_of(found)]
+        return Refusal(
+            loc=loc,
+            message=f"unknown key {key!r}",
+            hint=advise(key, models),
+            at_key=True,
+            meant=tuple(nearest(key, known)),
+        )
     if first["type"] == "missing":
-        return Refusal(loc=loc, message=f"key {loc[-1]!r} is missing{more}", hint="", at_key=True)
+        return Refusal(loc=loc, message=f"key {loc[-1]!r} is missing", at_key=True, missing=True)
     subject = _subject(loc)
     message, hint = _value_problem(group)
-    message = f"{subject}: {message}{more}" if subject else f"{message}{more}"
+    message = f"{subject}: {message}" if subject else message
     return Refusal(loc=loc, message=message, hint=hint, at_key=first["loc"][-1:] == ("[key]",))
 
 

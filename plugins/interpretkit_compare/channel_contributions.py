@@ -79,7 +79,7 @@ class ChannelContributions(Visualizer):
     citations = {"selvaraju2017gradcam": "", "morcos2018importance": "ablation of channels beside random ones"}
     cost = "one backward pass, shared; from each layer on, 2 × (1 + `random`) passes for each of 1, 2, 4, … channels"
     yields = "statistics"
-    reads = Reads("attribution", least=0, most=1, same_target=True)
+    reads = Reads("attribution", least=0, most=1, same_target=True, same_layers=True)
 
     class Options(Layered, Targeted):
         """Options of the contributions of channels."""

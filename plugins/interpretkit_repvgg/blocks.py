@@ -65,6 +65,7 @@ def find_blocks(model: Model, patterns: Sequence[str]) -> list[Block]:
         raise RecipeError(
             f"the patterns {', '.join(patterns)} name no block of model {model.name!r}",
             hint=f"its blocks are {blocks[0].path} to {blocks[-1].path}; '**' names all",
+            subject=list(patterns),
         )
     return [block for block in blocks if block.path in chosen]
 

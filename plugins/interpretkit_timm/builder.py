@@ -105,7 +105,7 @@ def _check_name(timm: Any, name: str) -> None:
     known = timm.list_pretrained() if "." in name else timm.list_models()
     if name not in known:
         hint = did_you_mean(name, known, otherwise="https://huggingface.co/timm has a page for each")
-        raise RecipeError(f"timm has no model {name!r}", hint=hint)
+        raise RecipeError(f"timm has no model {name!r}", hint=hint, subject=name)
 
 
 def _current(timm: Any, name: str, network: nn.Module, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:

@@ -131,14 +131,14 @@ def _weights(model: str, name: str) -> Any:
     known = models.list_models(models)
     if model not in known:
         hint = did_you_mean(model, known, otherwise=f"it has {', '.join(known)}")
-        raise RecipeError(f"torchvision has no classifier {model!r}", hint=hint)
+        raise RecipeError(f"torchvision has no classifier {model!r}", hint=hint, subject=model)
     # Those without categories are of a part of the network.
     members = {
         key: each for key, each in models.get_model_weights(model).__members__.items() if each.meta["categories"]
     }
     if name not in members:
         hint = did_you_mean(name, members, otherwise=f"there are {', '.join(members)}")
-        raise RecipeError(f"torchvision publishes no weights {name!r} for {model}", hint=hint)
+        raise RecipeError(f"torchvision publishes no weights {name!r} for {model}", hint=hint, subject=name)
     return members[name]
 
 

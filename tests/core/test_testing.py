@@ -13,7 +13,7 @@ class Repeats(ik.Visualizer):
     """The greatest value of an earlier map, and of the same map of the image turned upside down."""
 
     name = "repeats"
-    reads = 1
+    reads = ik.Reads("attribution")
     calls = 0
 
     def needs(self):

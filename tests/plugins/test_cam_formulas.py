@@ -14,6 +14,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 import interpretkit as ik
+from interpretkit.contracts.kinds import VISUALIZER
 from interpretkit.contracts.registry import Plugin, discover
 from interpretkit.engine.batch import compute
 from interpretkit.engine.plan import Plan, plan_step
@@ -349,7 +350,7 @@ def test_any_number_of_methods_on_any_number_of_layers_costs_one_pass_each_way(m
     net.register_forward_hook(lambda *_: forwards.append(1))
     grad = torch.autograd.grad
     monkeypatch.setattr(torch.autograd, "grad", lambda *args, **more: backwards.append(1) or grad(*args, **more))
-    model, offers = ik.wrap(net, name="net"), discover().visualizers
+    model, offers = ik.wrap(net, name="net"), discover().of(VISUALIZER)
     steps = []
     for method in METHODS:
         layers = ["4"] if method == "cam" else ["0", "1", "2", "3", "4"]
@@ -386,7 +387,7 @@ def test_maps_of_a_bfloat16_network_are_those_of_float32_in_few_digits(images, m
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_the_contract(method):
     more = {} if method == "eigen_cam" else {"target": "class 1"}
-    check_visualizer(discover().visualizers[method].offer, layers=["features"], **more)
+    check_visualizer(discover().of(VISUALIZER)[method].offer, layers=["features"], **more)
 
 
 @pytest.mark.parametrize("method", METHODS)

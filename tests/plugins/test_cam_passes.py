@@ -11,6 +11,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 import interpretkit as ik
+from interpretkit.contracts.kinds import VISUALIZER
 from interpretkit.contracts.registry import discover
 from interpretkit.testing import check_visualizer
 
@@ -252,13 +253,15 @@ def test_all_layers_of_smooth_grad_cam_plusplus_share_the_passes(net, images):
 
 
 def test_smooth_grad_cam_plusplus_keeps_the_contract():
-    offer = discover().visualizers["smooth_grad_cam_plusplus"].offer
+    offer = discover().of(VISUALIZER)["smooth_grad_cam_plusplus"].offer
     check_visualizer(offer, layers=["features"], target="class 1", samples=3, internal_batch_size=2)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_keeps_the_contract(method):
-    check_visualizer(discover().visualizers[method].offer, layers=["features"], target="class 1", internal_batch_size=3)
+    check_visualizer(
+        discover().of(VISUALIZER)[method].offer, layers=["features"], target="class 1", internal_batch_size=3
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)

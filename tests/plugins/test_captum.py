@@ -12,6 +12,7 @@ from captum import attr
 from torch import nn
 
 import interpretkit as ik
+from interpretkit.contracts.kinds import VISUALIZER
 from interpretkit.contracts.registry import discover
 from interpretkit.testing import check_visualizer
 
@@ -91,7 +92,7 @@ def leaf(images):
 def registered():
     return {
         name: each.offer
-        for name, each in discover().visualizers.items()
+        for name, each in discover().of(VISUALIZER).items()
         if each.plugin.package == "interpretkit_captum"
     }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from interpretkit.errors import InputError, StepError, did_you_mean
+from interpretkit.errors import Faults, InputError, StepError, did_you_mean
 from interpretkit.model.outputs.output import Output, Prediction, described, for_each
 from interpretkit.results.targets import Target
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 PREDICTED, LABEL = "predicted", "label"
 """Words for the class that is most probable, and for the one that an image's label names."""
+
+WORDS = (PREDICTED, LABEL, "class_token")
+"""The targets that are words of our own, not names of classes."""
 
 _LISTED = 5
 """So many of the most probable classes are listed of each image."""
@@ -119,9 +122,12 @@ class Classes(Output):
 
     def check(self, spec: Hashable) -> None:
         """Check the names and indices of classes, where the model has names."""
+        faults = Faults()
         for wanted in [spec.for_, spec.against] if isinstance(spec, Contrast) else [spec]:
             if self.names and isinstance(wanted, int | str) and wanted != LABEL:
-                class_index(wanted, self.names, count=len(self.names))
+                with faults.collect():
+                    class_index(wanted, self.names, count=len(self.names))
+        faults.tell()
 
     def check_label(self, label: str | None) -> None:
         """Check that a label is there, and names a class where the model has names."""
@@ -265,10 +271,8 @@ def class_index(wanted: int | str, classes: Sequence[str], *, count: int) -> int
         >>> class_index("Tabby", ["tench", "tabby"], count=2)
         1
     """
-    index = _index_of(wanted, classes) if isinstance(wanted, str) else wanted
-    if not 0 <= index < count:
-        raise InputError(f"class {wanted!r} is out of range", hint=f"the model has classes 0 to {count - 1}")
-    return index
+    index = _index_of(wanted, classes, others=WORDS) if isinstance(wanted, str) else wanted
+    return _in_range(index, wanted, count=count)
 
 
 def label_index(label: str | None, classes: Sequence[str], *, count: int) -> int:
@@ -283,22 +287,34 @@ def label_index(label: str | None, classes: Sequence[str], *, count: int) -> int
             "the target is 'label', but this image has none", hint="give it one, in the column `label` of a CSV file"
         )
     # In a manifest every label is text; where the classes themselves are named by numbers, the name counts.
-    wanted = int(label) if label.isdecimal() and label not in classes else label
-    return class_index(wanted, classes, count=count)
+    if label.isascii() and label.isdecimal() and label not in classes:
+        return class_index(int(label), classes, count=count)
+    return _in_range(_index_of(label, classes), label, count=count)
 
 
-def _index_of(name: str, classes: Sequence[str]) -> int:
+def _in_range(index: int, wanted: int | str, *, count: int) -> int:
+    if not 0 <= index < count:
+        hint = f"the model has classes 0 to {count - 1}"
+        raise InputError(f"class {wanted!r} is out of range", hint=hint, subject=wanted)
+    return index
+
+
+def _index_of(name: str, classes: Sequence[str], *, others: Sequence[str] = ()) -> int:
+    """Return the index of the class of this name; `others` are words that may be meant instead."""
     # ImageNet has the class `Cardigan`, a dog, and the class `cardigan`, a garment.
     indices = [index for index, each in enumerate(classes) if each == name]
     indices = indices or [index for index, each in enumerate(classes) if each.casefold() == name.casefold()]
     if len(indices) > 1:
         choice = ", ".join(f"{index} ({classes[index]})" for index in indices)
-        raise InputError(f"{len(indices)} classes are named {name!r}", hint=f"give one of the indices {choice}")
+        hint = f"give one of the indices {choice}"
+        raise InputError(f"{len(indices)} classes are named {name!r}", hint=hint, subject=name)
     if indices:
         return indices[0]
     if not classes:
-        raise InputError(f"class {name!r}: the model has no class names", hint="give a class index")
-    raise InputError(f"the model has no class {name!r}", hint=did_you_mean(name, classes))
+        hint = did_you_mean(name, others, otherwise="give a class index")
+        raise InputError(f"class {name!r}: the model has no class names", hint=hint, subject=name)
+    hint = did_you_mean(name, [*classes, *others])
+    raise InputError(f"the model has no class {name!r}", hint=hint, subject=name)
 
 
 def class_label(index: int, classes: Sequence[str]) -> str:

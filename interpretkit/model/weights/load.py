@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from interpretkit.errors import InterpretkitError, PluginError, WeightsError, cause
+from interpretkit.errors import PluginError, WeightsError, located
 from interpretkit.model.model import Model
 from interpretkit.model.origin import WeightsInfo
 from interpretkit.model.weights import hub
@@ -73,7 +73,7 @@ def load(
     try:
         model = _built(builder, state, seed=seed, device="cpu")
     except WeightsError as error:
-        raise WeightsError(error.message, where=error.where or info.source, hint=error.hint) from error
+        raise error.at(info.source) from error.__cause__
     model.module.to(place, precision).eval()
     _check_finite(model.module, where=info.source, dtype=dtype)
     notes = (*model.notes, "untrained") if state is None else model.notes
@@ -112,12 +112,8 @@ def _from_hub(weights: HubWeights) -> tuple[dict[str, torch.Tensor], WeightsInfo
 
 
 def _from_authors(weights: PublishedWeights, builder: Builder) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
-    try:
+    with located(doing=f"model {builder.name!r}: published()", kind=PluginError):
         published = builder.published(weights.published)
-    except InterpretkitError:
-        raise
-    except Exception as error:
-        raise PluginError(f"model {builder.name!r}: published() failed: {cause(error)}") from error
     state, digest = read_verified(download(published), published.sha256)
     source = f"published {weights.published}: {published.url}"
     return state, WeightsInfo(kind="published", source=source, sha256=digest)
@@ -129,12 +125,8 @@ def _built(builder: Builder, state: Mapping[str, torch.Tensor] | None, *, seed: 
     # `torch.manual_seed` would also reseed the generators of all GPUs, which `fork_rng` does not bring back.
     with torch.random.fork_rng(devices=[]), torch.device(device), _numbers_on_cpu():
         torch.default_generator.manual_seed(seed)
-        try:
+        with located(doing=f"model {builder.name!r}: build()", kind=PluginError):
             model: object = builder.build(state)
-        except InterpretkitError:
-            raise
-        except Exception as error:
-            raise PluginError(f"model {builder.name!r}: build() failed: {cause(error)}") from error
     if not isinstance(model, Model):
         raise PluginError(f"model {builder.name!r}: `build` returns a {type(model).__name__}, not a Model")
     return model

@@ -435,10 +435,11 @@ def test_layers_as_a_tree_and_as_json(run):
 
 
 def test_show_lists_every_option_with_its_description(run):
+    from interpretkit.contracts.kinds import MODEL, VISUALIZER
     from interpretkit.contracts.registry import discover
 
     registry = discover()
-    for name, found in {**registry.visualizers, **registry.models}.items():
+    for name, found in {**registry.of(VISUALIZER), **registry.of(MODEL)}.items():
         code, out, _ = run("show", name)
         assert code == 0
         for option, field in found.offer.Options.model_fields.items():

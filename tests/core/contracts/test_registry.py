@@ -8,6 +8,7 @@ import pytest
 
 from interpretkit.contracts.builder import ModelBuilder
 from interpretkit.contracts.hooks import hookimpl
+from interpretkit.contracts.kinds import MODEL, VISUALIZER
 from interpretkit.contracts.registry import Plugin, Registry, discover
 from interpretkit.contracts.visualizer import Visualizer
 from interpretkit.errors import PluginError, RecipeError
@@ -50,7 +51,7 @@ def source(name: str, module: object):
 
 
 def test_what_a_plugin_offers_is_found_with_its_plugin():
-    found = Registry([source("one", Offering(Energy))]).visualizer("energy")
+    found = Registry([source("one", Offering(Energy))]).find(VISUALIZER, "energy")
     assert found.offer is Energy
     assert str(found.plugin) == "dist-one 1.0"
 
@@ -70,31 +71,31 @@ def test_what_a_plugin_offers_is_found_with_its_plugin():
 )
 def test_a_broken_plugin_is_remembered_with_its_cause_and_hurts_nobody_else(module, cause):
     registry = Registry([source("broken", module), source("one", Offering(Energy))])
-    assert registry.visualizer("energy").offer is Energy
+    assert registry.find(VISUALIZER, "energy").offer is Energy
     assert cause in registry.plugins[0].error
     with pytest.raises(PluginError, match=r"these failed to load: dist-broken 1\.0"):
-        registry.visualizer("something_else")
+        registry.find(VISUALIZER, "something_else")
 
 
 def test_an_id_claimed_twice_names_both_distributions():
     registry = Registry([source("one", Offering(Energy)), source("two", Offering(Energy))])
     with pytest.raises(PluginError, match=r"claimed by dist-one 1\.0 and dist-two 1\.0"):
-        registry.visualizer("energy")
+        registry.find(VISUALIZER, "energy")
 
 
 def test_an_unknown_id_names_the_nearest():
     registry = Registry([source("one", Offering(Energy))])
     with pytest.raises(RecipeError, match="did you mean 'energy'"):
-        registry.visualizer("enrgy")
+        registry.find(VISUALIZER, "enrgy")
     with pytest.raises(RecipeError, match="interpretkit plugins"):
-        registry.visualizer("zzz")
+        registry.find(VISUALIZER, "zzz")
 
 
 def test_the_built_in_plugins_come_through_the_entry_points():
     registry = discover()
     assert not [plugin for plugin in registry.plugins if plugin.error]
-    assert {"feature_grid", "grad_cam", "channel_stats", "compare"} <= registry.visualizers.keys()
-    assert registry.model("repvgg").plugin.distribution == "interpretkit"
+    assert {"feature_grid", "grad_cam", "channel_stats", "compare"} <= registry.of(VISUALIZER).keys()
+    assert registry.find(MODEL, "repvgg").plugin.distribution == "interpretkit"
 
 
 def test_a_file_given_by_hand_is_a_plugin(tmp_path):

@@ -225,7 +225,7 @@ class Meddler(Visualizer):
     """Writes where it should only read."""
 
     name = "meddler"
-    reads = 1
+    reads = ik.Reads("attribution")
 
     class Options(Visualizer.Options):
         into: str

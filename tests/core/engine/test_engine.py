@@ -438,12 +438,12 @@ def test_steps_see_masks_and_a_run_says_which_model_has_none(folder):
 
 
 READER = """
-from interpretkit import Result, Table, Visualizer
+from interpretkit import Reads, Result, Table, Visualizer
 
 
 class Either(Visualizer):
     name = "either"
-    may_read = True
+    reads = Reads("features", least=0)
 
     def compute(self, captured):
         ids = [image.id for image in captured.images]

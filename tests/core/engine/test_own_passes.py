@@ -41,7 +41,7 @@ def outcome_of(model, images, steps, work):
 
 
 def own(model, images, work, *earlier):
-    Own.reads = len(earlier)
+    Own.reads = ik.Reads("attribution", least=len(earlier)) if earlier else None
     steps = [*((name, each, ()) for name, each in earlier), ("own", Own(Own.Options()), tuple(n for n, _ in earlier))]
     outcome = outcome_of(model, images, steps, work)
     for failure in outcome.failures.values():

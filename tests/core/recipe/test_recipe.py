@@ -15,7 +15,7 @@ from interpretkit.model.outputs.grammar import TargetSpec
 from interpretkit.recipe import yaml12
 from interpretkit.recipe.entries import HubWeights, ModelEntry, Numerics, PathWeights, PublishedWeights
 from interpretkit.recipe.read import parse_setting, read_recipe
-from interpretkit.recipe.recipe import Recipe
+from interpretkit.recipe.recipe import Recipe, faults_of_options
 from interpretkit.recipe.yaml12 import dump, dump_inline
 
 RECIPE = """\
@@ -95,7 +95,7 @@ def test_the_long_form_names_several_models_and_weights_default_to_random(read):
     assert list(recipe.models) == ["before", "after"]
     assert recipe.models["before"].weights == "random"
     assert recipe.models["after"].weights == PathWeights(path="a.pth", sha256="")
-    assert recipe.place(("models", "after", "weights", "path")) == "r.yaml:5:41"
+    assert recipe.place("models", "after", "weights", "path") == "r.yaml:5:41"
 
 
 # Each row breaks the recipe in one way; beside it stand the place and the words of the error.
@@ -129,7 +129,7 @@ def test_the_long_form_names_several_models_and_weights_default_to_random(read):
         ("interpretkit/1", "interpretkit/v9", "1:9", ["interpretkit/v9 needs a newer interpretkit"]),
         ("interpretkit/1", "other/2", "1:9", ["schema: 'interpretkit/1' is wanted, not 'other/2'"]),
         # keys
-        ("steps:", "stepz:", "8:1", ["unknown key 'stepz'; and 1 more", "did you mean 'steps'?"]),
+        ("steps:", "stepz:", "8:1", ["unknown key 'stepz' (", "did you mean 'steps'?"]),
         ("model:", "modle:", "3:1", ["unknown key 'modle'", "did you mean 'model'"]),
         ("numerics:", "<<:", "21:1", ["unknown key '<<'", "known keys: schema, name,"]),
         ("otherwise:", "othrwise:", "6:44", ["unknown key 'othrwise'", "did you mean 'otherwise'?"]),
@@ -308,7 +308,7 @@ def test_10000_nodes_and_64_levels_are_read_and_one_more_is_not(alias):
 def test_an_alias_stands_for_its_anchor_and_a_setting_changes_only_one_of_them(read):
     text = replaced("[stage0, stage1, stage2, stage3, stage4]", "&layers [stage1]").replace("[stage4]", "*layers")
     assert read(text).steps[1].options == {"layers": ["stage1"]}
-    assert read(text).place(("steps", 1, "with", "layers")) == "r.yaml:14:20"
+    assert read(text).place("steps", 1, "with", "layers") == "r.yaml:14:20"
     changed = read(text, settings=[("steps.gradcam.with.layers.0", "stage2")])
     assert [step.options["layers"] for step in changed.steps[:2]] == [["stage1"], ["stage2"]]
 
@@ -370,9 +370,9 @@ def test_a_setting_finds_the_longest_id_where_ids_contain_dots(read):
 
 def test_a_key_keeps_its_place_when_a_setting_changes_its_value(read):
     recipe = read(settings=[("numerics.seed", 1)])
-    assert recipe.place(("numerics", "seed"), part="key") == "r.yaml:21:42"
-    assert recipe.place(("numerics", "seed")) == "--set #1"
-    assert recipe.place(("numerics", "dtype")) == "r.yaml:21:33"
+    assert recipe.place("numerics", "seed", part="key") == "r.yaml:21:42"
+    assert recipe.place("numerics", "seed") == "--set #1"
+    assert recipe.place("numerics", "dtype") == "r.yaml:21:33"
 
 
 @pytest.mark.parametrize(
@@ -440,14 +440,14 @@ def test_a_setting_that_cannot_be_read_is_named_by_its_number(text, words):
     ],
 )
 def test_place_names_line_and_column_or_those_of_the_nearest_thing_around(read, loc, part, place):
-    assert read().place(loc, part=part) == f"r.yaml:{place}"
+    assert read().place(*loc, part=part) == f"r.yaml:{place}"
 
 
 def test_place_names_the_setting_that_put_something_there(read):
     recipe = read(settings=[("steps.3.with.layers", ["stage4"])])
-    assert recipe.place(("steps", 3, "with", "layers", 0)) == "--set #1"
-    assert recipe.place(("steps", 3, "with"), part="key") == "--set #1"
-    assert recipe.place(("steps", 3, "of")) == "r.yaml:20:9"
+    assert recipe.place("steps", 3, "with", "layers", 0) == "--set #1"
+    assert recipe.place("steps", 3, "with", part="key") == "--set #1"
+    assert recipe.place("steps", 3, "of") == "r.yaml:20:9"
 
 
 class Inner(Options):
@@ -466,7 +466,7 @@ class Cam(Options):
 @pytest.mark.parametrize(
     ("given", "place", "words"),
     [
-        ("{layrs: [a]}", "14:12", "unknown key 'layrs'; and 1 more (did you mean 'layers'?)"),
+        ("{layrs: [a]}", "14:12", "unknown key 'layrs' (did you mean 'layers'?)"),
         ("{layers: [a], batch_size: 1}", "14:25", "unknown key 'batch_size' ('batch_size' belongs under 'numerics:')"),
         ("{layers: [a], of: [b]}", "14:25", "unknown key 'of' ('of' belongs beside the 'uses:' of a step)"),
         ("{layers: [a], zzz: 1}", "14:25", "known keys: layers, target, sigma, method, scale, inner"),
@@ -483,7 +483,7 @@ class Cam(Options):
         ("{layers: [a], target: {for: a}}", "14:33", "key 'against' is missing"),
         ("{layers: [a], target: {top: 2, for: a}}", "14:42", "unknown key 'for' (known keys: of, against, top, class)"),
         ("{layers: [a], scale: image}", "14:32", "scale: 'own' or a list is wanted, not 'image'"),
-        ("{layers: [a], target: {for: a, agianst: b}}", "14:42", "unknown key 'agianst'; and 1 more (did you mean"),
+        ("{layers: [a], target: {for: a, agianst: b}}", "14:42", "unknown key 'agianst' (did you mean"),
         ("{layers: [a], target: {for: .5, against: b}}", "14:39", "for: a whole number or text is wanted, not 0.5"),
         ("{layers: [a], inner: {widht: 2}}", "14:33", "unknown key 'widht' (did you mean 'width'?)"),
     ],
@@ -492,7 +492,7 @@ def test_what_options_refuse_is_said_at_its_place_in_plain_words(read, given, pl
     recipe = read(replaced("{layers: [stage4]}", given))
     with pytest.raises(ValidationError) as caught:
         Cam.model_validate(recipe.steps[1].options)
-    error = recipe.refuse(caught.value, ("steps", 1, "with"), Cam)
+    (error,) = faults_of_options(recipe.steps[1], caught.value, Cam)
     assert error.where == f"r.yaml:{place}"
     assert words in str(error)
     # A hint where to put options, or brackets, is given only where that is the way out.
@@ -504,8 +504,8 @@ def test_options_that_are_missing_altogether_are_refused_at_their_step(read):
     recipe = read(settings=[("model", {"uses": "repvgg"})])
     with pytest.raises(ValidationError) as caught:
         Cam.model_validate({})
-    for loc, place in [(("steps", 3, "with"), "r.yaml:18:5"), (("models", "model", "with"), "--set #1")]:
-        error = recipe.refuse(caught.value, loc, Cam)
+    for entry, place in [(recipe.steps[3], "r.yaml:18:5"), (recipe.models["model"], "--set #1")]:
+        (error,) = faults_of_options(entry, caught.value, Cam)
         assert (error.where, error.message) == (place, "key 'layers' is missing")
 
 

@@ -1,0 +1,31 @@
+"""What reads image files of a kind."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from interpretkit.contracts.offer import Offer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL.Image import Image
+
+
+class Reader(Offer):
+    """Reads files that Pillow does not. Derive from it, give it a `name`, `suffixes` and `read`.
+
+    Files of these suffixes are found in folders and read by it, in place of Pillow.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]]
+    """Of the files that it reads, in lower case, with the dot: `(".dcm",)`."""
+
+    @abstractmethod
+    def read(self, path: Path) -> tuple[Image, tuple[str, ...]]:
+        """Return a file's image as 8-bit RGB, and what was done to make that of it, in words and in order.
+
+        Raises:
+            InputError: If it cannot be read; any other exception is told as one.
+        """
