@@ -23,7 +23,9 @@ class Reads:
 
     Example:
         >>> print(Reads("attribution", least=1))
-        1 earlier step or more that yields attribution
+        at least 1 earlier step that yields attribution
+        >>> print(Reads("features", "attribution", least=0))
+        any number of earlier steps that yield features or attribution
     """
 
     kinds: tuple[Yield, ...]
@@ -47,12 +49,13 @@ class Reads:
         object.__setattr__(self, "same_layers", same_layers)
 
     def __str__(self) -> str:
-        many = "1 earlier step" if self.most == 1 else self._many()
         explains = ", of the same target" if self.same_target else ""
-        return f"{many} that yields {' or '.join(self.kinds)}{explains}"
+        several = self.most != 1 and self.least != 1
+        verb = "yield" if several else "yields"
+        return f"{self._many()} earlier step{'s' if several else ''} that {verb} {' or '.join(self.kinds)}{explains}"
 
     def _many(self) -> str:
-        first = f"{self.least} earlier step{'' if self.least == 1 else 's'}"
-        if self.most is None:
-            return f"{first} or more" if self.least else "any number of earlier steps"
-        return f"{self.least} to {self.most} earlier steps"
+        """Return how many steps are read, in words."""
+        bounds = [f"at least {self.least}"] if self.least else []
+        bounds += [f"at most {self.most}"] if self.most is not None else []
+        return " and ".join(bounds) or "any number of"

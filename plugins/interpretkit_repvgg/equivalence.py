@@ -65,7 +65,7 @@ class Equivalence(Visualizer):
     citations = {"ding2021repvgg": ""}
     cost = "no pass: it reads results of earlier steps"
     yields = "comparison"
-    reads = Reads("features", "attribution", least=2, most=2)
+    reads = Reads("features", "attribution", least=2)
 
     class Options(Visualizer.Options):
         """Options of the comparison."""

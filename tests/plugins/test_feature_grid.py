@@ -202,7 +202,7 @@ def test_tiles_by_contribution_say_share_and_sign_and_come_by_magnitude(classifi
 
 def test_only_contributions_cost_a_backward_pass(classifier):
     for order in ("index", "mean", "max", "sparsity", "contribution"):
-        needs = FeatureGrid(FeatureGrid.Options(layers=["3"], order=order)).needs(classifier)
+        needs = FeatureGrid(FeatureGrid.Options(layers=["3"], order=order)).needs()
         assert needs.wants_gradients == (order == "contribution")
 
 

@@ -112,8 +112,9 @@ def test_a_file_given_by_hand_is_a_plugin(tmp_path):
         "    yield Mine\n"
     )
     code = (
-        "import sys; from pathlib import Path; from interpretkit.contracts.registry import discover\n"
-        "print(discover([Path(sys.argv[1])]).visualizer('mine').plugin)"
+        "import sys; from pathlib import Path; from interpretkit.contracts.kinds import VISUALIZER\n"
+        "from interpretkit.contracts.registry import discover\n"
+        "print(discover([Path(sys.argv[1])]).find(VISUALIZER, 'mine').plugin)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(file)

@@ -117,7 +117,8 @@ def test_a_step_gets_what_it_asked_for_and_no_more():
     assert list(one.captured.activations) == ["features.0"]
     assert one.captured.gradients == {}
     assert one.captured.targets == ()
-    assert one.captured.model is None
+    with pytest.raises(ik.StepError, match=r"which needs\(\) does not ask for"):
+        one.captured.model  # noqa: B018 - to read it is the test
     assert list(two.captured.activations) == ["head", "features"]
     assert list(two.captured.gradients) == ["features"]
     assert [target.index for target in two.captured.targets] == [0] * 4

@@ -443,7 +443,8 @@ from interpretkit import Reads, Result, Table, Visualizer
 
 class Either(Visualizer):
     name = "either"
-    reads = Reads("features", least=0)
+    yields = "statistics"
+    reads = Reads("statistics", least=0)
 
     def compute(self, captured):
         ids = [image.id for image in captured.images]
