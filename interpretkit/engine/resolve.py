@@ -110,11 +110,15 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
         with faults.collect():
             builder = _looked_up(model, registry.model)
             models[key] = ResolvedModel(key=key, builder=_with_options(model, builder), plugin=builder.plugin)
+    first = {step.id: step for step in reversed(recipe.steps)}
     found: dict[str, Registered[Visualizer]] = {}
     visualizers: dict[str, Visualizer] = {}
     for step in recipe.steps:
         with faults.collect():
-            found[step.id] = visualizer = _looked_up(step, registry.visualizer)
+            visualizer = _looked_up(step, registry.visualizer)
+            # Of an id that is given twice, the first step has it.
+            if first[step.id] is step:
+                found[step.id] = visualizer
             with faults.collect():
                 _check_reads(step, visualizer.offer)
             visualizers[step.id] = _with_options(step, visualizer)
