@@ -199,10 +199,11 @@ def _looked_up(entry: ModelEntry | StepEntry, look_up: Callable[..., Registered[
 def _with_options(entry: ModelEntry | StepEntry, found: Registered[Offer]) -> Offer:
     if "with" in entry.unread:
         raise ToldError("its options cannot be read")
+    options = found.options()
     try:
-        return found.offer(found.offer.Options.model_validate(entry.options))
+        return found.offer(options.model_validate(entry.options))
     except ValidationError as error:
-        faults = faults_of_options(entry, error, found.offer.Options)
+        faults = faults_of_options(entry, error, options)
         raise together(faults or [ToldError("they stand beside 'with:'")]) from error
 
 

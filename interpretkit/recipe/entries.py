@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from interpretkit.errors import RecipeError, together
+from interpretkit.recipe.described import Described
 from interpretkit.recipe.node import Node
 from interpretkit.recipe.refusal import explain
 
@@ -84,12 +85,10 @@ PluginId = Annotated[str, AfterValidator(_plugin_id)]
 Filled = Annotated[str, Field(min_length=1)]
 
 
-class Entry(BaseModel):
+class Entry(Described):
     """A mapping of a recipe with known keys: others, wrong types, NaN and infinity are refused."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
@@ -236,7 +235,7 @@ class StepEntry(Placed):
     """The id of a visualizer plugin."""
     options: dict[str, Any] = Field(alias="with", default_factory=dict)
     """The plugin's options; the plugin checks them."""
-    of: list[str] = []
+    of: list[str] = []  # noqa: RUF012 - pydantic copies it
     """Ids of the steps whose results this one reads."""
     model: str | None = None
     """Which of the models it looks at, if there are several."""

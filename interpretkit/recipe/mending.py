@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from interpretkit.recipe.entries import Placed
     from interpretkit.recipe.refusal import Refusal
 
-UNREAD = "unread"
+UNNAMED = "unnamed"
 """The name of what has none that can be read."""
 
-_STEP = {"id": UNREAD, "uses": UNREAD}
+_STEP = {"id": UNNAMED, "uses": UNNAMED}
 _STAND_INS: Mapping[type[Placed], Mapping[str, Any]] = {
-    Recipe: {"schema": SCHEMA, "name": UNREAD, "inputs": [UNREAD], "steps": [_STEP]},
-    ModelEntry: {"uses": UNREAD},
+    Recipe: {"schema": SCHEMA, "name": UNNAMED, "inputs": [UNNAMED], "steps": [_STEP]},
+    ModelEntry: {"uses": UNNAMED},
     StepEntry: _STEP,
 }
 """What stands in for the keys that an entry cannot be without."""
@@ -47,7 +47,7 @@ def unread_keys(root: Node, refusals: Sequence[Refusal]) -> dict[Loc, frozenset[
         meant = [key for key in refusal.meant if root.at(entry).child(key) is None]
         unread.setdefault(entry, set()).update(keys, meant)
     if "steps" in unread.get((), ()):
-        unread["steps", 0] = set(_STEP)
+        unread["steps", 0] = set(keys_of(StepEntry))
     return {entry: frozenset(keys) for entry, keys in unread.items()}
 
 
@@ -70,12 +70,12 @@ def _likely_id(typed: Mapping[str, Node]) -> str:
     keys = ["id", *(key for key in typed if nearest(key, keys_of(StepEntry))[:1] == ["id"])]
     texts = [str(typed[key].plain()) for key in keys if key in typed]
     slugs = [re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]|[.]+$", "", text)[:_LONGEST] for text in texts]
-    return next(filter(None, slugs), UNREAD)
+    return next(filter(None, slugs), UNNAMED)
 
 
 def _entry(loc: Loc) -> Loc:
     """Return the location of the entry that a location leads into: a model, a step, or the recipe itself."""
-    return loc[:2] if loc[:1] in {("models",), ("steps",)} else ()
+    return loc[:2] if len(loc) > 1 and loc[0] in {"models", "steps"} else ()
 
 
 def _kind(entry: Loc) -> type[Placed]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from interpretkit.errors import Faults, RecipeError, did_you_mean, nearest
-from interpretkit.recipe.mending import UNREAD, mended, unread_keys
+from interpretkit.recipe.mending import UNNAMED, mended, unread_keys
 from interpretkit.recipe.node import Node
 from interpretkit.recipe.recipe import SCHEMA, Recipe, Source, refusals_of
 from interpretkit.recipe.refusal import keys_of
@@ -228,7 +228,7 @@ def _named(recipe: Recipe) -> dict[str, StepEntry]:
     """Return the steps by id in small letters: of an id that is given twice the first, and none without an id."""
     named: dict[str, StepEntry] = {}
     for step in recipe.steps:
-        if step.id != UNREAD or "id" not in step.unread:
+        if step.id != UNNAMED or "id" not in step.unread:
             # Ids name folders, and some file systems do not tell upper from lower case.
             named.setdefault(step.id.casefold(), step)
     return named
@@ -249,7 +249,8 @@ def _excused(recipe: Recipe, ids: Sequence[str], *, repeated: int) -> set[str]:
 
 def _check_model(step: StepEntry, recipe: Recipe) -> None:
     names = recipe.as_typed("models")
-    if step.model is None or "models" in recipe.unread or step.model in names:
+    # Without any model, that is the fault.
+    if step.model is None or not names or "models" in recipe.unread or step.model in names:
         return
     raise RecipeError(f"there is no model {step.model!r}", where=step.place("model"), hint=_or_all(step.model, names))
 

@@ -210,7 +210,7 @@ models:
 inputs: [sample:grace_hopper]
 steps:
   - {id: c, model: a, uses: feature_grid, with: {max_channels: 7, layers: [stage4, "!stagee3", "stage9#2"]}}
-  - {id: d, model: a, uses: exemplars, with: {layers: [stage4], examples: 1000, target: 1000}}
+  - {id: d, model: a, uses: score_cam, with: {layers: [stage4], channels: 1000, target: 1000}}
   - {id: e, model: a, uses: grad_cam, with: {layers: [stage4], target: {for: tiger caat, against: 1000}}}
   - {id: f, model: a, uses: repvgg_branches, with: {blocks: ["stage7#1"]}}
   - {id: g, model: a, uses: repvgg_branches, with: {blocks: [linear]}}
@@ -221,11 +221,10 @@ steps:
 
 
 def test_what_a_model_lacks_is_told_at_the_word_in_its_option(folder):
-    options = PLANNED.replace("exemplars", "grad_cam").replace("examples: 1000, ", "")
-    (folder / "r.yaml").write_text(options)
+    (folder / "r.yaml").write_text(PLANNED)
     with pytest.raises(ik.RecipeError) as caught:
         blank_plan(read_and_resolve("r.yaml"))
-    lines = options.splitlines()
+    lines = PLANNED.splitlines()
     words = [
         "resnet51",
         '"!stagee3',
