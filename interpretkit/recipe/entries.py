@@ -149,8 +149,8 @@ class Placed(Entry):
         """Return the place of a word, or of a list of words, among the options, or in what is said of weights.
 
         Args:
-            word: What is looked for; a pattern of layers without its `!`. If it stands nowhere, the place is that of
-                `uses:`.
+            word: What is looked for; a pattern of layers without its `!`. If it is None or stands nowhere, the place is
+                that of `uses:`.
             option: The option to look into first.
         """
         options = self._node.child("with")
@@ -164,7 +164,7 @@ class Placed(Entry):
 
 def _says(value: Any, word: Any) -> bool:
     value = value.removeprefix("!") if isinstance(value, str) else value
-    return type(value) is type(word) and bool(value == word)
+    return word is not None and type(value) is type(word) and bool(value == word)
 
 
 class PathWeights(Entry):

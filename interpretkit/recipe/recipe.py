@@ -49,7 +49,7 @@ class Source:
     path: str = ""
     root: Node = field(default_factory=lambda: Node({}, ""))
     unread: Mapping[tuple[str | int, ...], frozenset[str]] = field(default_factory=dict)
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults = field(default_factory=Faults, compare=False)
 
     def tell(self, entry: Placed, *loc: str | int) -> None:
         """Tell an entry where it stands, and what of it could not be read."""
