@@ -141,7 +141,7 @@ def _step(name: str, visualizer: Visualizer, *, of: tuple[str, ...] = ()) -> Res
 
 
 def _check_described(options: type[Options]) -> None:
-    bare = [name for name, field in options.model_fields.items() if not field.description]
+    bare = [name for name, text in options.descriptions().items() if not text]
     _check(not bare, f"options without a description: {', '.join(bare)}")
 
 

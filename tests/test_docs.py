@@ -149,8 +149,8 @@ def test_every_link_leads_somewhere():
 def test_every_option_of_every_built_in_plugin_is_described():
     registry = discover()
     for found in [*registry.of(VISUALIZER).values(), *registry.of(MODEL).values()]:
-        for name, field in found.offer.Options.model_fields.items():
-            assert field.description, f"{found.offer.name}.{name}"
+        for name, description in found.offer.Options.descriptions().items():
+            assert description, f"{found.offer.name}.{name}"
 
 
 def test_everything_public_can_be_imported_and_has_a_docstring():

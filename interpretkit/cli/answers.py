@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from interpretkit.contracts.builder import ModelBuilder
     from interpretkit.contracts.offer import Offer
+    from interpretkit.contracts.options import Options
     from interpretkit.contracts.registry import Registry
     from interpretkit.engine.plan import PlannedStep
     from interpretkit.engine.resolve import Resolved
@@ -146,17 +147,17 @@ def offer_text(registry: Registry, name: str) -> str:
         lines += [f"polarity: {offer.polarity}"] if offer.polarity else []
         lines += [f"deterministic: {'yes' if offer.deterministic else 'no'}"]
     lines += [f"citation: {citation}" for citation in citations_of(offer)]
-    lines += ["options:"] + (_option_lines(offer) or ["  none"])
+    lines += ["options:"] + (_option_lines(found.options()) or ["  none"])
     return "\n".join(lines)
 
 
-def _option_lines(offer: type[Offer]) -> list[str]:
-    schema = offer.Options.model_json_schema()
+def _option_lines(options: type[Options]) -> list[str]:
+    schema, descriptions = options.model_json_schema(), options.descriptions()
     lines = []
-    for name, field in offer.Options.model_fields.items():
+    for name, field in options.model_fields.items():
         default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
         lines.append(f"  {field.alias or name}: {_type_text(schema['properties'][field.alias or name])}, {default}")
-        lines.append(f"      {field.description}")
+        lines.append(f"      {descriptions[name]}")
     return lines
 
 

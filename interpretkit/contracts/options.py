@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from interpretkit.model.outputs.grammar import TargetSpec
+from interpretkit.recipe.described import Described
 
 
-class Options(BaseModel):
-    """Base of every plugin's options: unknown keys, wrong types, NaN and infinity are refused."""
+class Options(Described):
+    """Base of every plugin's options: unknown keys, wrong types, NaN and infinity are refused.
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    What an option is stands in its `Field(description=…)`, or as a text below it.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Layered(Options):

@@ -19,12 +19,14 @@ import pluggy
 
 from interpretkit.contracts import hooks
 from interpretkit.contracts.kinds import KINDS, Base, Kind
-from interpretkit.errors import PluginError, RecipeError, cause, did_you_mean, nearest
+from interpretkit.errors import PluginError, RecipeError, cause, did_you_mean, located, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from interpretkit.contracts.offer import Offer
+    from interpretkit.contracts.options import Options
+
 GROUP = "interpretkit"
 
 
@@ -54,6 +56,16 @@ class Registered(Generic[Base]):
 
     offer: type[Base]
     plugin: Plugin
+
+    def options(self) -> type[Options]:
+        """Return the class of its options, ready to check some.
+
+        Raises:
+            PluginError: If the class cannot check anything.
+        """
+        with located(str(self.plugin), doing=f"the options of {self.offer.name!r}", kind=PluginError):
+            self.offer.Options.model_rebuild()
+        return self.offer.Options
 
 
 class Registry:
@@ -118,7 +130,8 @@ def discover(files: Sequence[Path] = ()) -> Registry:
     Raises:
         PluginError: If a file given by hand does not exist or fails to load.
     """
-    installed = ((_installed(entry), entry.load) for entry in sorted(entry_points(group=GROUP), key=_order))
+    found = [(_installed(entry), entry.load) for entry in entry_points(group=GROUP)]
+    installed = sorted(found, key=lambda source: (source[0].package, source[0].distribution))
     once = {path.resolve(): path for path in files}.values()
     given = ((Plugin(str(path)), lambda path=path: _load_file(path)) for path in once)
     registry = Registry([*installed, *given])
@@ -147,14 +160,11 @@ def _contained() -> Iterator[None]:
             torch.set_default_dtype(dtype or torch.float32)
 
 
-def _order(entry: EntryPoint) -> tuple[str, str]:
-    return (entry.name, entry.dist.name if entry.dist else "")
-
-
 def _installed(entry: EntryPoint) -> Plugin:
     if entry.dist is None:
         return Plugin(entry.name, "unknown distribution", "")
-    return Plugin(entry.name, entry.dist.name, entry.dist.version)
+    about = entry.dist.metadata  # read anew each time
+    return Plugin(entry.name, about["Name"], about["Version"])
 
 
 def _load_file(path: Path) -> Any:

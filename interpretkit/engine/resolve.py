@@ -112,17 +112,21 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
         with faults.collect():
             builder = _looked_up(model, registry, MODEL)
             models[key] = ResolvedModel(key=key, builder=_with_options(model, builder), plugin=builder.plugin)
+    first = {step.id: step for step in reversed(recipe.steps)}
     found: dict[str, Registered[Visualizer]] = {}
     visualizers: dict[str, Visualizer] = {}
     for step in recipe.steps:
         with faults.collect():
-            found[step.id] = _looked_up(step, registry, VISUALIZER)
-            visualizers[step.id] = _with_options(step, found[step.id])
+            visualizer = _looked_up(step, registry, VISUALIZER)
+            # Of an id that is given twice, the first step has it.
+            if first[step.id] is step:
+                found[step.id] = visualizer
+            visualizers[step.id] = _with_options(step, visualizer)
     per_set = {name for name, each in found.items() if each.offer.per_set}
     for step in recipe.steps:
         if step.id in found:
             with faults.collect():
-                _check_reads(step, found)
+                _check_reads(step, found, recipe)
         with faults.collect():
             _check_readable(step, per_set)
         with faults.collect():
@@ -198,14 +202,15 @@ def _looked_up(entry: ModelEntry | StepEntry, registry: Registry, kind: Kind[Bas
 def _with_options(entry: ModelEntry | StepEntry, found: Registered[Base]) -> Base:
     if "with" in entry.unread:
         raise ToldError("its options cannot be read")
+    options = found.options()
     try:
-        return found.offer(found.offer.Options.model_validate(entry.options))
+        return found.offer(options.model_validate(entry.options))
     except ValidationError as error:
-        faults = faults_of_options(entry, error, found.offer.Options)
+        faults = faults_of_options(entry, error, options)
         raise together(faults or [ToldError("they stand beside 'with:'")]) from error
 
 
-def _check_reads(entry: StepEntry, found: Mapping[str, Registered[Visualizer]]) -> None:
+def _check_reads(entry: StepEntry, found: Mapping[str, Registered[Visualizer]], recipe: Recipe) -> None:
     """Check that a step reads as many steps as it can, and of the right kind."""
     visualizer = found[entry.id].offer
     reads = visualizer.reads
@@ -221,7 +226,9 @@ def _check_reads(entry: StepEntry, found: Mapping[str, Registered[Visualizer]]) 
     faults = Faults()
     for position, name in enumerate(entry.of):
         read = found.get(name)
-        if read is None or read.offer.yields in reads.kinds:
+        # That a result is about the whole set, or that steps read each other in a circle, is told in any case.
+        told = read is not None and (read.offer.per_set or _leads_back(entry.id, name, recipe))
+        if read is None or told or read.offer.yields in reads.kinds:
             continue
         fitting = [step for step, each in found.items() if each.offer.yields in reads.kinds and step != entry.id]
         kinds = " or ".join(reads.kinds)
@@ -233,6 +240,17 @@ def _check_reads(entry: StepEntry, found: Mapping[str, Registered[Visualizer]]) 
                 hint=f"such as {', '.join(fitting[:_SUCH])}" if fitting else f"there is no step that yields {kinds}",
             )
     faults.tell()
+
+
+def _leads_back(to: str, start: str, recipe: Recipe) -> bool:
+    """Return whether a step, or one that it reads directly or through others, is the step `to`."""
+    read = {step.id: step.of for step in recipe.steps}
+    seen, waiting = {start}, [start]
+    while waiting:
+        new = set(read.get(waiting.pop(), ())) - seen
+        seen |= new
+        waiting += new
+    return to in seen
 
 
 def _check_readable(entry: StepEntry, per_set: Collection[str]) -> None:

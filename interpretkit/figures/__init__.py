@@ -6,42 +6,11 @@ numbers, and a legend of the marks that occur in it: dead and nearly constant ch
 lie outside the limits.
 
 Unsigned values are drawn in viridis, overlays in inferno, signed values in coolwarm with limits symmetric about 0.
+
+Everything that is public is listed in `__init__.pyi`; names are resolved when they are first used, so that plugins can
+be listed without loading Pillow.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from interpretkit.figures.attributions import attribution
-from interpretkit.figures.channels import Survey, survey
-from interpretkit.figures.charts import chart, picture
-from interpretkit.figures.finish import panels, png, stamp
-from interpretkit.figures.galleries import Exhibit, gallery
-from interpretkit.figures.grids import grid
-from interpretkit.figures.maps import heatmap, overlay, photo
-from interpretkit.figures.matrices import matrix
-from interpretkit.figures.words import alt, polarity_of
-from interpretkit.words import count, fixed, number, percent, shape
-
-__all__ = [
-    "Exhibit",
-    "Survey",
-    "alt",
-    "attribution",
-    "chart",
-    "count",
-    "fixed",
-    "gallery",
-    "grid",
-    "heatmap",
-    "matrix",
-    "number",
-    "overlay",
-    "panels",
-    "percent",
-    "photo",
-    "picture",
-    "png",
-    "polarity_of",
-    "shape",
-    "stamp",
-    "survey",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit.words import count, number, shape
+from interpretkit.words import count, fixed, number, percent, shape
 
 if TYPE_CHECKING:
     from interpretkit.results.map import Polarity
+
+__all__ = ["NEARLY_CONSTANT", "alt", "constant", "count", "fixed", "number", "percent", "polarity_of", "shape"]
 
 # Below this part of the layer's range, differences within a map are rounding.
 NEARLY_CONSTANT = 1e-6

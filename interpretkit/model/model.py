@@ -390,9 +390,8 @@ class Model:
         if isinstance(target, str) and target in self.outputs and target != first:
             return target, None
         if target == CLASS_TOKEN:
-            raise InputError(
-                f"model {self.name!r} is not read through a class token", hint="give a class, or predicted"
-            )
+            what = f"model {self.name!r} is not read through a class token"
+            raise InputError(what, hint="give a class, or predicted", subject=CLASS_TOKEN)
         if not isinstance(target, Chosen | Contrast | Top) or target.of is None:
             return first, target
         if target.of not in self.outputs:

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from interpretkit.errors import RecipeError, together
+from interpretkit.recipe.described import Described
 from interpretkit.recipe.node import Node
 from interpretkit.recipe.refusal import explain
 
@@ -84,12 +85,10 @@ PluginId = Annotated[str, AfterValidator(_plugin_id)]
 Filled = Annotated[str, Field(min_length=1)]
 
 
-class Entry(BaseModel):
+class Entry(Described):
     """A mapping of a recipe with known keys: others, wrong types, NaN and infinity are refused."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Self:
@@ -150,8 +149,8 @@ class Placed(Entry):
         """Return the place of a word, or of a list of words, among the options, or in what is said of weights.
 
         Args:
-            word: What is looked for; a pattern of layers without its `!`. If it stands nowhere, the place is that of
-                `uses:`.
+            word: What is looked for; a pattern of layers without its `!`. If it is None or stands nowhere, the place is
+                that of `uses:`.
             option: The option to look into first.
         """
         options = self._node.child("with")
@@ -165,7 +164,7 @@ class Placed(Entry):
 
 def _says(value: Any, word: Any) -> bool:
     value = value.removeprefix("!") if isinstance(value, str) else value
-    return type(value) is type(word) and bool(value == word)
+    return word is not None and type(value) is type(word) and bool(value == word)
 
 
 class PathWeights(Entry):
@@ -236,7 +235,7 @@ class StepEntry(Placed):
     """The id of a visualizer plugin."""
     options: dict[str, Any] = Field(alias="with", default_factory=dict)
     """The plugin's options; the plugin checks them."""
-    of: list[str] = []
+    of: list[str] = []  # noqa: RUF012 - pydantic copies it
     """Ids of the steps whose results this one reads."""
     model: str | None = None
     """Which of the models it looks at, if there are several."""

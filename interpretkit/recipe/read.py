@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from interpretkit import words
 from interpretkit.errors import Faults, RecipeError, did_you_mean, nearest
-from interpretkit.recipe.mending import mended, unread_keys
+from interpretkit.recipe.mending import UNNAMED, mended, unread_keys
 from interpretkit.recipe.node import Node
 from interpretkit.recipe.recipe import SCHEMA, Recipe, Source, refusals_of
 from interpretkit.recipe.refusal import keys_of
@@ -210,52 +210,48 @@ def _check_names(recipe: Recipe, faults: Faults) -> None:
         where = recipe.place("models")
         faults.found.append(RecipeError("key 'model' is missing", where=where, hint="or 'models' for several"))
     named = _named(recipe)
-    repeated = _repeated(named)
+    repeated = [(first, step) for step in recipe.steps if (first := named.get(step.id.casefold(), step)) is not step]
     for first, step in repeated:
         taken = f"step id {step.id!r} is taken by {first.id!r} at {first.place('id')}"
         faults.found.append(RecipeError(taken, where=step.place("id")))
-    excused = _excused(recipe, named, unnamed=len(recipe.steps) - len(named) + len(repeated))
+    ids = [step.id for step in named.values()]
+    excused = _excused(recipe, ids, repeated=len(repeated))
     for step in recipe.steps:
         with faults.collect():
             _check_model(step, recipe)
         for index, name in enumerate(step.of):
             if name not in excused:
                 with faults.collect():
-                    _check_read(step, name, step.place("of", index), [each.id for each in named])
+                    _check_read(step, name, step.place("of", index), ids)
 
 
-def _named(recipe: Recipe) -> list[StepEntry]:
-    """Return the steps whose ids can be read."""
-    return [step for step in recipe.steps if "id" not in step.unread]
+def _named(recipe: Recipe) -> dict[str, StepEntry]:
+    """Return the steps by id in small letters: of an id that is given twice the first, and none without an id."""
+    named: dict[str, StepEntry] = {}
+    for step in recipe.steps:
+        if step.id != UNNAMED or "id" not in step.unread:
+            # Ids name folders, and some file systems do not tell upper from lower case.
+            named.setdefault(step.id.casefold(), step)
+    return named
 
 
-def _repeated(steps: Sequence[StepEntry]) -> list[tuple[StepEntry, StepEntry]]:
-    """Return the steps whose id is taken, each after the step that has it."""
-    first: dict[str, StepEntry] = {}
-    # Ids name folders, and some file systems do not tell upper from lower case.
-    pairs = [(first.setdefault(step.id.casefold(), step), step) for step in steps]
-    return [(before, step) for before, step in pairs if before is not step]
+def _excused(recipe: Recipe, ids: Sequence[str], *, repeated: int) -> set[str]:
+    """Return names under `of:` that no step has since some step's id is at fault or `repeated`, which is told already.
 
-
-def _excused(recipe: Recipe, named: Sequence[StepEntry], *, unnamed: int) -> set[str]:
-    """Return the names under `of:` that no step has since a step's id is at fault, which is told already.
-
-    What was typed for an id that cannot be read is known; where nothing was, or an id twice, each such step may be the
-    one that is meant by one name that resembles no other.
+    Each such step may be meant by one name that resembles no other.
     """
-    ids = [step.id for step in named]
     missing = dict.fromkeys(name for step in recipe.steps for name in step.of if name not in ids)
     if "steps" in recipe.unread:
         return set(missing)
-    nameless = [step for step in recipe.steps if "id" in step.unread]
-    typed = {str(step.as_typed(key)) for step in nameless for key in step.keys_typed() if key in step.unread}
-    strange = [name for name in missing if name not in typed and not nearest(name, ids)]
-    return typed.intersection(missing) | {*strange[:unnamed]}
+    strange = [name for name in missing if not nearest(name, ids)]
+    unread = [step for step in recipe.steps if "id" in step.unread]
+    return set(strange[: len(unread) + repeated])
 
 
 def _check_model(step: StepEntry, recipe: Recipe) -> None:
     names = recipe.as_typed("models")
-    if step.model is None or "models" in recipe.unread or step.model in names:
+    # Without any model, that is the fault.
+    if step.model is None or not names or "models" in recipe.unread or step.model in names:
         return
     raise RecipeError(f"there is no model {step.model!r}", where=step.place("model"), hint=_or_all(step.model, names))
 
@@ -269,12 +265,13 @@ def _check_read(step: StepEntry, name: str, where: str, ids: Sequence[str]) -> N
 
 def _check_order(recipe: Recipe, faults: Faults) -> None:
     """Check that no steps read each other in a circle."""
-    reads = {step.id: [name for name in step.of if name != step.id] for step in _named(recipe)}
-    index = {name: position for position, name in enumerate(reads)}
+    steps = {step.id: step for step in _named(recipe).values()}
+    reads = {name: [each for each in step.of if each != name] for name, step in steps.items()}
+    index = {name: position for position, name in enumerate(steps)}
     while cycle := _circle(reads):
         start = cycle.index(min(cycle, key=index.__getitem__))
         cycle = [*cycle[start:], *cycle[:start], cycle[start]]
-        where = _named(recipe)[index[cycle[0]]].place("of")
+        where = steps[cycle[0]].place("of")
         faults.found.append(RecipeError(f"steps read each other in a circle: {' → '.join(cycle)}", where=where))
         reads = {name: of for name, of in reads.items() if name not in cycle}
 

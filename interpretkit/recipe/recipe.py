@@ -49,7 +49,7 @@ class Source:
     path: str = ""
     root: Node = field(default_factory=lambda: Node({}, ""))
     unread: Mapping[tuple[str | int, ...], frozenset[str]] = field(default_factory=dict)
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults = field(default_factory=Faults, compare=False)
 
     def tell(self, entry: Placed, *loc: str | int) -> None:
         """Tell an entry where it stands, and what of it could not be read."""
@@ -64,11 +64,7 @@ def _schema_with_short_form(schema: dict[str, Any]) -> None:
 
 
 class Recipe(Placed):
-    """A recipe as `read_recipe` returns it: its grammar, its ids and the order of its steps are checked.
-
-    One of `read_leniently` holds what could be read, and something that stands in for the keys that it cannot be
-    without; what is wrong is in `faults`.
-    """
+    """A recipe as `read_recipe` returns it: its grammar, its ids and the order of its steps are checked."""
 
     model_config = ConfigDict(json_schema_extra=_schema_with_short_form)
 
@@ -111,7 +107,10 @@ class Recipe(Placed):
 
     @property
     def faults(self) -> tuple[InterpretkitError, ...]:
-        """What is wrong with it, in no order; nothing if `read_recipe` returned it."""
+        """What is wrong with it, in no order; nothing if `read_recipe` returned it.
+
+        One of `read_leniently` holds what could be read, and stand-ins for the keys that it cannot be without.
+        """
         return tuple(self._source.faults.found)
 
     def ordered_steps(self) -> tuple[StepEntry, ...]:

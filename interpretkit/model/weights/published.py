@@ -8,10 +8,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
 from interpretkit.errors import StorageError, WeightsError
@@ -76,6 +74,9 @@ def _fetch(url: str, path: Path, sha256: str) -> None:
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
     """Turn what was raised into one of three: the file is wrong, the server is away, the disk refuses."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+
     try:
         yield
     except HTTPError as error:

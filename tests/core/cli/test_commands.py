@@ -186,7 +186,8 @@ def test_validate_plugins_and_show_do_not_load_torch(words):
         f"import sys; sys.argv = {['interpretkit', *map(str, words)]!r}\n"
         "from interpretkit.__main__ import main\n"
         "main()\n"
-        "print('heavy:', sorted({'torch', 'torchvision', 'captum', 'matplotlib'} & set(sys.modules)))"
+        "heavy = {'torch', 'torchvision', 'captum', 'matplotlib', 'PIL', 'http.client'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "heavy: []"
@@ -398,6 +399,50 @@ def test_debug_shows_the_traceback(folder):
     assert "Traceback" in done.stderr
 
 
+@pytest.mark.parametrize(("how", "line"), [("raise", 'raise ValueError("kaput")'), ("draw", "raise KeyError(")])
+def test_debug_shows_where_a_plugin_failed_and_nothing_without_it(run, folder, how, line):
+    (folder / "recipe.yaml").write_text(f"{RECIPE}  - {{id: bad, uses: faulty, with: {{how: {how}}}}}\n")
+    code, _, err = run("run", "recipe.yaml", "--plugin", "plugin.py", "--debug")
+    assert code == 5
+    assert line in err
+    assert 'plugin.py", line' in err
+    assert "Traceback" not in run("run", "recipe.yaml", "--plugin", "plugin.py")[2]
+
+
+def test_debug_shows_a_traceback_for_each_of_several_faults(run):
+    settings = ["--set", "steps.0.uses=x", "--set", "steps.1.uses=y"]
+    code, _, err = run("run", "recipe.yaml", "--plugin", "plugin.py", "--debug", *settings)
+    assert code == 2
+    assert err.count("Traceback") == 2
+
+
+@pytest.mark.parametrize("name", ["validate", "plan", "run"])
+def test_all_faults_are_told_a_line_for_each(run, folder, name):
+    text = RECIPE.replace("uses: feature_grid", "uses: feature-grid").replace("[features, gradcam]", "[feature]")
+    (folder / "recipe.yaml").write_text(text)
+    code, out, err = run(name, "recipe.yaml", "--plugin", "plugin.py")
+    assert (code, out) == (2, "")
+    assert [line.split(" ")[:2] for line in err.splitlines()] == [
+        ["error:", "recipe.yaml:7:11:"],
+        ["error:", "recipe.yaml:17:10:"],
+    ]
+    with pytest.raises(ik.RecipeError) as caught:
+        ik.run("recipe.yaml", plugins=["plugin.py"])
+    assert err == "".join(f"error: {line}\n" for line in str(caught.value).splitlines())
+
+
+def test_layers_and_classes_that_are_not_there_are_told_at_their_words(run, folder):
+    text = RECIPE.replace("[conv]", "[conv, conf]", 2)
+    text = text.replace("[conv, conf]}\n  - id: stats", "[x], target: z}\n  - id: stats")
+    (folder / "recipe.yaml").write_text(text)
+    for name in ("plan", "run"):
+        code, _, err = run(name, "recipe.yaml", "--plugin", "plugin.py")
+        assert code == 2
+        places = [line.split(" ")[1] for line in err.splitlines()]
+        assert places == ["recipe.yaml:8:27:", "recipe.yaml:11:21:", "recipe.yaml:11:33:"]
+    assert not list((folder / "runs").iterdir())
+
+
 def test_plan_says_what_a_recipe_costs(run):
     code, out, err = run("plan", "recipe.yaml", "--plugin", "plugin.py")
     assert code == 0, err
@@ -444,8 +489,9 @@ def test_show_lists_every_option_with_its_description(run):
         assert code == 0
         for option, field in found.offer.Options.model_fields.items():
             assert f"  {field.alias or option}: " in out
-            assert field.description
-            assert " ".join(field.description.split()) in " ".join(out.split())
+            description = found.offer.Options.descriptions()[option]
+            assert description
+            assert " ".join(description.split()) in " ".join(out.split())
 
 
 def test_show_names_a_default_that_is_made_anew(run):

@@ -83,6 +83,23 @@ def test_an_id_claimed_twice_names_both_distributions():
         registry.find(VISUALIZER, "energy")
 
 
+def test_options_that_cannot_check_anything_break_what_they_belong_to_and_nothing_else():
+    class Unfit:
+        pass
+
+    class Broken(Energy):
+        name = "broken"
+
+        class Options(Energy.Options):
+            thing: Unfit
+
+    Broken.Options.__annotations__["thing"] = Unfit
+    registry = Registry([source("one", Offering(Energy, Broken))])
+    assert registry.find(VISUALIZER, "energy").options().model_validate({}) == Energy.Options()
+    with pytest.raises(PluginError, match=r"^dist-one 1\.0: the options of 'broken' failed: Pydantic"):
+        registry.find(VISUALIZER, "broken").options()
+
+
 def test_an_unknown_id_names_the_nearest():
     registry = Registry([source("one", Offering(Energy))])
     with pytest.raises(RecipeError, match="did you mean 'energy'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 import interpretkit as ik
+from interpretkit.engine.carry_out import carry_out
 from interpretkit.runs.verify import verify
 
 PLUGIN = """
@@ -333,6 +335,20 @@ def test_a_reduction_stores_and_draws_what_it_makes_of_the_sums_at_the_end(folde
 def test_an_image_that_cannot_be_drawn_costs_no_other_its_figures(folder, batch_size):
     _, steps = faulty(folder, "draw", set={"numerics.batch_size": batch_size})
     assert sorted(figure["image"] for figure in steps["wrong"]["figures"]) == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("uses", "how"),
+    [("faulty", "column"), ("faulty", "draw"), ("faulty_reduction", "merge"), ("faulty_reduction", "finish")],
+)
+def test_failures_keep_what_the_plugin_has_raised_with_its_traceback(folder, uses, how):
+    (folder / "faulty.py").write_text(FAULTY)
+    step = f"  - {{id: wrong, uses: {uses}, model: wide, with: {{how: {how}}}}}\n"
+    (folder / "recipe.yaml").write_text(RECIPE.replace("numerics:", f"{step}numerics:"))
+    (failure,) = carry_out("recipe.yaml", plugins=["plugin.py", "faulty.py"]).failures
+    assert isinstance(failure.__cause__, ValueError)
+    frames = traceback.extract_tb(failure.__cause__.__traceback__)
+    assert "faulty.py" in {Path(frame.filename).name for frame in frames}
 
 
 def test_needs_that_fail_name_the_step_and_the_plugin_and_leave_nothing(folder):

@@ -99,6 +99,33 @@ def test_a_label_that_is_no_class_is_refused(label):
         resolve("label", labels=("0", label))
 
 
+@pytest.mark.parametrize("label", ["١", "²", "1٠"])
+def test_digits_of_other_scripts_are_no_index(label):
+    with pytest.raises(InputError, match="no class"):
+        resolve("label", labels=("0", label))
+
+
+@pytest.mark.parametrize(
+    ("spec", "meant"), [("predict", "predicted"), ("lable", "label"), ("class token", "class_token"), ("taby", "tabby")]
+)
+def test_words_of_our_own_are_suggested_as_targets_beside_classes(spec, meant):
+    with pytest.raises(InputError) as caught:
+        resolve(spec)
+    assert (caught.value.hint, caught.value.subject) == (f"did you mean {meant!r}?", spec)
+    with pytest.raises(InputError) as caught:
+        resolve("label", labels=("0", spec))
+    assert meant == "tabby" or meant not in caught.value.hint
+
+
+def test_without_class_names_a_word_of_our_own_is_suggested_or_an_index():
+    hints = []
+    for name in ("predict", "tabby"):
+        with pytest.raises(InputError) as caught:
+            class_index(name, (), count=1000)
+        hints.append(caught.value.hint)
+    assert hints == ["did you mean 'predicted'?", "give a class index"]
+
+
 def test_a_name_needs_class_names_and_an_output_of_its_own():
     with pytest.raises(InputError, match="the model has no class names"):
         class_index("tabby", (), count=1000)

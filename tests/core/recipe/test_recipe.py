@@ -450,6 +450,31 @@ def test_place_names_the_setting_that_put_something_there(read):
     assert recipe.place("steps", 3, "of") == "r.yaml:20:9"
 
 
+@pytest.mark.parametrize(
+    ("word", "option", "found"),
+    [
+        ("stage4", "", "stage4"),
+        ("stage9#2", "", "'!stage9#2'"),
+        (["x"], "", "[ x ]"),
+        (7, "", "7, target"),
+        (7, "target", "7, b"),
+        (True, "", "true"),
+        ("grad_cam", "", None),
+        (None, "", None),
+        ("stage1", "target", None),
+    ],
+)
+def test_a_word_at_fault_is_found_in_the_options_and_else_the_place_is_that_of_uses(read, word, option, found):
+    options = "{layers: [stage4, '!stage9#2', a],  blocks: [ x ], samples: 7, target: 7, b: true, c: null}"
+    step = read(replaced("{layers: [stage4]}", options)).steps[1]
+    place = f"14:{options.index(found) + len('    with: ') + 1}" if found else "13:11"
+    assert step.place_of_word(word, option=option) == f"r.yaml:{place}"
+
+
+def test_a_recipe_read_twice_is_the_same(read):
+    assert read() == read()
+
+
 class Inner(Options):
     width: int = 1
 
