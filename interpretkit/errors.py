@@ -22,7 +22,9 @@ _WORD = re.compile(r"\w+")
 _SHORTEST = 3
 _MOST_EDITS = 2
 _LEAST_ALIKE = 0.5
-_WITH = {0: 0, 1: _MOST_EDITS}
+
+_LAST_BESIDE = {0: 0, 1: 2}
+"""The last rank that is worth telling beside the best: where that is beyond doubt, two typing errors are not."""
 
 
 class InterpretkitError(Exception):
@@ -139,6 +141,7 @@ class FaultsError(RecipeError):
         super().__init__("\n".join(lines))
         self.exit_code = faults[0].exit_code
         self._faults = tuple(faults)
+        self.args = (self._faults,)  # what copies are made from
 
     @property
     def faults(self) -> tuple[InterpretkitError, ...]:
@@ -259,7 +262,7 @@ def nearest(name: str, candidates: Iterable[str], *, count: int = 3) -> list[str
     folded = {candidate: _folded(candidate) for candidate in candidates}
     ranks = {each: rank for each, text in folded.items() if (rank := _rank(wanted, text)) is not None}
     best = min(ranks.values(), default=0)
-    ranks = {each: rank for each, rank in ranks.items() if rank <= _WITH.get(best, rank)}
+    ranks = {each: rank for each, rank in ranks.items() if rank <= _LAST_BESIDE.get(best, rank)}
     alike = {each: SequenceMatcher(None, folded[each], wanted).ratio() for each in ranks or folded}
     chosen = ranks or [each for each, ratio in alike.items() if ratio >= _LEAST_ALIKE]
     order = sorted(chosen, key=lambda each: (alike[each], each), reverse=True)
@@ -272,15 +275,16 @@ def _folded(name: str) -> str:
 
 
 def _rank(wanted: str, candidate: str) -> int | None:
-    """Return how likely a candidate is meant, from 0; None if there is nothing in common but letters."""
+    """Return how likely a candidate is meant: 0 it is the same name, …, 4; None if they share nothing but letters."""
     edits = _edits(wanted, candidate)
-    if edits <= 1:
+    few = edits <= min(_MOST_EDITS, len(wanted) // 2)
+    if few and edits <= 1:
         return edits
     if _among_words(wanted, candidate):
-        return _MOST_EDITS
-    if edits <= min(_MOST_EDITS, len(wanted) // 2):
-        return _MOST_EDITS + 1
-    return _MOST_EDITS + 2 if _among_words(candidate, wanted) else None
+        return 2
+    if few:
+        return 3
+    return 4 if _among_words(candidate, wanted) else None
 
 
 def _among_words(part: str, whole: str) -> bool:

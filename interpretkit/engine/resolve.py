@@ -132,17 +132,24 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
         with faults.collect():
             _check_model(step, recipe)
     faults.tell()
+    plugins = {name: each.plugin for name, each in found.items()}
+    return Resolved(recipe=recipe, models=models, steps=_in_order(recipe, visualizers, plugins))
+
+
+def _in_order(
+    recipe: Recipe, visualizers: Mapping[str, Visualizer], plugins: Mapping[str, Plugin]
+) -> tuple[ResolvedStep, ...]:
     steps: dict[str, ResolvedStep] = {}
-    for step in recipe.ordered_steps():
-        steps[step.id] = ResolvedStep(
-            id=step.id,
-            visualizer=visualizers[step.id],
-            plugin=found[step.id].plugin,
-            model=_model_of(step, recipe, steps),
-            of=tuple(step.of),
-            figures=step.figures,
+    for entry in recipe.ordered_steps():
+        steps[entry.id] = ResolvedStep(
+            id=entry.id,
+            visualizer=visualizers[entry.id],
+            plugin=plugins[entry.id],
+            model=_model_of(entry, recipe, steps),
+            of=tuple(entry.of),
+            figures=entry.figures,
         )
-    return Resolved(recipe=recipe, models=models, steps=tuple(steps.values()))
+    return tuple(steps.values())
 
 
 def parse_options(offer: type[Offer], given: Mapping[str, Any]) -> Options:

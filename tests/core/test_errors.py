@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 import random
 import string
 import traceback
@@ -111,6 +113,16 @@ def test_several_faults_are_placed_one_by_one():
     assert str(placed) == "here: a\nthere: b"
 
 
+def test_several_faults_can_be_copied_and_sent():
+    error = together([InputError("a", where="here"), RecipeError("b", hint="do c", subject=["d"])])
+    for another in (copy.copy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301 - our own
+        assert (str(another), another.exit_code) == (str(error), 4)
+        assert [(each.where, each.hint, each.subject) for each in another.faults] == [
+            ("here", "", None),
+            ("", "do c", ["d"]),
+        ]
+
+
 @pytest.mark.parametrize("count", [20, 21, 27])
 def test_of_more_than_twenty_faults_the_others_are_counted(count):
     lines = str(together([RecipeError(str(number)) for number in range(count)])).splitlines()
@@ -161,6 +173,7 @@ def test_of_the_1000_classes_of_imagenet_the_right_one_is_suggested_for_a_misspe
         ("xyz", ["a", "b"], []),
         ("a", [], []),
         ("", ["ab"], []),
+        ("9", ["0", "1", "10"], []),
     ],
 )
 def test_what_a_word_may_stand_for(name, candidates, found):
