@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from interpretkit.contracts.builder import ModelBuilder
 from interpretkit.contracts.registry import discover
-from interpretkit.contracts.visualizer import Reduction
 from interpretkit.digests import sha256_file
 from interpretkit.engine import numerics
 from interpretkit.engine.batch import compute
 from interpretkit.engine.carry_out import _load, carry_out
 from interpretkit.engine.draw import draw as drawn
+from interpretkit.engine.gather import Gather
 from interpretkit.engine.plan import Plan, plan_step
 from interpretkit.engine.resolve import ResolvedStep, parse_options
-from interpretkit.errors import InputError, RecipeError, StorageError, WeightsError
+from interpretkit.errors import RecipeError, StorageError, WeightsError
 from interpretkit.inputs.batch import batches, tensor_batches
 from interpretkit.inputs.read import given_images
 from interpretkit.model.model import Model
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.model.weights.state import read_state
 from interpretkit.recipe.entries import ModelEntry, Numerics
-from interpretkit.results.result import Result
-from interpretkit.results.table import Table
 from interpretkit.runs.files import replace as replace_file
 from interpretkit.runs.run import open_run as open_stored
 
@@ -39,6 +34,7 @@ if TYPE_CHECKING:
     from interpretkit.contracts.registry import Registry
     from interpretkit.inputs.batch import Batch
     from interpretkit.results.figure import Figure
+    from interpretkit.results.result import Result
     from interpretkit.runs.run import Run
 
 
@@ -149,7 +145,7 @@ def visualize(
     if len(step.of) < step.visualizer.reads:
         raise RecipeError(f"{visualizer} reads earlier results", hint="give them as of={'a name': result}")
     one_step = Plan(models={"model": model}, steps=(plan_step(step, model),))
-    results = []
+    gathered = Gather(step)
     setting = Numerics.parse({"batch_size": batch_size})
     with numerics.in_force(setting):
         for batch in _batches(images, one_step.models, setting.batch_size):
@@ -157,8 +153,8 @@ def visualize(
             outcome = compute(one_step, batch, given=given)
             for failure in outcome.failures.values():
                 raise failure
-            results.append(outcome.results[visualizer])
-    return _joined(step, results)
+            gathered.add(outcome.results[visualizer])
+    return gathered.whole()
 
 
 def draw(model: Model, result: Result, visualizer: str, **options: Any) -> list[Figure]:
@@ -232,31 +228,6 @@ def _step(visualizer: str, options: Mapping[str, Any], *, of: tuple[str, ...] = 
     found = discover().visualizer(visualizer)
     parsed = found.offer(parse_options(found.offer, options))
     return ResolvedStep(id=visualizer, visualizer=parsed, plugin=found.plugin, model="model", of=of)
-
-
-def _joined(step: ResolvedStep, results: Sequence[Result]) -> Result:
-    """Return the results of all batches as one."""
-    first, *others = results
-    if isinstance(step.visualizer, Reduction):
-        for other in others:
-            first = step.visualizer.merge(first, other)
-        return step.visualizer.finish(first)
-    maps = {}
-    for name, each in first.maps.items():
-        values = [result.maps[name].values for result in results]
-        if len({array.shape[1:] for array in values}) > 1:
-            shapes = ", ".join(sorted({"×".join(map(str, array.shape[1:])) for array in values}))
-            raise InputError(
-                f"the maps {name!r} differ in size: {shapes}", hint="visualize images of one size at a time"
-            )
-        maps[name] = replace(each, values=np.concatenate(values))
-    tables = {name: Table.stacked([result.tables[name] for result in results]) for name in first.tables}
-    return Result(
-        maps=maps,
-        tables=tables,
-        images=tuple(image for result in results for image in result.images),
-        targets=tuple(target for result in results for target in result.targets),
-    )
 
 
 def convert(

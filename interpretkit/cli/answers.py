@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Literal
 
-from interpretkit.contracts.visualizer import Reduction, Visualizer
+from interpretkit.contracts.visualizer import Visualizer
 from interpretkit.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def offer_text(registry: Registry, name: str) -> str:
     offer = found.offer
     lines = [f"{name} ({found.plugin})", "", inspect.getdoc(offer) or "", ""]
     if issubclass(offer, Visualizer):
-        lines += [f"result: {'for the whole set of images' if issubclass(offer, Reduction) else 'for each image'}"]
+        lines += [f"result: {'for the whole set of images' if offer.per_set else 'for each image'}"]
         lines += [f"reads: at least {_count(offer.reads, 'earlier step')}"] if offer.reads else []
         lines += [f"needs: {offer.requires}"] if offer.requires else []
         lines += ["reads: earlier steps, if `of` names any"] if offer.may_read else []

@@ -64,6 +64,9 @@ class Visualizer(ABC):
     reads: ClassVar[int] = 0
     """How many earlier steps it reads at least; 0 if it reads none."""
 
+    per_set: ClassVar[bool] = False
+    """Whether its result is about the whole set of images, not about each; a `Reduction` is what can be."""
+
     may_read: ClassVar[bool] = False
     """Whether it can read earlier steps although it needs none."""
 
@@ -88,6 +91,8 @@ class Visualizer(ABC):
 
 class Reduction(Visualizer):
     """A visualizer whose result is about the whole set of images; small, and merged batch by batch."""
+
+    per_set = True
 
     @abstractmethod
     def merge(self, first: Result, second: Result) -> Result:

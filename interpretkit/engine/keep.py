@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interpretkit import figures
-from interpretkit.contracts.visualizer import Reduction
-from interpretkit.engine.batch import SkippedError, check_result, place
+from interpretkit.engine.batch import SkippedError, place
 from interpretkit.engine.draw import draw
-from interpretkit.errors import InterpretkitError, StepError, StorageError, cause
+from interpretkit.engine.gather import Gather
+from interpretkit.errors import InterpretkitError, StorageError
 
 if TYPE_CHECKING:
     from interpretkit.engine.batch import Outcome
@@ -45,7 +45,7 @@ class StepRecord:
         self._planned = planned
         self._model = model
         self._draft = draft
-        self._merged: Result | None = None
+        self._gathered: Gather | None = None
         self._finished = False
         self._nonfinite = 0
         self._targets: dict[str, Any] = {}
@@ -67,9 +67,9 @@ class StepRecord:
     def finish(self) -> None:
         """Write and draw a reduction, now that all images are in it."""
         began = time.perf_counter()
-        if self._merged is not None and self.failure is None:
+        if self._gathered is not None and self.failure is None:
             try:
-                result = self._whole(self._merged)
+                result = self._gathered.whole()
                 self._draft.write_result(self.step.id, result, reduction=True)
                 if self.step.figures:
                     self._draw(result)
@@ -119,34 +119,14 @@ class StepRecord:
         if result.targets:
             for image in result.images:
                 self._targets[image.id] = [asdict(target) for target in result.targets_of(image.id)]
-        if isinstance(self.step.visualizer, Reduction):
-            self._merged = self._merge(self.step.visualizer, self._merged, result)
+        if self.step.per_set:
+            self._gathered = self._gathered or Gather(self.step)
+            self._gathered.add(result)
             return
         self._draft.write_result(self.step.id, result, reduction=False)
         if self.step.figures:
             for image in result.images:
                 self._draw(result.select(image.id))
-
-    def _merge(self, reduction: Reduction, before: Result | None, result: Result) -> Result:
-        try:
-            merged = result if before is None else reduction.merge(before, result)
-        except Exception as error:
-            raise StepError(f"merge() failed: {cause(error)}", where=place(self.step)) from error
-        check_result(merged, "merge()")
-        return merged
-
-    def _whole(self, merged: Result) -> Result:
-        """Return what a reduction makes of the merged result of all images."""
-        if not isinstance(self.step.visualizer, Reduction):
-            return merged
-        try:
-            result = self.step.visualizer.finish(merged)
-        except InterpretkitError:
-            raise
-        except Exception as error:
-            raise StepError(f"finish() failed: {cause(error)}", where=place(self.step)) from error
-        check_result(result, "finish()")
-        return result
 
     def _draw(self, result: Result) -> None:
         """Draw the result of one image, or of the set; if that fails, the other images still get their figures."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from interpretkit.contracts.visualizer import Reduction
 from interpretkit.errors import RecipeError
 from interpretkit.recipe.refusal import explain
 
@@ -48,7 +47,7 @@ class ResolvedStep:
     @property
     def per_set(self) -> bool:
         """Whether its result is about the whole set of images."""
-        return isinstance(self.visualizer, Reduction)
+        return self.visualizer.per_set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
