@@ -15,6 +15,7 @@ from .contracts.needs import Needs as Needs
 from .contracts.offer import Options as Options
 from .contracts.visualizer import Reduction as Reduction
 from .contracts.visualizer import Visualizer as Visualizer
+from .engine.events import Event as Event
 from .errors import CheckError as CheckError
 from .errors import InputError as InputError
 from .errors import InterpretkitError as InterpretkitError

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from interpretkit.contracts.registry import Registry
+    from interpretkit.engine.events import Event
     from interpretkit.inputs.batch import Batch
     from interpretkit.results.figure import Figure
     from interpretkit.results.result import Result
@@ -186,6 +187,7 @@ def run(
     images: str | Path | Sequence[str | Path] = (),
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
+    listen: Callable[[Event], None] = lambda _event: None,
 ) -> Run:
     """Carry out a recipe and return its sealed run.
 
@@ -198,13 +200,16 @@ def run(
         images: One or several paths, folders or globs to look at instead of the recipe's inputs.
         output: Directory that gets the run's directory.
         plugins: Python files with hookimpls to load besides the installed plugins.
+        listen: Called with every `Event` while the run goes on: a step begins, makes progress, says what a reader must
+            know, is done. If it fails, it is not called again; the run goes on, and a warning says so at its end.
 
     Raises:
         InterpretkitError: If the recipe, the weights, every image, or the disk is no good.
     """
     settings = tuple((set or {}).items())
     given = [str(each) for each in ([images] if isinstance(images, str | Path) else images)]
-    return open_run(carry_out(recipe, settings=settings, images=given, output=output, plugins=plugins).path)
+    finished = carry_out(recipe, settings=settings, images=given, output=output, plugins=plugins, listen=listen)
+    return open_run(finished.path)
 
 
 def open_run(path: str | Path) -> Run:

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from interpretkit.results.targets import Target
 
 
+class Listener:
+    """Hears what a step says of itself while it computes. This one, outside of runs, lets it go by."""
+
+    def passed(self) -> None:
+        """Hear that the network made a forward pass which the step started itself."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Hear how far the step is."""
+
+    def alert(self, text: str) -> None:
+        """Hear what a reader of the run must know."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
     """What one step gets for a batch: what it asked for, and no more.
@@ -41,6 +54,7 @@ class Captured:
         repeat: For visualizers that make passes of their own: `repeat(step, inputs, position)` computes an earlier step
             that this one reads once more, for `inputs` `(variant, channel, y, x)`, variants of the image at `position`,
             and for the target that it had; the variants are the images of the result.
+        listener: Who hears `progress` and `alert`.
     """
 
     images: tuple[InputImage, ...]
@@ -52,6 +66,18 @@ class Captured:
     results: Mapping[str, Result] = field(default_factory=dict)
     model: Model | None = None
     repeat: Callable[[str, torch.Tensor, int], Result] | None = None
+    listener: Listener = field(default_factory=Listener)
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far `compute` is: `done` of `total`, in whatever it counts. Outside of a run nobody hears it."""
+        self.listener.progress(int(done), int(total))
+
+    def alert(self, text: str) -> None:
+        """Say in one line what a reader of the result must know; the run and its report repeat it.
+
+        For what is worth knowing and no reason to fail. Outside of a run nobody hears it.
+        """
+        self.listener.alert(str(text))
 
     def seed(self, position: int, seed: int = 0) -> int:
         """Return a seed for random numbers about the image at `position`: the same in any batch and at every run.

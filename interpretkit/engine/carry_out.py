@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.engine import Engine
+from interpretkit.engine.events import Announcer, Event
 from interpretkit.engine.executor import LocalExecutor
 from interpretkit.engine.plan import check_labels, plan
 from interpretkit.engine.resolve import resolve
+from interpretkit.errors import cause
 from interpretkit.inputs.find import find_images
 from interpretkit.model.weights.load import load
 from interpretkit.recipe.read import read_recipe
@@ -21,7 +24,6 @@ from interpretkit.runs.draft import create
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from interpretkit.engine.engine import Event
     from interpretkit.engine.resolve import Resolved
     from interpretkit.errors import InterpretkitError
     from interpretkit.model.model import Model
@@ -45,20 +47,26 @@ def carry_out(
     plugins: Sequence[str | Path] = (),
     listen: Callable[[Event], None] = lambda _event: None,
 ) -> Finished:
-    """Carry out a recipe as `run` does, telling `listen` of every event."""
+    """Carry out a recipe as `run` does, telling `listen` of every event.
+
+    A listener that fails is not called again; a warning says so when the run is sealed.
+    """
     resolved = read_and_resolve(recipe, settings=settings, images=images, plugins=plugins)
     files = find_images(resolved.recipe.inputs)
     draft = create(Path(output), resolved.recipe.name)
+    announcer = Announcer(draft, listen)
     try:
-        loaded = load_models(resolved)
+        loaded = load_models(resolved, announcer)
         planned = plan(resolved, loaded)
         check_labels(planned, files)
     except BaseException:
         draft.abandon()
         raise
     command = _command(recipe, settings, images, plugins)
-    engine = Engine(resolved, planned, draft, command=command, listen=listen)
+    engine = Engine(resolved, planned, draft, command=command, announcer=announcer)
     path = engine.execute(files, LocalExecutor())
+    if announcer.broken is not None:
+        warnings.warn(f"the listener failed: {cause(announcer.broken)}; the run went on without it", stacklevel=2)
     return Finished(path, tuple(engine.failures))
 
 
@@ -74,10 +82,14 @@ def read_and_resolve(
     return resolve(read, discover([Path(plugin) for plugin in plugins]))
 
 
-def load_models(resolved: Resolved) -> dict[str, Model]:
-    """Build the models of a resolved recipe with their weights, on their device."""
-    entries = resolved.recipe.models
-    return {key: _load(each.builder, entries[key], resolved.recipe.numerics) for key, each in resolved.models.items()}
+def load_models(resolved: Resolved, announcer: Announcer) -> dict[str, Model]:
+    """Build the models of a resolved recipe with their weights, on their device, telling of each."""
+    recipe = resolved.recipe
+    models = {}
+    for key, each in resolved.models.items():
+        announcer.note(Event(kind="loading", text=f"loading {each.builder.name}"))
+        models[key] = _load(each.builder, recipe.models[key], recipe.numerics)
+    return models
 
 
 def _load(builder: Any, entry: ModelEntry, setting: Numerics) -> Model:

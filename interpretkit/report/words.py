@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from interpretkit.runs.records import TargetRecord
 
 
 def number(value: float | None) -> str:
@@ -40,13 +43,13 @@ def words(value: Any) -> str:
         >>> words({"crop": 224, "mean": [0.5, 0.25], "flip": False, "file": None})
         'crop 224, mean 0.5, 0.25, flip no, file none'
     """
-    if value is None or value in ("", [], {}):
+    if value is None or value in ("", [], (), {}):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {words(each)}" for key, each in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(words(each) for each in value)
     return str(value)
 
@@ -69,26 +72,27 @@ def facts(data: Mapping[str, Any] | str) -> list[tuple[str, str]]:
     return found
 
 
-def target_words(targets: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
-    """Say what was differentiated for an image; the first runs hold one target, not a list.
+def target_words(targets: Sequence[TargetRecord]) -> str:
+    """Say what was differentiated for an image.
 
     Example:
-        >>> target_words([{"index": 1, "label": "cat", "score": 9.5, "probability": 0.8, "against": None}])
+        >>> from interpretkit.runs.records import TargetRecord
+        >>> numbers = {"index": 1, "score": 9.5, "probability": 0.8, "against": None}
+        >>> target_words([TargetRecord(label="cat", against_label="", **numbers)])
         'logit of “cat” (class 1) = 9.500, probability 0.8'
     """
-    return "; ".join(map(_target_words, [targets] if isinstance(targets, Mapping) else targets))
+    return "; ".join(map(_target_words, targets))
 
 
-def _target_words(target: Mapping[str, Any]) -> str:
-    if target["index"] < 0:
-        return f"norm of the {target['label']} = {number(target['score'])}"
-    score = f"logit of {_class(target['index'], target['label'])}"
-    if target["against"] is not None:
-        score += f" minus logit of {_class(target['against'], target['against_label'])}"
-    probability = target["probability"]
-    likely = "" if probability is None else f", probability {probability:.3g}"
-    whose = f" of “{target['label']}”" if likely and target["against"] is not None else ""
-    return f"{score} = {number(target['score'])}{likely}{whose}"
+def _target_words(target: TargetRecord) -> str:
+    if target.index < 0:
+        return f"norm of the {target.label} = {number(target.score)}"
+    score = f"logit of {_class(target.index, target.label)}"
+    if target.against is not None:
+        score += f" minus logit of {_class(target.against, target.against_label)}"
+    likely = "" if target.probability is None else f", probability {target.probability:.3g}"
+    whose = f" of “{target.label}”" if likely and target.against is not None else ""
+    return f"{score} = {number(target.score)}{likely}{whose}"
 
 
 def anchor(name: str) -> str:

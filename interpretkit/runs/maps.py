@@ -13,13 +13,16 @@ from interpretkit.digests import array_digest
 from interpretkit.errors import StepError, StorageError
 from interpretkit.results.map import Map
 from interpretkit.runs.files import existing
+from interpretkit.runs.records import MapRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _LARGEST_ITEM = 8
 _METADATA = "interpretkit"
+_DESCRIBED = {"dims", "layer", "input_size", "polarity"}
+"""What the file of a map says of it, and its record as well."""
 
 
 def check_maps(maps: Mapping[str, Map], *, images: int | None) -> None:
@@ -51,49 +54,58 @@ def encode_maps(maps: Mapping[str, Map]) -> bytes:
     return safetensors.numpy.save(arrays, {_METADATA: metadata})
 
 
-def map_records(maps: Mapping[str, Map], *, file: str, image: str | None) -> list[dict[str, Any]]:
-    """Return what the manifest says of the maps in `file`, which are about `image`, or about the whole set."""
-    return [
-        {
-            "file": file,
-            "key": name,
-            "image": image,
-            "shape": list(each.values.shape),
-            "dtype": each.values.dtype.name,
-            **_described(each),
-            "sha256": array_digest(each.values),
-        }
-        for name, each in maps.items()
-    ]
+def record_of(each: Map, *, key: str, file: str, image: str | None) -> MapRecord:
+    """Return the record of a map that lies in `file` under `key`, and is about `image` or about the whole set."""
+    return MapRecord.from_facts(
+        file=file,
+        key=key,
+        image=image,
+        shape=each.values.shape,
+        dtype=each.values.dtype.name,
+        **_described(each),
+        sha256=array_digest(each.values),
+    )
 
 
-def read_map(run: Path, record: Mapping[str, Any]) -> Map:
-    """Return the map that a record of the manifest is about.
+def map_of(record: MapRecord, values: np.ndarray) -> Map:
+    """Return the map that a record describes, of its values.
+
+    Raises:
+        ValueError: If the values have another number of dims.
+    """
+    return Map(
+        values=values,
+        dims=record.dims,
+        layer=record.layer,
+        input_size=record.input_size,
+        polarity=record.polarity,
+    )
+
+
+def read_map(run: Path, record: MapRecord) -> Map:
+    """Return the map that a record is about.
 
     Raises:
         StorageError: If its file is missing or damaged, or it is not the array that was stored.
     """
-    path = existing(run, record["file"])
-    place = f"{record['file']}: {record['key']}"
+    path = existing(run, record.file)
+    place = f"{record.file}: {record.key}"
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            values = file.get_tensor(record["key"])
+            values = file.get_tensor(record.key)
     except (OSError, safetensors.SafetensorError) as error:
         raise StorageError(f"{place} cannot be read: {error}", where=str(run)) from error
-    if array_digest(values) != record["sha256"]:
+    if array_digest(values) != record.sha256:
         raise StorageError(f"{place} differs from the manifest", where=str(run), hint="`interpretkit verify` says more")
-    return Map(
-        values=values,
-        dims=tuple(record["dims"]),
-        layer=record["layer"],
-        input_size=(record["input_size"][0], record["input_size"][1]),
-        polarity=record["polarity"],
-    )
+    try:
+        return map_of(record, values)
+    except ValueError as error:
+        raise StorageError(f"{place} is no map: {error}", where=str(run)) from error
 
 
-def map_differences(run: Path, file: str, records: list[Mapping[str, Any]]) -> list[str]:
+def map_differences(run: Path, file: str, records: Sequence[MapRecord]) -> list[str]:
     """Return how the maps in a file differ from their records, in words."""
-    expected = {record["key"]: record for record in records}
+    expected = {record.key: record for record in records}
     try:
         with safetensors.safe_open(existing(run, file), framework="numpy") as opened:
             found = set(opened.keys())
@@ -105,10 +117,10 @@ def map_differences(run: Path, file: str, records: list[Mapping[str, Any]]) -> l
         return [f"{file}: cannot be read: {error}"]
     differences = [f"{file}: {key} was not there when the run was sealed" for key in sorted(found - expected.keys())]
     for key, record in expected.items():
-        described = {name: record[name] for name in ("dims", "layer", "input_size", "polarity")}
+        described = record.model_dump(mode="json", include=_DESCRIBED)
         if key not in found:
             differences.append(f"{file}: {key} is missing")
-        elif digests[key] != record["sha256"]:
+        elif digests[key] != record.sha256:
             differences.append(f"{file}: {key} differs from the manifest")
         elif not isinstance(says, dict) or says.get(key) != described:
             differences.append(f"{file}: what it says of {key} differs from the manifest")
