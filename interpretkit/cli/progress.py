@@ -52,6 +52,8 @@ class Progress:
         elif event.kind in _SHORT_LIVED:
             self._move(event)
         else:
+            if event.kind != "alert":
+                self._now = ""
             self._console.print(event.text, style="yellow" if event.failed else None, markup=False)
 
     def _move(self, event: Event) -> None:

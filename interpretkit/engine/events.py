@@ -31,9 +31,10 @@ class Event:
         text: What happened, in one line; the directory for `sealed`.
         step: The step that it is about; empty if it is about none.
         about: The images that a step computes, in words.
-        done: Images done so far; of `progress` what the step counts, or its own forward passes.
+        done: Images done so far; of `progress` how many of what the step counts.
         total: How many there are in all; 0 if that is not known.
-        rate: Of `progress`: how many each second.
+        passes: Of `progress`: how many forward passes the step has started itself, for these images.
+        rate: Of `progress`: how many passes each second; without any, how many of what the step counts.
         failed: Whether it is bad news.
     """
 
@@ -43,6 +44,7 @@ class Event:
     about: str = ""
     done: int = 0
     total: int = 0
+    passes: int = 0
     rate: float = 0.0
     failed: bool = False
 
@@ -125,18 +127,19 @@ class _StepListener(Listener):
         if now - self._told < PROGRESS_SECONDS:
             return
         self._told = now
-        done = self._done if self._total else self._passes
-        rate = done / (now - self._began)
-        counted = f"{done} of {self._total}" if self._total else f"pass {done}"
-        text = f"{self._step}: {counted} ({rate:.1f}/s), {self._about}"
+        rate = (self._passes or self._done) / (now - self._began)
+        counted = [f"{self._done} of {self._total}"] if self._total else []
+        counted += [f"pass {self._passes}"] if self._passes else []
+        text = f"{self._step}: {', '.join(counted)} ({rate:.1f}/s), {self._about}"
         self._announcer.note(
             Event(
                 kind="progress",
                 text=text,
                 step=self._step,
                 about=self._about,
-                done=done,
+                done=self._done,
                 total=self._total,
+                passes=self._passes,
                 rate=rate,
             )
         )

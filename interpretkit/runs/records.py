@@ -234,7 +234,7 @@ class RunRecord(Record):
     name: str
     id: str
     status: RunStatus = "interrupted"
-    interpretkit: str
+    interpretkit: str | None
     command: str
     recipe: RecipeRecord
     alerts: tuple[str, ...]

@@ -147,14 +147,18 @@ class Run:
         if step.scope == "set" or len(images) == 1:
             return read_map(self.path, records[0])
         layouts = {(*record.shape[1:], *record.input_size) for record in records}
-        if len(layouts) > 1 or len(of_image) < len(images):
+        if len(layouts) > 1 or not all(image.id in of_image for image in images):
             raise StepError(
                 f"map {records[0].key!r} is not there in the same shape for all images, so they make no one array",
                 where=f"{self.path}, step {step.id}",
                 hint=f"take them one by one: run.result({step.id!r}, image={records[0].image!r})",
             )
         parts = [read_map(self.path, of_image[image.id]) for image in images]
-        return replace(parts[0], values=np.concatenate([part.values for part in parts]))
+        try:
+            return replace(parts[0], values=np.concatenate([part.values for part in parts]))
+        except (IndexError, ValueError) as error:
+            what = f"step {step.id}: the manifest is wrong about the images or shapes of map {records[0].key!r}"
+            raise StorageError(what, where=str(self.path), hint="`interpretkit verify` says more") from error
 
 
 class _Step:
