@@ -23,6 +23,7 @@ from .contracts.reader import Reader as Reader
 from .contracts.reads import Reads as Reads
 from .contracts.visualizer import Reduction as Reduction
 from .contracts.visualizer import Visualizer as Visualizer
+from .engine.events import Event as Event
 from .errors import CheckError as CheckError
 from .errors import InputError as InputError
 from .errors import InterpretkitError as InterpretkitError

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from interpretkit import words
 from interpretkit.contracts.builder import ModelBuilder
 from interpretkit.contracts.kinds import MODEL, VISUALIZER
 from interpretkit.contracts.registry import discover
-from interpretkit.contracts.visualizer import Reduction
 from interpretkit.digests import sha256_file
 from interpretkit.engine import numerics
 from interpretkit.engine.batch import compute
 from interpretkit.engine.carry_out import _load, carry_out
 from interpretkit.engine.draw import draw as drawn
+from interpretkit.engine.gather import Gather
 from interpretkit.engine.plan import Plan, plan_step
 from interpretkit.engine.resolve import ResolvedStep, parse_options
-from interpretkit.errors import InputError, RecipeError, StorageError, WeightsError
+from interpretkit.errors import RecipeError, StorageError, WeightsError
 from interpretkit.inputs.batch import batches, tensor_batches
 from interpretkit.inputs.read import given_images
 from interpretkit.model.model import Model
@@ -29,9 +25,6 @@ from interpretkit.model.outputs.output import Output
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.model.weights.state import read_state
 from interpretkit.recipe.entries import ModelEntry, Numerics
-from interpretkit.results.map import Map
-from interpretkit.results.result import Result
-from interpretkit.results.table import Table
 from interpretkit.runs.files import replace as replace_file
 from interpretkit.runs.run import open_run as open_stored
 
@@ -42,9 +35,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from interpretkit.contracts.registry import Registry
+    from interpretkit.engine.events import Event
     from interpretkit.inputs.batch import Batch
-    from interpretkit.results.axes import Array
     from interpretkit.results.figure import Figure
+    from interpretkit.results.result import Result
     from interpretkit.runs.run import Run
 
 
@@ -158,7 +152,7 @@ def visualize(
     if len(step.of) < (step.visualizer.reads.least if step.visualizer.reads else 0):
         raise RecipeError(f"{visualizer} reads earlier results", hint="give them as of={'a name': result}")
     one_step = Plan(models={"model": model}, steps=(plan_step(step, model),))
-    results = []
+    gathered = Gather(step)
     setting = Numerics.parse({"batch_size": batch_size})
     with numerics.in_force(setting):
         for batch in _batches(images, one_step.models, setting.batch_size):
@@ -166,8 +160,8 @@ def visualize(
             outcome = compute(one_step, batch, given=given)
             for failure in outcome.failures.values():
                 raise failure
-            results.append(outcome.results[visualizer])
-    return _joined(step, results)
+            gathered.add(outcome.results[visualizer])
+    return gathered.whole()
 
 
 def draw(model: Model, result: Result, visualizer: str, **options: Any) -> list[Figure]:
@@ -199,6 +193,7 @@ def run(
     images: str | Path | Sequence[str | Path] = (),
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
+    listen: Callable[[Event], None] = lambda _event: None,
 ) -> Run:
     """Carry out a recipe and return its sealed run.
 
@@ -211,13 +206,16 @@ def run(
         images: One or several paths, folders or globs to look at instead of the recipe's inputs.
         output: Directory that gets the run's directory.
         plugins: Python files with hookimpls to load besides the installed plugins.
+        listen: Called with every `Event` while the run goes on: a step begins, makes progress, says what a reader must
+            know, is done. If it fails, it is not called again; the run goes on, and a warning says so at its end.
 
     Raises:
         InterpretkitError: If the recipe, the weights, every image, or the disk is no good.
     """
     settings = tuple((set or {}).items())
     given = [str(each) for each in ([images] if isinstance(images, str | Path) else images)]
-    return open_run(carry_out(recipe, settings=settings, images=given, output=output, plugins=plugins).path)
+    finished = carry_out(recipe, settings=settings, images=given, output=output, plugins=plugins, listen=listen)
+    return open_run(finished.path)
 
 
 def open_run(path: str | Path) -> Run:
@@ -241,32 +239,6 @@ def _step(visualizer: str, options: Mapping[str, Any], *, of: tuple[str, ...] = 
     found = discover().find(VISUALIZER, visualizer)
     parsed = found.offer(parse_options(found.offer, options))
     return ResolvedStep(id=visualizer, visualizer=parsed, plugin=found.plugin, model="model", of=of)
-
-
-def _joined(step: ResolvedStep, results: Sequence[Result]) -> Result:
-    """Return the results of all batches as one."""
-    first, *others = results
-    if isinstance(step.visualizer, Reduction):
-        for other in others:
-            first = step.visualizer.merge(first, other)
-        return step.visualizer.finish(first)
-    arrays: dict[str, Array] = {}
-    for name, each in (*first.maps.items(), *first.arrays.items()):
-        values = [{**result.maps, **result.arrays}[name].values for result in results]
-        if len({array.shape[1:] for array in values}) > 1:
-            shapes = ", ".join(sorted({words.shape(array.shape[1:]) for array in values}))
-            raise InputError(
-                f"the maps {name!r} differ in size: {shapes}", hint="visualize images of one size at a time"
-            )
-        arrays[name] = replace(each, values=np.concatenate(values))
-    tables = {name: Table.stacked([result.tables[name] for result in results]) for name in first.tables}
-    return Result(
-        maps={name: each for name, each in arrays.items() if isinstance(each, Map)},
-        arrays={name: each for name, each in arrays.items() if not isinstance(each, Map)},
-        tables=tables,
-        images=tuple(image for result in results for image in result.images),
-        targets=tuple(target for result in results for target in result.targets),
-    )
 
 
 def convert(

@@ -15,9 +15,10 @@ import numpy as np
 
 from interpretkit.contracts.citations import citations_of
 from interpretkit.contracts.registry import Plugin
-from interpretkit.contracts.visualizer import Reduction, Visualizer
+from interpretkit.contracts.visualizer import Visualizer
 from interpretkit.digests import array_digest, state_digest
 from interpretkit.engine.batch import compute
+from interpretkit.engine.gather import Gather
 from interpretkit.engine.plan import Plan, plan_step
 from interpretkit.engine.resolve import ResolvedStep, parse_options
 from interpretkit.errors import PluginError
@@ -120,20 +121,16 @@ def _compute(
     earlier = [_step(name, each) for name, each in read.items() if isinstance(each, Visualizer)]
     step = _step("checked", visualizer, of=tuple(read))
     plan = Plan(models={"model": model}, steps=tuple(plan_step(each, model) for each in (*earlier, step)))
-    results = []
+    gathered = Gather(step)
     for batch in tensor_batches(images, plan.models, batch_size=batch_size):
         ids = [image.id for image in batch.images]
         given = {name: each.select(*ids) for name, each in read.items() if isinstance(each, Result)}
         outcome = compute(plan, batch, given=given)
         for failure in outcome.failures.values():
             raise failure
-        results.append(outcome.results["checked"])
-    if isinstance(step.visualizer, Reduction):
-        merged = results[0]
-        for result in results[1:]:
-            merged = step.visualizer.merge(merged, result)
-        return [step.visualizer.finish(merged)]
-    return [result.select(image.id) for result in results for image in result.images]
+        gathered.add(outcome.results["checked"])
+    whole = gathered.whole()
+    return [whole] if visualizer.per_set else [whole.select(image.id) for image in whole.images]
 
 
 def _step(name: str, visualizer: Visualizer, *, of: tuple[str, ...] = ()) -> ResolvedStep:
@@ -189,7 +186,7 @@ def _check_drawing(visualizer: Visualizer, results: list[Result]) -> None:
             arrays={name: replace(each, values=each.values.copy()) for name, each in result.arrays.items()},
         )
         # As in a run, what is of the top classes is drawn class by class.
-        for part in [result] if isinstance(visualizer, Reduction) else ranks.split(result):
+        for part in [result] if visualizer.per_set else ranks.split(result):
             _check_figures([*visualizer.draw(part)])
         _check_same([kept], [result], "draw() changed the result", tolerance=0.0)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from interpretkit import words
 from interpretkit.contracts.citations import Citation, citations_of
 from interpretkit.contracts.kinds import KINDS
-from interpretkit.contracts.visualizer import Reduction, Visualizer
+from interpretkit.contracts.visualizer import Visualizer
 from interpretkit.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def offer_text(registry: Registry, name: str) -> str:
     offer = found.offer
     lines = [f"{name} ({found.plugin})", "", inspect.getdoc(offer) or "", ""]
     if issubclass(offer, Visualizer):
-        lines += [f"result: {'for the whole set of images' if issubclass(offer, Reduction) else 'for each image'}"]
+        lines += [f"result: {'for the whole set of images' if offer.per_set else 'for each image'}"]
         lines += [f"yields: {offer.yields}"] if offer.yields else []
         lines += [f"reads: {offer.reads}"] if offer.reads else []
         lines += [f"needs: {offer.requires}"] if offer.requires else []

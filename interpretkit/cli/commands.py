@@ -241,7 +241,7 @@ def report(run_directory: str) -> None:
     from interpretkit.runs.verify import reseal
 
     opened = open_run(Path(run_directory))
-    reseal(opened.path, "report.html", render(opened.path, opened.manifest).encode())
+    reseal(opened.path, "report.html", render(opened).encode())
     click.echo(str(opened.path / "report.html"))
 
 

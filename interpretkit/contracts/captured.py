@@ -23,6 +23,19 @@ if TYPE_CHECKING:
     from interpretkit.results.targets import Target
 
 
+class Listener:
+    """Hears what a step says of itself while it computes. This one, outside of runs, lets it go by."""
+
+    def passed(self) -> None:
+        """Hear that the network made a forward pass which the step started itself."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Hear how far the step is."""
+
+    def alert(self, text: str) -> None:
+        """Hear what a reader of the run must know."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
     """What one step gets for a batch: what it asked for, and no more.
@@ -39,6 +52,7 @@ class Captured:
         input_gradient: Gradient of the score for `inputs`, of the same shape; None unless it was asked for.
         targets: For each image what was differentiated; empty without a target.
         results: Results of the earlier steps that this one reads, for the same batch, by step id; read-only.
+        listener: Who hears `progress` and `alert`.
     """
 
     images: tuple[InputImage, ...]
@@ -51,6 +65,7 @@ class Captured:
     results: Mapping[str, Result] = field(default_factory=dict)
     _model: Model | None = None
     _repeat: Callable[[str, torch.Tensor, int], Result] | None = None
+    listener: Listener = field(default_factory=Listener)
 
     @property
     def model(self) -> Model:
@@ -83,6 +98,17 @@ class Captured:
             what = "compute() repeats a step, but needs() asks for no passes of its own"
             raise StepError(what, hint="return Needs(own_passes=True)")
         return self._repeat(step, inputs, position)
+
+    def progress(self, done: int, total: int) -> None:
+        """Say how far `compute` is: `done` of `total`, in whatever it counts. Outside of a run nobody hears it."""
+        self.listener.progress(int(done), int(total))
+
+    def alert(self, text: str) -> None:
+        """Say in one line what a reader of the result must know; the run and its report repeat it.
+
+        For what is worth knowing and no reason to fail. Outside of a run nobody hears it.
+        """
+        self.listener.alert(str(text))
 
     def seed(self, position: int, seed: int = 0) -> int:
         """Return a seed for random numbers about the image at `position`: the same in any batch and at every run.

@@ -38,6 +38,11 @@ class Needs:
             raise ValueError("Needs: gradients are gradients of a target's score; give the target")
 
     @property
+    def wants_model(self) -> bool:
+        """Whether it gets the model."""
+        return self.own_passes or self.parameters
+
+    @property
     def wants_gradients(self) -> bool:
         """Whether a backward pass is needed."""
         return bool(self.gradients) or self.input_gradient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from interpretkit import words
 from interpretkit.capture.addresses import INPUT
 from interpretkit.capture.capture import left_as_found
-from interpretkit.contracts.captured import Captured
+from interpretkit.capture.count import counted
+from interpretkit.contracts.captured import Captured, Listener
 from interpretkit.engine import passes
 from interpretkit.errors import InterpretkitError, StepError, located
 from interpretkit.results import ranks
@@ -22,12 +23,13 @@ from interpretkit.results.result import Result
 from interpretkit.results.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     import torch
 
     from interpretkit.capture.addresses import Address
+    from interpretkit.contracts.needs import Needs
     from interpretkit.engine.passes import Pass
     from interpretkit.engine.plan import Plan, PlannedStep
     from interpretkit.engine.resolve import ResolvedStep
@@ -38,26 +40,58 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What came of one batch.
+class StepOutcome:
+    """What came of one step for one batch.
+
+    Attributes:
+        step: Its id.
+        result: What it has computed; None if it failed.
+        failure: Why it failed; None if it has not.
+        seconds: How long it has computed.
+    """
+
+    step: str
+    result: Result | None
+    failure: InterpretkitError | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A batch that has gone through every model, and what the steps make of it.
 
     Attributes:
         images: The images of the batch.
         pixels: What each model was fed, by model and image, `(y, x, 3)` uint8.
         masks: The masks over that, by model and image, `(y, x)` bool or None.
-        results: Results by step.
-        failures: Why a step has no result, by step.
         predictions: The most probable classes by model and image; empty where the output is no logits.
-        seconds: How long each step has computed.
+        outcomes: Step by step, in the order of the plan; each is computed when it is asked for.
     """
 
     images: tuple[InputImage, ...]
     pixels: Mapping[str, tuple[Any, ...]]
     masks: Mapping[str, tuple[Any, ...]]
+    predictions: Mapping[str, tuple[tuple[Prediction, ...], ...]]
+    outcomes: Iterator[StepOutcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one batch.
+
+    Attributes:
+        results: Results by step.
+        failures: Why a step has no result, by step.
+        predictions: The most probable classes by model and image; empty where the output is no logits.
+    """
+
     results: Mapping[str, Result]
     failures: Mapping[str, InterpretkitError]
     predictions: Mapping[str, tuple[tuple[Prediction, ...], ...]]
-    seconds: Mapping[str, float]
+
+
+def _unheard(_step: str, _about: str) -> Listener:
+    return Listener()
 
 
 def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = None) -> Outcome:
@@ -70,37 +104,85 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
         batch: Images, and what each model is fed of them.
         given: Results for the same images that steps may read besides those of earlier steps.
     """
+    work = begin(plan, batch, given=given)
+    outcomes = [*work.outcomes]
+    return Outcome(
+        results={each.step: each.result for each in outcomes if each.result is not None},
+        failures={each.step: each.failure for each in outcomes if each.failure is not None},
+        predictions=work.predictions,
+    )
+
+
+def begin(
+    plan: Plan,
+    batch: Batch,
+    *,
+    given: Mapping[str, Result] | None = None,
+    listener: Callable[[str, str], Listener] = _unheard,
+) -> Work:
+    """Run every model of the plan once on the batch; the steps are computed one by one, as they are asked for.
+
+    Args:
+        plan: What to do.
+        batch: Images, and what each model is fed of them.
+        given: As in `compute`.
+        listener: Called with the id of a step that begins, and the images in words; returns what hears the step.
+    """
     import torch
 
     # Whoever calls may be in inference mode, in which there are no gradients.
     with torch.inference_mode(mode=False):
-        return _outcome(plan, batch, given or {})
-
-
-def _outcome(plan: Plan, batch: Batch, given: Mapping[str, Result]) -> Outcome:
-    done = {key: passes.over_batch(key, model, plan.steps, batch) for key, model in plan.models.items()}
-    results: dict[str, Result] = dict(given)
-    failures: dict[str, InterpretkitError] = {}
-    seconds = {}
-    for planned in plan.steps:
-        step = planned.step
-        began = time.perf_counter()
-        try:
-            _check_read_steps(step, failures)
-            again = _Again(plan, done[step.model], results)
-            results[step.id] = _computed(planned, done[step.model], results, again)
-        except InterpretkitError as error:
-            failures[step.id] = error.at(place(step))
-        seconds[step.id] = time.perf_counter() - began
-    return Outcome(
+        done = {key: passes.over_batch(key, model, plan.steps, batch) for key, model in plan.models.items()}
+    return Work(
         images=batch.images,
         pixels=batch.pixels,
         masks=batch.masks,
-        results={planned.step.id: results[planned.step.id] for planned in plan.steps if planned.step.id in results},
-        failures=failures,
         predictions={key: each.predictions for key, each in done.items()},
-        seconds=seconds,
+        outcomes=_outcomes(plan, done, given or {}, listener),
     )
+
+
+def _outcomes(
+    plan: Plan, done: Mapping[str, Pass], given: Mapping[str, Result], listener: Callable[[str, str], Listener]
+) -> Iterator[StepOutcome]:
+    results: dict[str, Result] = dict(given)
+    failures: dict[str, InterpretkitError] = {}
+    for position, planned in enumerate(plan.steps):
+        step = planned.step
+        began = time.perf_counter()
+        images = done[step.model].images
+        hears = listener(step.id, _in_words([image.id for image in images]))
+        try:
+            _check_read_steps(step, failures)
+            again = _Again(plan, done[step.model], results)
+            results[step.id] = _computed(planned, done[step.model], results, again, listener=hears)
+        except InterpretkitError as error:
+            failures[step.id] = error.at(place(step))
+        yield StepOutcome(
+            step=step.id,
+            result=results.get(step.id) if step.id not in failures else None,
+            failure=failures.get(step.id),
+            seconds=time.perf_counter() - began,
+        )
+        _forget(results, plan.steps, position)
+
+
+def _in_words(images: Sequence[str]) -> str:
+    return images[0] if len(images) == 1 else f"{len(images)} images from {images[0]} to {images[-1]}"
+
+
+def _forget(results: dict[str, Result], steps: Sequence[PlannedStep], position: int) -> None:
+    """Drop the results up to a step that none after it reads, neither itself nor by a step that it repeats."""
+    reads = {planned.step.id: planned.step.of for planned in steps}
+    waiting = [read for planned in steps[position + 1 :] for read in planned.step.of]
+    needed: set[str] = set()
+    while waiting:
+        read = waiting.pop()
+        needed.add(read)
+        waiting += [each for each in reads.get(read, ()) if each not in needed]
+    for planned in steps[: position + 1]:
+        if planned.step.id not in needed:
+            results.pop(planned.step.id, None)
 
 
 def _check_read_steps(step: ResolvedStep, failures: Mapping[str, InterpretkitError]) -> None:
@@ -113,10 +195,14 @@ class SkippedError(StepError):
     """A step that was not tried, since one that it reads has failed."""
 
 
-def _computed(planned: PlannedStep, done: Pass, results: Mapping[str, Result], again: _Again) -> Result:
+def _computed(
+    planned: PlannedStep, done: Pass, results: Mapping[str, Result], again: _Again, *, listener: Listener
+) -> Result:
     """Compute a step: once, or once for each of the top classes."""
-    targets = planned.targets or (None,)
-    parts = [_compute(planned, _captured(planned, done, results, wanted=each, again=again)) for each in targets]
+    parts = []
+    for wanted in planned.targets or (None,):
+        captured = _captured(planned, done, results, wanted=wanted, again=again)
+        parts.append(_compute(planned, replace(captured, listener=listener)))
     return ranks.joined(parts) if len(parts) > 1 else parts[0]
 
 
@@ -152,7 +238,7 @@ def _captured(
         input_gradient=_gradient(found, INPUT) if needs.input_gradient else None,
         targets=attributed.targets if attributed is not None else (),
         results={each: _read_only(results[each]) for each in planned.step.of},
-        _model=done.model if needs.own_passes or needs.parameters else None,
+        _model=done.model if needs.wants_model else None,
         _repeat=again if needs.own_passes else None,
     )
 
@@ -189,7 +275,8 @@ class _Again:
             planned = replace(planned, targets=self.done.model.wanted(target.spec))
         variants = passes.over([planned], self.done.model, images, inputs)
         earlier = {each: self(each, inputs, position) for each in planned.step.of}
-        return _computed(planned, variants, earlier, _Again(self.plan, variants, earlier))
+        # What is repeated is a part of the step that asks for it, and that is what is heard.
+        return _computed(planned, variants, earlier, _Again(self.plan, variants, earlier), listener=Listener())
 
 
 def _read_only(result: Result) -> Result:
@@ -217,13 +304,12 @@ def _compute(planned: PlannedStep, captured: Captured) -> Result:
     tensors |= {f"the gradient of {name}": gradient for name, gradient in captured.gradients.items()}
     if captured.input_gradient is not None:
         tensors["the gradient of the model's input"] = captured.input_gradient
-    module = captured.model.module if planned.needs.own_passes or planned.needs.parameters else None
+    module = captured.model.module if planned.needs.wants_model else None
     if module is not None:
         tensors |= {f"the model's {name}": t for name, t in (*module.named_parameters(), *module.named_buffers())}
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
     with located(place(step)):
-        # Also where parameters alone are read: in train mode, to read some (spectral norms) is to change them.
-        with left_as_found(module) if module is not None else nullcontext():
+        with _at_work(planned.needs, captured):
             result = step.visualizer.compute(captured)
         check_result(result, "compute()")
         if not step.per_set:
@@ -232,6 +318,18 @@ def _compute(planned: PlannedStep, captured: Captured) -> Result:
         if tensors[name]._version != version:  # noqa: SLF001 - torch counts in-place changes nowhere else
             raise StepError(f"compute() changed {name} in place", where=place(step), hint="work on a copy")
     return replace(result, images=captured.images, targets=captured.targets)
+
+
+@contextmanager
+def _at_work(needs: Needs, captured: Captured) -> Iterator[None]:
+    """Let a step work on its model, if it gets that: its passes are counted, and what it leaves on it is put back."""
+    if not needs.wants_model:
+        yield
+        return
+    module = captured.model.module
+    # Also where parameters alone are read: in train mode, to read some (spectral norms) is to change them.
+    with left_as_found(module), counted(module, captured.listener.passed):
+        yield
 
 
 def check_result(result: object, origin: str) -> None:

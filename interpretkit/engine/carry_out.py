@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from interpretkit.contracts.executor import LocalExecutor
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.engine import Engine
+from interpretkit.engine.events import Announcer, Event
 from interpretkit.engine.plan import Plan, check_labels, plan
 from interpretkit.engine.resolve import resolve
-from interpretkit.errors import Faults, InterpretkitError
+from interpretkit.errors import Faults, InterpretkitError, cause
 from interpretkit.inputs.find import find_images
 from interpretkit.model.weights.load import blank, load
 from interpretkit.recipe.read import read_leniently
@@ -23,7 +25,6 @@ from interpretkit.runs.draft import create
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from interpretkit.engine.engine import Event
     from interpretkit.engine.resolve import Resolved
     from interpretkit.inputs.find import ImageFile
     from interpretkit.model.model import Model
@@ -48,20 +49,26 @@ def carry_out(
     plugins: Sequence[str | Path] = (),
     listen: Callable[[Event], None] = lambda _event: None,
 ) -> Finished:
-    """Carry out a recipe as `run` does, telling `listen` of every event."""
+    """Carry out a recipe as `run` does, telling `listen` of every event.
+
+    A listener that fails is not called again; a warning says so when the run is sealed.
+    """
     resolved = read_and_resolve(recipe, settings=settings, images=images, plugins=plugins)
     files = find_images(resolved.recipe.inputs)
     draft = create(Path(output), resolved.recipe.name)
+    announcer = Announcer(draft, listen)
     try:
-        loaded = load_models(resolved)
+        loaded = load_models(resolved, announcer)
         planned = plan(resolved, loaded)
         check_labels(planned, files)
     except BaseException:
         draft.abandon()
         raise
     command = _command(recipe, settings, images, plugins)
-    engine = Engine(resolved, planned, draft, command=command, listen=listen)
+    engine = Engine(resolved, planned, draft, command=command, announcer=announcer)
     path = engine.execute(files, LocalExecutor(LocalExecutor.Options()))
+    if announcer.broken is not None:
+        warnings.warn(f"the listener failed: {cause(announcer.broken)}; the run went on without it", stacklevel=2)
     return Finished(path, tuple(engine.failures))
 
 
@@ -77,8 +84,8 @@ def read_and_resolve(
     return resolve(read, discover([Path(plugin) for plugin in plugins]))
 
 
-def load_models(resolved: Resolved) -> dict[str, Model]:
-    """Build the models of a resolved recipe with their weights, on their device.
+def load_models(resolved: Resolved, announcer: Announcer) -> dict[str, Model]:
+    """Build the models of a resolved recipe with their weights, on their device, telling of each.
 
     Raises:
         InterpretkitError: If one cannot be built; it tells all that cannot.
@@ -87,6 +94,7 @@ def load_models(resolved: Resolved) -> dict[str, Model]:
     models = {}
     for key, each in resolved.models.items():
         entry = resolved.recipe.models[key]
+        announcer.note(Event(kind="loading", text=f"loading {each.builder.name}"))
         with faults.collect(), placed(entry):
             models[key] = _load(each.builder, entry, resolved.recipe.numerics)
     faults.tell()

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from interpretkit import figures
-from interpretkit.contracts.visualizer import Reduction
 from interpretkit.engine.batch import place
 from interpretkit.errors import located
 from interpretkit.results import ranks
@@ -29,7 +28,7 @@ def draw(step: ResolvedStep, result: Result, model: Model) -> Iterator[tuple[str
     Raises:
         StepError: If the visualizer fails.
     """
-    if isinstance(step.visualizer, Reduction):
+    if step.per_set:
         for figure in _finished(step, result, model, []):
             yield None, figure
         return

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from interpretkit import figures
-from interpretkit.digests import array_digest, sha256_bytes, state_digest
+from interpretkit.digests import array_digest, plain, sha256_bytes, state_digest
 from interpretkit.engine import numerics
-from interpretkit.engine.batch import compute
-from interpretkit.engine.keep import StepRecord
+from interpretkit.engine.batch import begin
+from interpretkit.engine.events import Event
+from interpretkit.engine.keep import KeptStep, plugin_record
 from interpretkit.errors import InputError, InterpretkitError
 from interpretkit.inputs.batch import batches
 from interpretkit.inputs.read import read_image
@@ -21,37 +21,25 @@ from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.recipe.yaml12 import dump
 from interpretkit.report import page as report
 from interpretkit.runs.environment import environment
+from interpretkit.runs.journal import Begun, ImageUnread, ModelKnown
+from interpretkit.runs.manifest import SCHEMA
+from interpretkit.runs.records import ImageRecord, ModelRecord, RecipeRecord, RunRecord, WeightsRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from interpretkit.contracts.executor import Executor
-    from interpretkit.engine.batch import Outcome
+    from interpretkit.engine.batch import Work
+    from interpretkit.engine.events import Announcer, EventKind
     from interpretkit.engine.plan import Plan
     from interpretkit.engine.resolve import Resolved
     from interpretkit.inputs.find import ImageFile
     from interpretkit.results.image import InputImage
     from interpretkit.runs.draft import Draft
+    from interpretkit.runs.records import RunStatus
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that whoever started the run may want to show.
-
-    Attributes:
-        kind: `model` (ready), `image` (cannot be read), `batch` (done), `step` (done), `sealed` (the run).
-        text: What happened, in one line; the directory for `sealed`.
-        done: Images done so far.
-        total: Images in all.
-        failed: Whether it is bad news.
-    """
-
-    kind: str
-    text: str
-    done: int = 0
-    total: int = 0
-    failed: bool = False
+_IMAGE_FACTS = ("id", "source", "sha256", "size", "conversions", "label")
 
 
 class Engine:
@@ -62,28 +50,26 @@ class Engine:
         plan: What to do.
         draft: Where to write it.
         command: The command that does the same again.
-        listen: Called with every event.
+        announcer: Told of every event.
     """
 
-    def __init__(
-        self, resolved: Resolved, plan: Plan, draft: Draft, *, command: str, listen: Callable[[Event], None]
-    ) -> None:
+    def __init__(self, resolved: Resolved, plan: Plan, draft: Draft, *, command: str, announcer: Announcer) -> None:
         self._resolved = resolved
         self._plan = plan
         self._draft = draft
         self._command = command
-        self._listen = listen
-        self._records = [StepRecord(each, plan.models[each.step.model], draft) for each in plan.steps]
-        self._inputs: list[dict[str, Any]] = []
+        self._announcer = announcer
+        self._steps = {
+            planned.step.id: KeptStep(planned, plan.models[planned.step.model], draft) for planned in plan.steps
+        }
+        self._images = 0
         self._unread: list[InputError] = []
-        self._digests: dict[str, str] = {}
-        self._started = time.time()
         self._masked = False
 
     @property
     def failures(self) -> list[InterpretkitError]:
         """Everything that went wrong: images that cannot be read, then steps."""
-        return [*self._unread, *(record.failure for record in self._records if record.failure is not None)]
+        return [*self._unread, *(step.failure for step in self._steps.values() if step.failure is not None)]
 
     def execute(self, files: Sequence[ImageFile], executor: Executor) -> Path:
         """Process the images and return the directory of the sealed run.
@@ -97,11 +83,13 @@ class Engine:
         """
         recipe = self._resolved.recipe
         self._masked = any(file.mask is not None for file in files)
+        self._draft.record(Begun(run=self._begun()))
         self._draft.write_text("recipe.yaml", recipe.text)
         self._draft.write_text("resolved.yaml", dump(self._resolved.as_data()))
         try:
             for key, model in self._plan.models.items():
-                self._digests[key] = state_digest(model.module.state_dict())
+                digest = state_digest(model.module.state_dict())
+                self._draft.record(ModelKnown(key=key, model=self._about_model(key, state_sha256=digest)))
                 cause = f": {model.weights.fallback}" if model.weights.fallback else ""
                 self._tell("model", f"{model.name}: {model.weights}{cause}", failed=bool(model.alert))
             with numerics.in_force(recipe.numerics):
@@ -109,7 +97,7 @@ class Engine:
         except KeyboardInterrupt:
             self._seal("interrupted")
             raise
-        if not self._inputs:
+        if not self._images:
             self._draft.abandon()
             raise self._unread[0]
         return self._seal("failed" if self.failures else "complete")
@@ -117,15 +105,24 @@ class Engine:
     def _process(self, files: Sequence[ImageFile], executor: Executor) -> None:
         size = self._resolved.recipe.numerics.batch_size
         shards = batches(self._readable(files), self._plan.models, batch_size=size, unfit=self._leave_out)
-        for outcome in executor.map(partial(compute, self._plan), shards):
-            self._keep_inputs(outcome)
-            for record in self._records:
-                record.keep(outcome)
-            done, total = len(self._inputs), len(files)
+        for work in executor.map(partial(begin, self._plan, listener=self._announcer.listener), shards):
+            self._keep_inputs(work)
+            last = self._images + len(self._unread) == len(files)
+            for outcome in work.outcomes:
+                step = self._steps[outcome.step]
+                step.keep(outcome)
+                if last:
+                    self._finish(step)
+            done, total = self._images, len(files)
             self._tell("batch", f"{done} of {total} images", done=done, total=total)
-        for record in self._records:
-            record.finish()
-            self._tell("step", record.summary(), failed=record.failure is not None)
+        # Files that cannot be read may come after the last batch.
+        for step in self._steps.values():
+            if not step.finished:
+                self._finish(step)
+
+    def _finish(self, step: KeptStep) -> None:
+        step.finish()
+        self._tell("step", step.summary(), step=step.step.id, failed=step.failure is not None)
 
     def _readable(self, files: Sequence[ImageFile]) -> Iterator[tuple[InputImage, Image.Image]]:
         """Yield the images that can be read; one that cannot does not cost the others the run."""
@@ -137,81 +134,76 @@ class Engine:
 
     def _leave_out(self, error: InputError) -> None:
         self._unread.append(error)
+        self._draft.record(ImageUnread(error=plain(str(error))))
         self._tell("image", str(error), failed=True)
 
-    def _keep_inputs(self, outcome: Outcome) -> None:
+    def _keep_inputs(self, work: Work) -> None:
+        for position, image in enumerate(work.images):
+            pictures = {key: self._picture_file(image, key) for key in work.pixels}
+            masks = {key: found[position] for key, found in work.masks.items() if found[position] is not None}
+            record = ImageRecord.from_facts(
+                **{name: getattr(image, name) for name in _IMAGE_FACTS},
+                pictures=pictures,
+                masks={key: {"sha256": array_digest(each), "inside": each.mean()} for key, each in masks.items()},
+                predictions={
+                    key: [asdict(each) for each in found[position]] if found else []
+                    for key, found in work.predictions.items()
+                },
+            )
+            drawn = {pictures[key]: Image.fromarray(pixels[position]) for key, pixels in work.pixels.items()}
+            self._draft.write_image(record, {file: figures.png(picture) for file, picture in drawn.items()})
+            self._images += 1
+
+    def _picture_file(self, image: InputImage, key: str) -> str:
         several = len(self._plan.models) > 1
-        for position, image in enumerate(outcome.images):
-            pictures = {}
-            for key, pixels in outcome.pixels.items():
-                pictures[key] = f"inputs/{image.id}--{key}.png" if several else f"inputs/{image.id}.png"
-                self._draft.write_bytes(pictures[key], figures.png(Image.fromarray(pixels[position])))
-            predictions = {
-                key: [asdict(each) for each in found[position]] if found else []
-                for key, found in outcome.predictions.items()
-            }
-            facts = {name: getattr(image, name) for name in ("id", "source", "sha256", "size", "conversions", "label")}
-            masks = {
-                key: {"sha256": array_digest(found[position]), "inside": float(found[position].mean())}
-                for key, found in outcome.masks.items()
-                if found[position] is not None
-            }
-            self._inputs.append({**facts, "pictures": pictures, "masks": masks, "predictions": predictions})
+        return f"inputs/{image.id}--{key}.png" if several else f"inputs/{image.id}.png"
 
-    def _tell(self, kind: str, text: str, **more: Any) -> None:
-        self._draft.event(kind, text=text, **more)
-        self._listen(Event(kind=kind, text=text, **more))
+    def _tell(self, kind: EventKind, text: str, **more: Any) -> None:
+        self._announcer.note(Event(kind=kind, text=text, **more))
 
-    def _seal(self, status: str) -> Path:
-        manifest = self._manifest(status)
-        self._draft.write_text("report.html", report.render(self._draft.path, manifest))
-        finished = time.time()
-        volatile = {"started": self._started, "finished": finished, "seconds": finished - self._started}
-        path = self._draft.seal({**manifest, "volatile": volatile})
-        self._listen(Event(kind="sealed", text=str(path), failed=status != "complete"))
+    def _seal(self, status: RunStatus) -> Path:
+        path = self._draft.seal(status, report.render)
+        self._announcer.tell(Event(kind="sealed", text=str(path), failed=status != "complete"))
         return path
 
-    def _manifest(self, status: str) -> dict[str, Any]:
+    def _begun(self) -> RunRecord:
+        """Return what is known before the first pass."""
         recipe = self._resolved.recipe
         models = self._plan.models
         made_with = environment()
-        return {
-            "schema": "interpretkit-run/1",
-            "name": recipe.name,
-            "id": self._draft.id,
-            "status": status,
-            "interpretkit": made_with["interpretkit"],
-            "command": self._command,
-            "recipe": {"source": recipe.path, "sha256": sha256_bytes(recipe.text.encode())},
-            "alerts": [
-                *filter(None, map(self._alert, models)),
-                *filter(None, map(self._mask_alert, models)),
-                *(f"Not in this run: {error}" for error in self._unread),
-            ],
-            "models": {key: self._about_model(key) for key in models},
-            "inputs": self._inputs,
-            "steps": [record.as_data() for record in self._records],
-            "numerics": numerics.describe(recipe.numerics, models.values()),
-            "environment": made_with,
-        }
+        return RunRecord(
+            schema_=SCHEMA,
+            name=recipe.name,
+            id=self._draft.id,
+            interpretkit=made_with["interpretkit"],
+            command=plain(self._command),
+            recipe=RecipeRecord.from_facts(source=recipe.path, sha256=sha256_bytes(recipe.text.encode())),
+            alerts=(*filter(None, map(self._alert, models)), *filter(None, map(self._mask_alert, models))),
+            models={key: self._about_model(key) for key in models},
+            inputs=(),
+            steps=tuple(step.record() for step in self._steps.values()),
+            numerics=plain(numerics.describe(recipe.numerics, models.values())),
+            environment=plain(made_with),
+            files={},
+        )
 
-    def _about_model(self, key: str) -> dict[str, Any]:
+    def _about_model(self, key: str, *, state_sha256: str = "") -> ModelRecord:
         model, resolved = self._plan.models[key], self._resolved.models[key]
         preprocessing = model.preprocessing
-        return {
-            "name": model.name,
-            "uses": resolved.builder.name,
-            "plugin": asdict(resolved.plugin),
-            "options": resolved.builder.options.model_dump(by_alias=True),
-            "weights": {**asdict(model.weights), "state_sha256": self._digests.get(key, "")},
-            "notes": list(model.notes),
-            "alert": self._alert(key),
-            "preprocessing": (
+        return ModelRecord(
+            name=plain(model.name),
+            uses=resolved.builder.name,
+            plugin=plugin_record(resolved.plugin),
+            options=plain(resolved.builder.options.model_dump(by_alias=True)),
+            weights=WeightsRecord.from_facts(**asdict(model.weights), state_sha256=state_sha256),
+            notes=tuple(model.notes),
+            alert=plain(self._alert(key)),
+            preprocessing=plain(
                 asdict(preprocessing) if isinstance(preprocessing, Preprocessing) else repr(preprocessing)
             ),
-            "parameters": sum(parameter.numel() for parameter in model.module.parameters()),
-            "classes": len(model.classes),
-        }
+            parameters=sum(parameter.numel() for parameter in model.module.parameters()),
+            classes=len(model.classes),
+        )
 
     def _alert(self, key: str) -> str:
         """Return what the reader must know of a model; its key tells it from others of the same name."""

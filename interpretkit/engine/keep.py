@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+import traceback
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from interpretkit import figures
-from interpretkit.contracts.visualizer import Reduction
-from interpretkit.engine.batch import SkippedError, check_result, place
+from interpretkit import figures, words
+from interpretkit.digests import plain
+from interpretkit.engine.batch import SkippedError, place
 from interpretkit.engine.draw import draw
-from interpretkit.errors import InterpretkitError, StorageError, located
+from interpretkit.engine.gather import Gather
+from interpretkit.errors import InterpretkitError, StorageError
+from interpretkit.runs.journal import StepDone, StepFailed
+from interpretkit.runs.records import PluginRecord, StepRecord
 
 if TYPE_CHECKING:
-    from interpretkit.engine.batch import Outcome
+    from interpretkit.contracts.registry import Plugin
+    from interpretkit.engine.batch import StepOutcome
     from interpretkit.engine.plan import PlannedStep
     from interpretkit.model.model import Model
     from interpretkit.results.result import Result
     from interpretkit.runs.draft import Draft
+    from interpretkit.runs.journal import ResultKept
 
 
-class StepRecord:
+class KeptStep:
     """Keeps what a step makes of batch after batch.
 
     A step that fails keeps what it had made for earlier images; a reduction that fails has no result, since one of
@@ -35,131 +38,122 @@ class StepRecord:
 
     Attributes:
         failure: Why the step failed first; None if it has not.
-        seconds: Time spent on it so far, the model's own passes aside.
+        finished: Whether it has all that it will have.
     """
 
     def __init__(self, planned: PlannedStep, model: Model, draft: Draft) -> None:
         self.step = planned.step
         self.failure: InterpretkitError | None = None
-        self.seconds = 0.0
+        self.finished = False
         self._planned = planned
         self._model = model
         self._draft = draft
-        self._merged: Result | None = None
-        self._finished = False
+        self._gathered: Gather | None = None
+        self._seconds = 0.0
         self._nonfinite = 0
-        self._targets: dict[str, Any] = {}
-        self._figures: list[dict[str, Any]] = []
+        self._maps = 0
+        self._arrays = 0
+        self._tables: set[str] = set()
+        self._figures = 0
 
-    def keep(self, outcome: Outcome) -> None:
-        """Write and draw what the step has made of a batch, or merge it into the reduction."""
+    def record(self) -> StepRecord:
+        """Return its record before anything is computed."""
+        return StepRecord(
+            id=self.step.id,
+            uses=self.step.visualizer.name,
+            plugin=plugin_record(self.step.plugin),
+            model=self.step.model,
+            of=self.step.of,
+            options=plain(self.step.visualizer.options.model_dump(by_alias=True)),
+            layers=tuple(layer.name for layer in self._planned.activations),
+            scope="set" if self.step.per_set else "image",
+        )
+
+    def keep(self, outcome: StepOutcome) -> None:
+        """Write and draw what the step has made of a batch, or take it into the reduction."""
         began = time.perf_counter()
         try:
-            if self.step.id in outcome.failures:
-                raise outcome.failures[self.step.id]
-            self._keep(outcome.results[self.step.id])
+            if outcome.failure is not None:
+                raise outcome.failure
+            if outcome.result is not None:
+                self._keep(outcome.result)
         except StorageError:
             raise
         except InterpretkitError as error:
             self._fail(error)
-        self.seconds += outcome.seconds.get(self.step.id, 0.0) + time.perf_counter() - began
+        self._seconds += outcome.seconds + time.perf_counter() - began
 
     def finish(self) -> None:
         """Write and draw a reduction, now that all images are in it."""
         began = time.perf_counter()
-        if self._merged is not None and self.failure is None:
+        if self._gathered is not None and self.failure is None:
             try:
-                result = self._whole(self._merged)
-                self._draft.write_result(self.step.id, result, reduction=True)
+                result = self._gathered.whole()
+                self._count(self._draft.write_result(self.step.id, result, reduction=True))
                 if self.step.figures:
                     self._draw(result)
             except StorageError:
                 raise
             except InterpretkitError as error:
                 self._fail(error)
-        self._finished = True
-        self.seconds += time.perf_counter() - began
+        self._draft.record(StepDone(step=self.step.id))
+        self.finished = True
+        self._seconds += time.perf_counter() - began
 
     def summary(self) -> str:
         """Say in one line what the step has left."""
         if self.failure is not None:
             return str(self.failure)
-        written = self._draft.records(self.step.id)
-        counts = {
-            "map": len(written["maps"]),
-            "array": len(written["arrays"]),
-            "table": len(written["tables"]),
-            "figure": len(self._figures),
-        }
-        made = [f"{count} {noun}{'s' if count > 1 else ''}" for noun, count in counts.items() if count]
+        counts = {"map": self._maps, "array": self._arrays, "table": len(self._tables), "figure": self._figures}
+        made = [words.count(count, noun) for noun, count in counts.items() if count]
         remark = f"; {self._nonfinite} cells are NaN or infinite" if self._nonfinite else ""
-        return f"{self.step.id}: {', '.join(made) or 'nothing'} ({self.seconds:.1f} s){remark}"
-
-    def as_data(self) -> dict[str, Any]:
-        """Return the step's entry of the manifest."""
-        return {
-            "id": self.step.id,
-            "uses": self.step.visualizer.name,
-            "plugin": asdict(self.step.plugin),
-            "model": self.step.model,
-            "of": list(self.step.of),
-            "options": self.step.visualizer.options.model_dump(by_alias=True),
-            "layers": [layer.name for layer in self._planned.activations],
-            "scope": "set" if self.step.per_set else "image",
-            "status": self._status(),
-            "error": "" if self.failure is None else str(self.failure),
-            "nonfinite": self._nonfinite,
-            "targets": self._targets,
-            **self._draft.records(self.step.id),
-            "figures": self._figures,
-        }
-
-    def _status(self) -> str:
-        if self.failure is not None:
-            return "skipped" if isinstance(self.failure, SkippedError) else "failed"
-        return "complete" if self._finished else "interrupted"
+        return f"{self.step.id}: {', '.join(made) or 'nothing'} ({self._seconds:.1f} s){remark}"
 
     def _keep(self, result: Result) -> None:
-        self._nonfinite += sum(
-            int((~np.isfinite(each.values)).sum()) for each in (*result.maps.values(), *result.arrays.values())
-        )
-        if result.targets:
-            for image in result.images:
-                self._targets[image.id] = [asdict(target) for target in result.targets_of(image.id)]
-        if isinstance(self.step.visualizer, Reduction):
-            self._merged = self._merge(self.step.visualizer, self._merged, result)
+        if self.step.per_set:
+            self._count(self._draft.note_part(self.step.id, result))
+            self._gathered = self._gathered or Gather(self.step)
+            self._gathered.add(result)
             return
-        self._draft.write_result(self.step.id, result, reduction=False)
+        self._count(self._draft.write_result(self.step.id, result, reduction=False))
         if self.step.figures:
             for image in result.images:
                 self._draw(result.select(image.id))
 
-    def _merge(self, reduction: Reduction, before: Result | None, result: Result) -> Result:
-        with located(place(self.step), doing="merge()"):
-            merged = result if before is None else reduction.merge(before, result)
-        check_result(merged, "merge()")
-        return merged
-
-    def _whole(self, merged: Result) -> Result:
-        """Return what a reduction makes of the merged result of all images."""
-        if not isinstance(self.step.visualizer, Reduction):
-            return merged
-        with located(place(self.step), doing="finish()"):
-            result = self.step.visualizer.finish(merged)
-        check_result(result, "finish()")
-        return result
+    def _count(self, kept: ResultKept) -> None:
+        self._nonfinite += kept.nonfinite
+        self._maps += len(kept.maps)
+        self._arrays += len(kept.arrays)
+        self._tables.update(table.name for table in kept.tables)
 
     def _draw(self, result: Result) -> None:
         """Draw the result of one image, or of the set; if that fails, the other images still get their figures."""
         try:
             for image, figure in draw(self.step, result, self._model):
-                file = self._draft.write_figure(self.step.id, image, figure.name, figures.png(figure.picture))
-                texts = {"name": figure.name, "caption": figure.caption, "alt": figure.alt}
-                self._figures.append({"file": file, "image": image, **texts})
+                png = figures.png(figure.picture)
+                texts = {"caption": figure.caption, "alt": figure.alt}
+                self._draft.write_figure(self.step.id, image, figure.name, png, **texts)
+                self._figures += 1
         except StorageError:
             raise
         except InterpretkitError as error:
             self._fail(error)
 
     def _fail(self, error: InterpretkitError) -> None:
-        self.failure = self.failure or error.at(place(self.step))
+        if self.failure is not None:
+            return
+        self.failure = error = error.at(place(self.step))
+        skipped = isinstance(error, SkippedError)
+        self._draft.record(
+            StepFailed(
+                step=self.step.id,
+                status="skipped" if skipped else "failed",
+                error=plain(str(error)),
+                traceback="" if skipped else plain("".join(traceback.format_exception(error))),
+            )
+        )
+
+
+def plugin_record(plugin: Plugin) -> PluginRecord:
+    """Return the record of a plugin."""
+    return PluginRecord.from_facts(package=plugin.package, distribution=plugin.distribution, version=plugin.version)

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from interpretkit.runs.targets import target_of
+from interpretkit.runs.run import target_of
 
 if TYPE_CHECKING:
     from interpretkit.results.targets import Target
+    from interpretkit.runs.records import TargetRecord
 
 
 def number(value: float | None) -> str:
@@ -46,13 +47,13 @@ def words(value: Any) -> str:
         >>> words({"crop": 224, "mean": [0.5, 0.25], "flip": False, "file": None})
         'crop 224, mean 0.5, 0.25, flip no, file none'
     """
-    if value is None or value in ("", [], {}):
+    if value is None or value in ("", [], (), {}):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {words(each)}" for key, each in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(words(each) for each in value)
     return str(value)
 
@@ -75,16 +76,16 @@ def facts(data: Mapping[str, Any] | str) -> list[tuple[str, str]]:
     return found
 
 
-def target_words(targets: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
-    """Say what was differentiated for an image; the first runs hold one target, not a list.
+def target_words(targets: Sequence[TargetRecord]) -> str:
+    """Say what was differentiated for an image.
 
     Example:
-        >>> facts_of_cat = {"label": "cat", "against_label": "", "quantity": "logit", "score": 9.5, "probability": 0.8}
-        >>> target_words([{"spec": 1, **facts_of_cat}])
+        >>> from interpretkit.runs.records import TargetRecord
+        >>> facts_of_cat = {"spec": 1, "score": 9.5, "probability": 0.8, "quantity": "logit"}
+        >>> target_words([TargetRecord(label="cat", against_label="", **facts_of_cat)])
         'logit of “cat” (class 1) = 9.500, probability 0.8'
     """
-    records = [targets] if isinstance(targets, Mapping) else targets
-    return "; ".join(_target_words(target_of(record)) for record in records)
+    return "; ".join(_target_words(target_of(record)) for record in targets)
 
 
 def _target_words(target: Target) -> str:

@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+def _no_pixels() -> np.ndarray:
+    return np.zeros((1, 1, 3), np.uint8)
+
+
+class Pixels:
+    """An attribute given as an array, or as a function that returns it, which is called when that is needed first.
+
+    So a stored run of many images opens without a look at any of them.
+    """
+
+    @overload
+    def __get__(self, image: None, owner: type) -> Pixels: ...
+    @overload
+    def __get__(self, image: object, owner: type) -> np.ndarray: ...
+    def __get__(self, image: object | None, owner: type) -> Any:
+        if image is None:
+            return self
+        found = vars(image)["pixels"]
+        if callable(found):
+            found = vars(image)["pixels"] = found()
+        return found
+
+    def __set__(self, image: object, value: np.ndarray | Callable[[], np.ndarray] | Pixels) -> None:
+        # The default of the field is this very object.
+        vars(image)["pixels"] = _no_pixels if value is self else value
+
+
+# Without slots, for the attribute above keeps its value in the object's own dictionary.
+@dataclass(frozen=True, kw_only=True)
 class InputImage:
     """One image of a run.
 
@@ -21,6 +53,12 @@ class InputImage:
         pixels: `(y, x, 3)` uint8: what the step's model was fed, before normalisation.
         mask: `(y, x)` bool over the same pixels: where the object is, by the mask that the input manifest names. None
             without one, and where the model's preprocessing is not a `Preprocessing`, so that its geometry is unknown.
+
+    Example:
+        >>> pixels = np.ones((1, 2, 3), np.uint8)
+        >>> image = InputImage(id="a", source="a.png", sha256="", size=(2, 1), pixels=lambda: pixels)
+        >>> image.pixels.shape
+        (1, 2, 3)
     """
 
     id: str
@@ -29,5 +67,5 @@ class InputImage:
     size: tuple[int, int]
     conversions: tuple[str, ...] = ()
     label: str | None = None
-    pixels: np.ndarray = field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8), repr=False, compare=False)
+    pixels: Pixels = field(default=Pixels(), repr=False, compare=False)
     mask: np.ndarray | None = field(default=None, repr=False, compare=False)

@@ -8,5 +8,5 @@ runs/<name>-<time>-<id>/
   figures/<step>/<image>--<name>.png      <name>.png for the whole set
   report.html
   manifest.json                           written last: hashes of everything above
-  events.jsonl                            times and progress; not hashed
+  journal.jsonl                           records as they were written, with their times; not hashed
 """

@@ -5,23 +5,44 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from interpretkit.digests import canonical_json, plain, sha256_bytes
+import numpy as np
+
+from interpretkit.digests import sha256_bytes
 from interpretkit.errors import StepError, StorageError
-from interpretkit.runs.files import append, file_name, storage_errors, sync, write_new
-from interpretkit.runs.manifest import EVENTS, MANIFEST, SCHEMA, manifest_bytes
-from interpretkit.runs.maps import check_maps, encode_maps, map_records
+from interpretkit.runs.files import file_name, inside, storage_errors, sync, sync_all, write_new
+from interpretkit.runs.journal import (
+    JOURNAL,
+    Ended,
+    FigureKept,
+    FileKept,
+    ImageKept,
+    ResultKept,
+    fold,
+    read_journal,
+    write_entry,
+)
+from interpretkit.runs.manifest import MANIFEST, manifest_bytes
+from interpretkit.runs.maps import check_maps, encode_maps, record_of
+from interpretkit.runs.records import FigureRecord, MapRecord, TargetRecord
+from interpretkit.runs.run import Run
 from interpretkit.runs.tables import GrowingTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from interpretkit.results.axes import Array
+    from interpretkit.results.image import InputImage
     from interpretkit.results.result import Result
+    from interpretkit.results.table import Table
+    from interpretkit.runs.journal import AnyEntry
+    from interpretkit.runs.records import ArrayRecord, ImageRecord, RunRecord, RunStatus
+
+REPORT = "report.html"
 
 
 def create(parent: Path, name: str) -> Draft:
@@ -33,12 +54,19 @@ def create(parent: Path, name: str) -> Draft:
     Example:
         >>> import tempfile
         >>> from pathlib import Path
+        >>> from interpretkit.runs.journal import Begun
+        >>> from interpretkit.runs.manifest import SCHEMA
+        >>> from interpretkit.runs.records import RunRecord
         >>> from interpretkit.runs.run import open_run
         >>> from interpretkit.runs.verify import verify
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     draft = create(Path(folder), "demo")
         ...     draft.write_text("recipe.yaml", "name: demo")
-        ...     path = draft.seal({"status": "complete", "inputs": [], "steps": []})
+        ...     facts = {"schema": SCHEMA, "name": "demo", "id": draft.id, "interpretkit": "0.1.0", "command": ""}
+        ...     facts |= {"recipe": {"source": "", "sha256": ""}} | dict.fromkeys(("alerts", "inputs", "steps"), ())
+        ...     facts |= dict.fromkeys(("models", "numerics", "environment", "files"), {})
+        ...     draft.record(Begun(run=RunRecord.from_facts(**facts)))
+        ...     path = draft.seal("complete", lambda run: f"<h1>{run.record.name}</h1>")
         ...     open_run(path).status, verify(path)
         ('complete', [])
     """
@@ -68,32 +96,38 @@ class Draft:
     def __init__(self, parent: Path, name: str) -> None:
         self.id = name
         self.path = parent / f".{name}.partial"
-        self._files: dict[str, str] = {}
-        self._maps: dict[str, list[dict[str, Any]]] = {}
-        self._tables: dict[str, dict[str, GrowingTable]] = {}
+        self._tables: dict[tuple[str, str], GrowingTable] = {}
+
+    def record(self, entry: AnyEntry) -> None:
+        """Add an entry to the journal: what is true from now on.
+
+        Raises:
+            StorageError: If it cannot be written.
+        """
+        write_entry(self.path, entry)
 
     def write_text(self, relative: str, text: str) -> None:
-        """Write a text file, in UTF-8 and with the line ends of `text`.
+        """Write a text file, in UTF-8 and with the line ends of `text`; `relative` is its path in the run, with `/`.
 
         Raises:
             StepError: If there is such a file already.
             StorageError: If it cannot be written, or the path leaves the run.
         """
-        self.write_bytes(relative, text.encode("utf-8", "backslashreplace"))
+        digest = self._write(relative, text.encode("utf-8", "backslashreplace"))
+        self.record(FileKept(file=relative, sha256=digest))
 
-    def write_bytes(self, relative: str, data: bytes) -> None:
-        """Write a file; `relative` is its path in the run, with `/`.
+    def write_image(self, image: ImageRecord, pictures: Mapping[str, bytes]) -> None:
+        """Write the pictures of an image, by their paths in the run, and what is to say of it.
 
         Raises:
             StepError: If there is such a file already.
-            StorageError: If it cannot be written, or the path leaves the run.
+            StorageError: If it cannot be written.
         """
-        digest = sha256_bytes(data)
-        write_new(self.path, relative, data)
-        self._files[relative] = digest
+        files = {file: self._write(file, png) for file, png in pictures.items()}
+        self.record(ImageKept(image=image, files=files))
 
-    def write_result(self, step: str, result: Result, *, reduction: bool) -> None:
-        """Write what a step returned.
+    def write_result(self, step: str, result: Result, *, reduction: bool) -> ResultKept:
+        """Write what a step returned, and return the record of it.
 
         Args:
             step: Its id.
@@ -106,25 +140,39 @@ class Draft:
         """
         arrays: dict[str, Array] = {**result.maps, **result.arrays}
         check_maps(arrays, images=None if reduction else len(result.images))
-        tables = {name: self._table(step, name) for name in result.tables}
-        for name, table in result.tables.items():
-            if not reduction and "image" not in table.columns:
-                raise StepError(f"table {name!r} has no column 'image'", hint="its rows are about images: say which")
-            if reduction and name in self._tables.get(step, {}):
-                raise StepError(f"table {name!r} of the whole set is stored already")
-            tables[name].types_with(table)
-        if reduction:
-            self._write_maps(step, arrays, stem="maps", image=None)
-        else:
-            for index, image in enumerate(result.images):
-                part = slice(index, index + 1)
-                rows = {name: replace(each, values=each.values[part]) for name, each in arrays.items()}
-                self._write_maps(step, rows, stem=image.id, image=image.id)
+        tables = {name: self._table(step, name, table, reduction=reduction) for name, table in result.tables.items()}
+        files: dict[str, str] = {}
+        written: list[ArrayRecord] = []
+        for stem, image, part in _parts(arrays, None if reduction else result.images):
+            file = f"results/{file_name(step)}/{stem}.safetensors"
+            files[file] = self._write(file, encode_maps(part))
+            written += [record_of(each, key=name, file=file, image=image) for name, each in part.items()]
         for name, table in result.tables.items():
             tables[name].add(self.path, table)
-            self._tables.setdefault(step, {})[name] = tables[name]
+            self._tables[step, name] = tables[name]
+        kept = ResultKept(
+            step=step,
+            targets={} if reduction else _targets(result),
+            nonfinite=0 if reduction else _nonfinite(result),
+            maps=tuple(each for each in written if isinstance(each, MapRecord)),
+            arrays=tuple(each for each in written if not isinstance(each, MapRecord)),
+            tables=tuple(table.record() for table in tables.values()),
+            files=files,
+        )
+        self.record(kept)
+        return kept
 
-    def write_figure(self, step: str, image: str | None, name: str, png: bytes) -> str:
+    def note_part(self, step: str, result: Result) -> ResultKept:
+        """Note that a reduction has taken in a batch, and return the record; the result is written at the end.
+
+        Raises:
+            StorageError: If the journal cannot be written.
+        """
+        kept = ResultKept(step=step, targets=_targets(result), nonfinite=_nonfinite(result))
+        self.record(kept)
+        return kept
+
+    def write_figure(self, step: str, image: str | None, name: str, png: bytes, *, caption: str, alt: str) -> str:
         """Write a picture of an image, or of the whole set, and return its path in the run.
 
         Raises:
@@ -132,39 +180,34 @@ class Draft:
             StorageError: If it cannot be written.
         """
         stem = file_name(name) if image is None else f"{image}--{file_name(name)}"
-        relative = f"figures/{file_name(step)}/{stem}.png"
-        self.write_bytes(relative, png)
-        return relative
+        file = f"figures/{file_name(step)}/{stem}.png"
+        digest = self._write(file, png)
+        figure = FigureRecord.from_facts(file=file, image=image, name=name, caption=caption, alt=alt)
+        self.record(FigureKept(step=step, figure=figure, sha256=digest))
+        return file
 
-    def records(self, step: str) -> dict[str, list[dict[str, Any]]]:
-        """Return what the manifest says of a step's `maps`, `arrays` and `tables`: files, dtypes, hashes."""
-        written = self._maps.get(step, ())
-        return {
-            "maps": [record for record in written if "layer" in record],
-            "arrays": [record for record in written if "layer" not in record],
-            "tables": [table.record() for table in self._tables.get(step, {}).values()],
-        }
+    def seal(self, status: RunStatus, page: Callable[[Run], str]) -> Path:
+        """Fold the journal into the manifest, with the hashes of all files, and move the draft to its place.
 
-    def event(self, kind: str, **facts: Any) -> None:
-        """Add a line to the events: what happened, now.
+        Args:
+            status: How the run has ended.
+            page: Makes the report of the run as it will be.
 
-        Raises:
-            StorageError: If it cannot be written.
-        """
-        line = {"time": datetime.now(tz=UTC).isoformat(), "kind": kind, **plain(facts)}
-        append(self.path, EVENTS, canonical_json(line) + b"\n")
-
-    def seal(self, manifest: Mapping[str, Any]) -> Path:
-        """Write the manifest, with the hashes of all files; move the draft to its place, and return that.
+        Returns:
+            The directory of the run.
 
         Raises:
             StorageError: If the disk refuses; then there is no run.
         """
-        tables = [table.record() for step in self._tables.values() for table in step.values()]
-        files = self._files | {table["file"]: table["sha256"] for table in tables}
-        sealed = {"schema": SCHEMA} | plain(manifest) | {"id": self.id, "files": dict(sorted(files.items()))}
+        self.record(Ended(status=status))
+        record = fold(read_journal(self.path))
+        self._drop_unrecorded(record)
+        report = page(Run(self.path, record.as_data(), record)).encode("utf-8", "backslashreplace")
+        files = {**record.files, REPORT: self._write(REPORT, report)}
+        sealed = record.model_copy(update={"files": dict(sorted(files.items()))})
+        sync_all(self.path, files)
+        write_new(self.path, MANIFEST, manifest_bytes(sealed.as_data()), durable=True)
         final = self.path.with_name(self.id)
-        write_new(self.path, MANIFEST, manifest_bytes(sealed), durable=True)
         sync(self.path)
         with storage_errors("put the finished run in its place", final):
             self.path.rename(final)
@@ -176,16 +219,65 @@ class Draft:
         # Whatever led here is the error to tell of; a hidden folder that cannot be removed does no harm.
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _write_maps(self, step: str, maps: Mapping[str, Array], *, stem: str, image: str | None) -> None:
-        if maps:
-            relative = f"results/{file_name(step)}/{stem}.safetensors"
-            self.write_bytes(relative, encode_maps(maps))
-            self._maps.setdefault(step, []).extend(map_records(maps, file=relative, image=image))
+    def _write(self, relative: str, data: bytes) -> str:
+        """Write a file, and return its hash."""
+        write_new(self.path, relative, data)
+        return sha256_bytes(data)
 
-    def _table(self, step: str, name: str) -> GrowingTable:
-        """Return a table of the step; one that has no rows yet is not part of the run."""
+    def _table(self, step: str, name: str, table: Table, *, reduction: bool) -> GrowingTable:
+        """Return the table of a step that rows are to be added to, which is one of the run once it has some.
+
+        Raises:
+            StepError: If these rows cannot be added.
+        """
+        if not reduction and "image" not in table.columns:
+            raise StepError(f"table {name!r} has no column 'image'", hint="its rows are about images: say which")
+        if reduction and (step, name) in self._tables:
+            raise StepError(f"table {name!r} of the whole set is stored already")
         file = f"results/{file_name(step)}/{file_name(name)}.csv"
-        return self._tables.get(step, {}).get(name) or GrowingTable(name, file)
+        found = self._tables.get((step, name)) or GrowingTable(name, file)
+        found.types_with(table)
+        return found
+
+    def _drop_unrecorded(self, record: RunRecord) -> None:
+        """Take away what an interrupt has left between a file and its record: it does not count."""
+        for path in [each for each in self.path.rglob("*") if not each.is_dir()]:
+            relative = path.relative_to(self.path).as_posix()
+            if relative not in record.files and relative != JOURNAL:
+                with storage_errors("remove", path):
+                    path.unlink()
+        for table in (each for step in record.steps for each in step.tables):
+            with storage_errors("shorten", self.path / table.file):
+                if table.bytes is not None:
+                    os.truncate(inside(self.path, table.file), table.bytes)
+
+
+def _parts(
+    arrays: Mapping[str, Array], images: Sequence[InputImage] | None
+) -> Iterator[tuple[str, str | None, Mapping[str, Array]]]:
+    """Yield the arrays that go into one file together, with its stem and the image that they are about."""
+    if not arrays:
+        return
+    if images is None:
+        yield "maps", None, arrays
+        return
+    for index, image in enumerate(images):
+        part = slice(index, index + 1)
+        yield image.id, image.id, {name: replace(each, values=each.values[part]) for name, each in arrays.items()}
+
+
+def _targets(result: Result) -> dict[str, tuple[TargetRecord, ...]]:
+    if not result.targets:
+        return {}
+    return {
+        image.id: tuple(TargetRecord.from_facts(**asdict(target)) for target in result.targets_of(image.id))
+        for image in result.images
+    }
+
+
+def _nonfinite(result: Result) -> int:
+    """Return how many cells of the maps are NaN or infinite."""
+    return sum(int((~np.isfinite(each.values)).sum()) for each in (*result.maps.values(), *result.arrays.values()))
 
 
 def _claimed(draft: Draft) -> bool:

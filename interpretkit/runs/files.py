@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from interpretkit.errors import StepError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]|^\.|^$")
@@ -50,7 +50,9 @@ def inside(root: Path, relative: str) -> Path:
         if _FORBIDDEN.search(part) or ":" in part:
             raise StorageError(f"{relative!r} is no path inside a run", where=str(root))
         path /= part
-        if path.is_symlink():
+        with storage_errors("look at", path):
+            link = path.is_symlink()
+        if link:
             raise StorageError(
                 f"{relative} leads through a symbolic link", where=str(root), hint="a run holds plain files only"
             )
@@ -152,6 +154,17 @@ def sync(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sync_all(root: Path, files: Iterable[str]) -> None:
+    """Ask the disk to keep files under `root`, and the folders that they are in."""
+    folders = {root}
+    for relative in files:
+        path = inside(root, relative)
+        sync(path)
+        folders.update(root / each for each in path.relative_to(root).parents)
+    for folder in folders:
+        sync(folder)
 
 
 def _write(descriptor: int, data: bytes, *, durable: bool = False) -> None:

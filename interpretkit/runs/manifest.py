@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from interpretkit.digests import canonical_json, sha256_bytes
 from interpretkit.errors import RecipeError, StorageError
 from interpretkit.runs.environment import environment
 from interpretkit.runs.files import existing
+from interpretkit.runs.records import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +22,6 @@ SCHEMA = f"{_FORMAT}{_FORMAT_VERSION}"
 """What a manifest of this version says of itself."""
 
 MANIFEST = "manifest.json"
-EVENTS = "events.jsonl"
 
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
@@ -71,6 +73,32 @@ def read_manifest(run: Path) -> dict[str, Any]:
             hint="install a newer interpretkit",
         )
     return dict(manifest)
+
+
+def read_record(manifest: Mapping[str, Any], *, where: Path) -> RunRecord:
+    """Return what the manifest of the run directory `where` says, as a record.
+
+    Raises:
+        StorageError: If it does not say what a manifest must say.
+    """
+    try:
+        # What is no Unicode can be spelt in JSON; nothing of a run is.
+        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+        return RunRecord.decode(text)
+    except ValidationError as error:
+        raise StorageError(f"{MANIFEST} {_missed(error)}", where=str(where)) from error
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"{MANIFEST} cannot be read: it is damaged", where=str(where)) from error
+
+
+def _missed(error: ValidationError) -> str:
+    """Say in a line what a manifest lacks, or where it first says something else than it must."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    missing = [str(each["loc"][0]) for each in faults if each["type"] == "missing" and len(each["loc"]) == 1]
+    if missing:
+        return f"does not say its {', '.join(sorted(missing))}"
+    place = ".".join(map(str, faults[0]["loc"]))
+    return f"does not say what a manifest must say: {place}: {faults[0]['msg']}"
 
 
 def _refuse(constant: str) -> None:

@@ -11,17 +11,19 @@ import safetensors.numpy
 
 from interpretkit.digests import array_digest
 from interpretkit.errors import StepError, StorageError
-from interpretkit.results.axes import Array, spatial
+from interpretkit.results.axes import Array
 from interpretkit.results.map import Map
 from interpretkit.runs.files import existing
+from interpretkit.runs.records import ArrayRecord, MapRecord, with_extent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _LARGEST_ITEM = 8
 _METADATA = "interpretkit"
-_DESCRIBED = ("dims", "layer", "extent", "input_size", "polarity")
+_DESCRIBED = {"dims", "layer", "extent", "polarity"}
+"""What the file of a map or an array says of it, and its record as well."""
 
 
 def check_maps(maps: Mapping[str, Array], *, images: int | None) -> None:
@@ -53,46 +55,55 @@ def encode_maps(maps: Mapping[str, Array]) -> bytes:
     return safetensors.numpy.save(arrays, {_METADATA: metadata})
 
 
-def map_records(maps: Mapping[str, Array], *, file: str, image: str | None) -> list[dict[str, Any]]:
-    """Return what the manifest says of the maps in `file`, which are about `image`, or about the whole set."""
-    return [
-        {
-            "file": file,
-            "key": name,
-            "image": image,
-            "shape": list(each.values.shape),
-            "dtype": each.values.dtype.name,
-            **_described(each),
-            "sha256": array_digest(each.values),
-        }
-        for name, each in maps.items()
-    ]
+def record_of(each: Array, *, key: str, file: str, image: str | None) -> ArrayRecord:
+    """Return the record of a map or array that lies in `file` under `key`; about `image`, or about the whole set."""
+    kind = MapRecord if isinstance(each, Map) else ArrayRecord
+    return kind.from_facts(
+        file=file,
+        key=key,
+        image=image,
+        shape=each.values.shape,
+        dtype=each.values.dtype.name,
+        **_described(each),
+        sha256=array_digest(each.values),
+    )
 
 
-def read_map(run: Path, record: Mapping[str, Any]) -> Array:
-    """Return the map or array that a record of the manifest is about.
+def array_of(record: ArrayRecord, values: np.ndarray) -> Array:
+    """Return the map or array that a record describes, of its values.
+
+    Raises:
+        ValueError: If the values have another number of dims.
+    """
+    if not isinstance(record, MapRecord):
+        return Array(values=values, dims=record.dims)
+    return Map(values=values, dims=record.dims, layer=record.layer, extent=record.extent, polarity=record.polarity)
+
+
+def read_map(run: Path, record: ArrayRecord) -> Array:
+    """Return the map or array that a record is about.
 
     Raises:
         StorageError: If its file is missing or damaged, or it is not the array that was stored.
     """
-    path = existing(run, record["file"])
-    place = f"{record['file']}: {record['key']}"
+    path = existing(run, record.file)
+    place = f"{record.file}: {record.key}"
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            values = file.get_tensor(record["key"])
+            values = file.get_tensor(record.key)
     except (OSError, safetensors.SafetensorError) as error:
         raise StorageError(f"{place} cannot be read: {error}", where=str(run)) from error
-    if array_digest(values) != record["sha256"]:
+    if array_digest(values) != record.sha256:
         raise StorageError(f"{place} differs from the manifest", where=str(run), hint="`interpretkit verify` says more")
-    dims = tuple(record["dims"])
-    if "layer" not in record:
-        return Array(values=values, dims=dims)
-    return Map(values=values, dims=dims, layer=record["layer"], extent=_extent(record), polarity=record["polarity"])
+    try:
+        return array_of(record, values)
+    except ValueError as error:
+        raise StorageError(f"{place} is no map: {error}", where=str(run)) from error
 
 
-def map_differences(run: Path, file: str, records: list[Mapping[str, Any]]) -> list[str]:
+def map_differences(run: Path, file: str, records: Sequence[ArrayRecord]) -> list[str]:
     """Return how the maps in a file differ from their records, in words."""
-    expected = {record["key"]: record for record in records}
+    expected = {record.key: record for record in records}
     try:
         with safetensors.safe_open(existing(run, file), framework="numpy") as opened:
             found = set(opened.keys())
@@ -104,12 +115,12 @@ def map_differences(run: Path, file: str, records: list[Mapping[str, Any]]) -> l
         return [f"{file}: cannot be read: {error}"]
     differences = [f"{file}: {key} was not there when the run was sealed" for key in sorted(found - expected.keys())]
     for key, record in expected.items():
-        described = {name: record[name] for name in _DESCRIBED if name in record}
+        described = record.model_dump(mode="json", include=_DESCRIBED)
         if key not in found:
             differences.append(f"{file}: {key} is missing")
-        elif digests[key] != record["sha256"]:
+        elif digests[key] != record.sha256:
             differences.append(f"{file}: {key} differs from the manifest")
-        elif not isinstance(says, dict) or says.get(key) != described:
+        elif not isinstance(says, dict) or with_extent(says.get(key)) != described:
             differences.append(f"{file}: what it says of {key} differs from the manifest")
     return differences
 
@@ -119,11 +130,3 @@ def _described(each: Array) -> dict[str, Any]:
         return {"dims": list(each.dims)}
     extent = dict(each.extent)
     return {"dims": list(each.dims), "layer": each.layer, "extent": extent, "polarity": each.polarity}
-
-
-def _extent(record: Mapping[str, Any]) -> dict[str, int]:
-    """Return the extent of a map by axis; the first runs say height and width."""
-    if "extent" in record:
-        return dict(record["extent"])
-    pixels = dict(zip(spatial(2), record["input_size"], strict=True))
-    return {axis: pixels[axis] for axis in record["dims"] if axis in pixels}

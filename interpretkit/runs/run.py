@@ -13,19 +13,19 @@ import numpy as np
 from interpretkit.errors import RecipeError, StepError, StorageError, did_you_mean
 from interpretkit.results.image import InputImage
 from interpretkit.results.result import Result
-from interpretkit.runs.files import existing
-from interpretkit.runs.manifest import MANIFEST, read_manifest
+from interpretkit.results.targets import Target
+from interpretkit.runs.files import existing, storage_errors
+from interpretkit.runs.manifest import MANIFEST, read_manifest, read_record
 from interpretkit.runs.maps import read_map
+from interpretkit.runs.records import MapRecord
 from interpretkit.runs.tables import RowsByImage, read_table
-from interpretkit.runs.targets import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from interpretkit.results.table import Table
-    from interpretkit.results.targets import Target
+    from interpretkit.runs.records import ArrayRecord, ImageRecord, RunRecord, StepRecord, TableRecord, TargetRecord
 
-Record = Mapping[str, Any]
 Value = TypeVar("Value")
 
 
@@ -54,46 +54,30 @@ class Lazy(Mapping[str, Value]):
         return f"Lazy({', '.join(self)})"
 
 
-class StoredImage(InputImage):
-    """An image of a run, whose pixels are read when they are first looked at."""
-
-    __slots__ = ("_read",)
-
-    def __init__(self, read: Callable[[], np.ndarray], **facts: Any) -> None:
-        super().__init__(**facts)
-        object.__setattr__(self, "_read", read)
-        # Python asks __getattr__ for what is in no slot.
-        object.__delattr__(self, "pixels")
-
-    def __getattr__(self, name: str) -> Any:
-        if name != "pixels":
-            raise AttributeError(name)
-        object.__setattr__(self, "pixels", self._read())
-        return self.pixels
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A sealed run directory.
+    """A run directory, sealed or about to be.
 
     Attributes:
         path: The directory.
-        manifest: What `manifest.json` says.
+        manifest: What `manifest.json` says, as plain data.
+        record: The same, typed.
     """
 
     path: Path
     manifest: dict[str, Any]
+    record: RunRecord = field(repr=False, compare=False)
     _steps: dict[str, _Step] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def status(self) -> str:
         """`complete`, `failed` or `interrupted`."""
-        return str(self.manifest["status"])
+        return self.record.status
 
     @property
     def results(self) -> Mapping[str, Result]:
         """Results by step id, in the order of the steps; arrays and tables are loaded when they are looked at."""
-        return Lazy({step["id"]: partial(self._result, step, None) for step in self.manifest["steps"]})
+        return Lazy({step.id: partial(self._result, step, None) for step in self.record.steps})
 
     def result(self, step: str, *, image: str | None = None) -> Result:
         """Return the result of a step, or the part of it that is about one image, with an image dim of 1.
@@ -101,64 +85,83 @@ class Run:
         Raises:
             RecipeError: If there is no such step, or it has no result for such an image.
         """
-        steps = {each["id"]: each for each in self.manifest["steps"]}
+        steps = {each.id: each for each in self.record.steps}
         if step not in steps:
             raise RecipeError(f"the run has no step {step!r}", where=str(self.path), hint=did_you_mean(step, steps))
         return self._result(steps[step], image)
 
-    def _result(self, record: Record, image: str | None) -> Result:
+    def read(self, file: str) -> bytes:
+        """Return the content of a file of the run.
+
+        Raises:
+            StorageError: If there is no such plain file in the run, or it cannot be read.
+        """
+        path = existing(self.path, file)
+        with storage_errors("read", path):
+            return path.read_bytes()
+
+    def size(self, file: str) -> int | None:
+        """Return the size in bytes of a file of the run; None if there is no such plain file in it."""
+        try:
+            return existing(self.path, file).stat().st_size
+        except StorageError:
+            return None
+
+    def _result(self, record: StepRecord, image: str | None) -> Result:
         # The records of a step are sorted by image once, not for each image that is looked at.
-        if record["id"] not in self._steps:
-            self._steps[record["id"]] = _Step(self, record)
-        step = self._steps[record["id"]]
+        if record.id not in self._steps:
+            self._steps[record.id] = _Step(self, record)
+        step = self._steps[record.id]
+        arrays: Sequence[ArrayRecord]
         if image is None:
-            images, maps = step.images, [*record["maps"], *record.get("arrays", ())]
-        elif image in step.images and record["scope"] != "set":
-            images, maps = {image: step.images[image]}, step.maps.get(image, [])
+            images, arrays = step.images, (*record.maps, *record.arrays)
+        elif image in step.images and record.scope != "set":
+            images, arrays = {image: step.images[image]}, step.arrays.get(image, [])
         else:
-            what = "is about the whole set" if record["scope"] == "set" else f"has no result for image {image!r}"
-            raise RecipeError(
-                f"step {record['id']} {what}", where=str(self.path), hint=did_you_mean(image, step.images)
-            )
-        read = [self._image(each, record["model"]) for each in images.values()]
-        records: dict[str, list[Record]] = {}
-        for each in maps:
-            records.setdefault(each["key"], []).append(each)
-        loaders = {key: partial(self._map, record, read, each) for key, each in records.items()}
+            what = "is about the whole set" if record.scope == "set" else f"has no result for image {image!r}"
+            raise RecipeError(f"step {record.id} {what}", where=str(self.path), hint=did_you_mean(image, step.images))
+        read = [self._image(each, record.model) for each in images.values()]
+        records: dict[str, list[ArrayRecord]] = {}
+        for each in arrays:
+            records.setdefault(each.key, []).append(each)
+        loaders = {key: partial(self._array, record, read, each) for key, each in records.items()}
+        maps = {key for key, each in records.items() if isinstance(each[0], MapRecord)}
         return Result(
-            maps=Lazy({key: load for key, load in loaders.items() if "layer" in records[key][0]}),
-            arrays=Lazy({key: load for key, load in loaders.items() if "layer" not in records[key][0]}),
-            tables=Lazy({each["name"]: partial(step.table, each, image) for each in record["tables"]}),
+            maps=Lazy({key: load for key, load in loaders.items() if key in maps}),
+            arrays=Lazy({key: load for key, load in loaders.items() if key not in maps}),
+            tables=Lazy({each.name: partial(step.table, each, image) for each in record.tables}),
             images=tuple(read),
-            targets=tuple(target for each in images for target in _targets(record["targets"].get(each, []))),
+            targets=tuple(target_of(target) for each in images for target in record.targets.get(each, ())),
         )
 
-    def _image(self, record: Record, model: str | None) -> InputImage:
-        pictures = record["pictures"]
-        picture = next(iter(pictures.values()), None) if model is None else pictures.get(model)
-        return StoredImage(
-            partial(_pixels, self.path, picture),
-            id=record["id"],
-            source=record["source"],
-            sha256=record["sha256"],
-            size=tuple(record["size"]),
-            conversions=tuple(record["conversions"]),
-            label=record["label"],
+    def _image(self, record: ImageRecord, model: str) -> InputImage:
+        return InputImage(
+            id=record.id,
+            source=record.source,
+            sha256=record.sha256,
+            size=record.size,
+            conversions=record.conversions,
+            label=record.label,
+            pixels=partial(_pixels, self.path, record.pictures.get(model)),
         )
 
-    def _map(self, step: Record, images: Sequence[InputImage], records: Sequence[Record]) -> Any:
-        of_image = {record["image"]: record for record in records}
-        if step["scope"] == "set" or len(images) == 1:
+    def _array(self, step: StepRecord, images: Sequence[InputImage], records: Sequence[ArrayRecord]) -> Any:
+        of_image = {record.image: record for record in records}
+        if step.scope == "set" or len(images) == 1:
             return read_map(self.path, records[0])
-        layouts = {(*record["shape"][1:], str(record.get("extent", record.get("input_size")))) for record in records}
-        if len(layouts) > 1 or len(of_image) < len(images):
+        layouts = {(*record.shape[1:], str(getattr(record, "extent", ""))) for record in records}
+        if len(layouts) > 1 or not all(image.id in of_image for image in images):
             raise StepError(
-                f"map {records[0]['key']!r} is not there in the same shape for all images, so they make no one array",
-                where=f"{self.path}, step {step['id']}",
-                hint=f"take them one by one: run.result({step['id']!r}, image={records[0]['image']!r})",
+                f"map {records[0].key!r} is not there in the same shape for all images, so they make no one array",
+                where=f"{self.path}, step {step.id}",
+                hint=f"take them one by one: run.result({step.id!r}, image={records[0].image!r})",
             )
         parts = [read_map(self.path, of_image[image.id]) for image in images]
-        return replace(parts[0], values=np.concatenate([part.values for part in parts]))
+        try:
+            return replace(parts[0], values=np.concatenate([part.values for part in parts]))
+        except (IndexError, ValueError) as error:
+            what = f"step {step.id}: the manifest is wrong about the images or shapes of map {records[0].key!r}"
+            raise StorageError(what, where=str(self.path), hint="`interpretkit verify` says more") from error
 
 
 class _Step:
@@ -166,26 +169,26 @@ class _Step:
 
     Attributes:
         images: The records of the images that it is about, by id: all, unless it stopped on the way.
-        maps: The records of its maps by image.
+        arrays: The records of its maps and arrays by image.
     """
 
-    def __init__(self, run: Run, record: Record) -> None:
-        self.maps: dict[str, list[Record]] = {}
-        for each in [*record["maps"], *record.get("arrays", ())]:
-            self.maps.setdefault(each["image"], []).append(each)
-        reached = self.maps.keys() or set(record["targets"])
-        whole = record["scope"] == "set" or not reached
-        self.images = {each["id"]: each for each in run.manifest["inputs"] if whole or each["id"] in reached}
+    def __init__(self, run: Run, record: StepRecord) -> None:
+        self.arrays: dict[str | None, list[ArrayRecord]] = {}
+        for each in (*record.maps, *record.arrays):
+            self.arrays.setdefault(each.image, []).append(each)
+        reached = self.arrays.keys() or set(record.targets)
+        whole = record.scope == "set" or not reached
+        self.images = {each.id: each for each in run.record.inputs if whole or each.id in reached}
         self._path = run.path
         self._rows: dict[str, RowsByImage] = {}
 
-    def table(self, record: Record, image: str | None) -> Table:
+    def table(self, record: TableRecord, image: str | None) -> Table:
         """Return a table of the step, or its rows about one image."""
         if image is None:
             return read_table(self._path, record)
-        if record["name"] not in self._rows:
-            self._rows[record["name"]] = RowsByImage(self._path, record)
-        return self._rows[record["name"]].of(image)
+        if record.name not in self._rows:
+            self._rows[record.name] = RowsByImage(self._path, record)
+        return self._rows[record.name].of(image)
 
 
 def open_run(path: str | Path) -> Run:
@@ -201,16 +204,20 @@ def open_run(path: str | Path) -> Run:
     if not (path / MANIFEST).is_file():
         raise RecipeError(f"{path} is no run directory", hint="give the directory that `interpretkit run` printed")
     manifest = read_manifest(path)
-    missing = {"status", "inputs", "steps", "files"} - manifest.keys()
-    if missing:
-        raise StorageError(f"{MANIFEST} does not say its {', '.join(sorted(missing))}", where=str(path))
-    return Run(path, manifest)
+    return Run(path, manifest, read_record(manifest, where=path))
 
 
-def _targets(records: Sequence[Record] | Record) -> Iterator[Target]:
-    """Yield the targets of an image; the first runs hold one, not a list."""
-    for record in [records] if isinstance(records, Mapping) else records:
-        yield target_of(record)
+def target_of(record: TargetRecord) -> Target:
+    """Return the target that a record is about; numbers that are none are NaN."""
+    nan = float("nan")
+    return Target(
+        spec=record.spec,
+        label=record.label,
+        score=nan if record.score is None else record.score,
+        quantity=record.quantity,
+        probability=nan if record.probability is None else record.probability,
+        against_label=record.against_label,
+    )
 
 
 def _pixels(run: Path, picture: str | None) -> np.ndarray:

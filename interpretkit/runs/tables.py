@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from itertools import accumulate, chain
+from contextlib import contextmanager
+from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from interpretkit.digests import sha256_bytes
 from interpretkit.errors import StepError, StorageError
 from interpretkit.results.table import Table
 from interpretkit.runs.files import append, existing, storage_errors, write_new
+from interpretkit.runs.records import TableRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -41,6 +43,7 @@ class GrowingTable:
         self._columns: dict[str, str] = {}
         self._begun = False
         self._rows = 0
+        self._bytes = 0
         self._digest = hashlib.sha256()
 
     def types_with(self, table: Table) -> dict[str, str]:
@@ -71,17 +74,19 @@ class GrowingTable:
         (append if self._begun else write_new)(root, self._file, data)
         self._columns, self._begun = types, True
         self._rows += len(table)
+        self._bytes += len(data)
         self._digest.update(data)
 
-    def record(self) -> dict[str, Any]:
-        """Return what the manifest says of it."""
-        return {
-            "file": self._file,
-            "name": self._name,
-            "rows": self._rows,
-            "columns": dict(self._columns),
-            "sha256": self._digest.hexdigest(),
-        }
+    def record(self) -> TableRecord:
+        """Return its record, as it is now."""
+        return TableRecord(
+            file=self._file,
+            name=self._name,
+            rows=self._rows,
+            columns=dict(self._columns),
+            bytes=self._bytes,
+            sha256=self._digest.hexdigest(),
+        )
 
 
 def column_types(name: str, table: Table) -> dict[str, str]:
@@ -133,14 +138,29 @@ def encode_rows(rows: Iterable[Iterable[Any]]) -> bytes:
     return text.getvalue().encode("utf-8", "backslashreplace")
 
 
-def read_table(run: Path, record: Mapping[str, Any]) -> Table:
-    """Return the table that a record of the manifest is about.
+def read_table(run: Path, record: TableRecord) -> Table:
+    """Return the table that a record is about.
 
     Raises:
         StorageError: If its file is missing, or is not the one that was stored.
     """
-    header, *rows = csv.reader(io.StringIO(_stored(run, record).decode(), newline=""))
-    return _table(header, rows, record["columns"])
+    data = _stored(run, record)
+    with _as_recorded(run, record):
+        header, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
+        return _table(header, rows, record.columns)
+
+
+def read_rows(run: Path, record: TableRecord, count: int) -> list[list[str]]:
+    """Return the header and the first `count` rows of a table's file as they stand there, the rest being left unread.
+
+    Raises:
+        StorageError: If there is no such file, or it is no table.
+    """
+    path = existing(run, record.file)
+    with storage_errors("read", path), _as_recorded(run, record):
+        with path.open(encoding="utf-8", newline="") as lines:
+            header, *rows = islice(csv.reader(lines), count + 1)
+        return [header, *rows]
 
 
 class RowsByImage:
@@ -150,10 +170,10 @@ class RowsByImage:
 
     Args:
         run: The run directory.
-        record: What the manifest says of the table.
+        record: The table.
     """
 
-    def __init__(self, run: Path, record: Mapping[str, Any]) -> None:
+    def __init__(self, run: Path, record: TableRecord) -> None:
         self._run = run
         self._record = record
         self._seen: tuple[int, int] | None = None
@@ -166,7 +186,7 @@ class RowsByImage:
         Raises:
             StorageError: If the file is missing, or is not the one that was stored.
         """
-        path = existing(self._run, self._record["file"])
+        path = existing(self._run, self._record.file)
         with storage_errors("read", path):
             status = path.stat()
             if self._seen != (status.st_mtime_ns, status.st_size):
@@ -174,11 +194,17 @@ class RowsByImage:
                 self._seen = (status.st_mtime_ns, status.st_size)
             with path.open("rb") as file:
                 data = b"".join(_part(file, *place) for place in self._places.get(image, ()))
-        return _table(self._header, csv.reader(io.StringIO(data.decode(), newline="")), self._record["columns"])
+        with _as_recorded(self._run, self._record):
+            rows = csv.reader(io.StringIO(data.decode(), newline=""))
+            return _table(self._header, rows, self._record.columns)
 
     def _look_through(self) -> None:
         """Note where in the file the rows of each image lie."""
-        lines = _stored(self._run, self._record).splitlines(keepends=True)
+        data = _stored(self._run, self._record)
+        with _as_recorded(self._run, self._record):
+            self._note_places(data.splitlines(keepends=True))
+
+    def _note_places(self, lines: Sequence[bytes]) -> None:
         rows = csv.reader(line.decode() for line in lines)
         ends = [0, *accumulate(map(len, lines))]
         self._header, self._places = next(rows), {}
@@ -191,13 +217,23 @@ class RowsByImage:
             start = ends[rows.line_num]
 
 
-def _stored(run: Path, record: Mapping[str, Any]) -> bytes:
+@contextmanager
+def _as_recorded(run: Path, record: TableRecord) -> Iterator[None]:
+    """Say of a file that does not fit its record that it does not."""
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, OverflowError, csv.Error) as error:
+        message = f"{record.file} is not the table that the manifest describes"
+        raise StorageError(message, where=str(run), hint="`interpretkit verify` says more") from error
+
+
+def _stored(run: Path, record: TableRecord) -> bytes:
     """Return the content of a table's file, if it is the one that was stored."""
-    file = record["file"]
+    file = record.file
     path = existing(run, file)
     with storage_errors("read", path):
         data = path.read_bytes()
-    if sha256_bytes(data) != record["sha256"]:
+    if sha256_bytes(data) != record.sha256:
         raise StorageError(f"{file} differs from the manifest", where=str(run), hint="`interpretkit verify` says more")
     return data
 

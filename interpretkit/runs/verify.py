@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 from interpretkit.digests import sha256_bytes, sha256_file
 from interpretkit.errors import CheckError, StorageError
 from interpretkit.runs.files import existing, replace
-from interpretkit.runs.manifest import EVENTS, MANIFEST, manifest_bytes, read_manifest, seal_of
+from interpretkit.runs.journal import JOURNAL
+from interpretkit.runs.manifest import MANIFEST, manifest_bytes, read_manifest, read_record, seal_of
 from interpretkit.runs.maps import map_differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from interpretkit.runs.records import ArrayRecord, RunRecord
+
+_EARLIER_JOURNALS = ("events.jsonl",)
 _EDITED = f"{MANIFEST} was edited"
 
 
@@ -21,7 +25,7 @@ def verify(path: Path) -> list[str]:
     """Compare a run with its manifest, and return every difference in words; none if the run is as it was sealed.
 
     Maps are compared by their arrays, whatever the bytes of the file around them; all else is compared by bytes.
-    Events and the manifest's volatile part are left out. Symbolic links in the run are named, and not followed.
+    The journal and the manifest's volatile part are left out. Symbolic links in the run are named, and not followed.
 
     Raises:
         RecipeError: If `path` is no directory, or a run of a newer format.
@@ -32,10 +36,10 @@ def verify(path: Path) -> list[str]:
         return [error.message]
     differences = [] if _is_sealed(manifest) else [_EDITED]
     try:
-        differences += _file_differences(path, manifest)
-    except (AttributeError, KeyError, TypeError):
-        differences.append(f"{MANIFEST} does not say what a manifest must say")
-    return differences
+        record = read_record(manifest, where=path)
+    except StorageError as error:
+        return [*differences, error.message]
+    return [*differences, *_file_differences(path, record)]
 
 
 def reseal(path: Path, relative: str, data: bytes) -> None:
@@ -44,31 +48,32 @@ def reseal(path: Path, relative: str, data: bytes) -> None:
     Raises:
         CheckError: If the manifest was edited, for a new seal would hide that.
         RecipeError: If `path` is no directory, or a run of a newer format.
-        StorageError: If the disk refuses; the file and the manifest are each the old or the new one.
+        StorageError: If the manifest is damaged, or the disk refuses; then file and manifest are each the old or the
+            new one.
     """
     manifest = read_manifest(path)
     if not _is_sealed(manifest):
         raise CheckError(_EDITED, where=str(path), hint="run the recipe again")
-    files = dict(sorted({**manifest["files"], relative: sha256_bytes(data)}.items()))
+    files = {**read_record(manifest, where=path).files, relative: sha256_bytes(data)}
     replace(path, relative, data)
-    replace(path, MANIFEST, manifest_bytes({**manifest, "files": files}))
+    replace(path, MANIFEST, manifest_bytes({**manifest, "files": dict(sorted(files.items()))}))
 
 
 def _is_sealed(manifest: Mapping[str, Any]) -> bool:
     try:
         return bool(manifest.get("seal") == seal_of(manifest))
-    except ValueError:
-        # JSON can spell text that is no Unicode; no seal was ever set on that.
+    except (ValueError, RecursionError):
+        # JSON can spell text that is no Unicode, and nest without end; no seal was ever set on that.
         return False
 
 
-def _file_differences(run: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+def _file_differences(run: Path, record: RunRecord) -> Iterator[str]:
     """Yield the differences of all files: those that the manifest names, then those that it does not."""
-    maps: dict[str, list[Mapping[str, Any]]] = {}
-    for step in manifest["steps"]:
-        for record in [*step["maps"], *step.get("arrays", ())]:
-            maps.setdefault(record["file"], []).append(record)
-    for relative, digest in manifest["files"].items():
+    maps: dict[str, list[ArrayRecord]] = {}
+    for step in record.steps:
+        for each in (*step.maps, *step.arrays):
+            maps.setdefault(each.file, []).append(each)
+    for relative, digest in record.files.items():
         if relative in maps:
             yield from map_differences(run, relative, maps[relative])
             continue
@@ -79,7 +84,7 @@ def _file_differences(run: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
             yield error.message
         except OSError as error:
             yield f"{relative} cannot be read: {error.strerror}"
-    known = {*manifest["files"], MANIFEST, EVENTS}
+    known = {*record.files, MANIFEST, JOURNAL, *_EARLIER_JOURNALS}
     yield from (f"{each} was not there when the run was sealed" for each in _files(run) if each not in known)
 
 

@@ -37,9 +37,12 @@ class AblationCAM(ScoredMaps):
         alive = activation.flatten(1).any(1).nonzero()[:, 0]
         if not len(alive):
             return drops
+        done = position * len(alive)
         for chosen in torch.split(alive, self.options.internal_batch_size):
             variants = activation.repeat(len(chosen), 1, 1, 1)
             variants[range(len(chosen)), chosen] = 0
             scores = captured.model.scores_with(image, target, layer=layer, variants=variants)
             drops[chosen] = (target.score - scores.double()).to(drops.dtype)
+            done += len(chosen)
+            captured.progress(done, len(captured.images) * len(alive))
         return drops

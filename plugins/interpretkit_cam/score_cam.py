@@ -53,10 +53,11 @@ class ScoreCAM(ScoredMaps):
         used = self._used(activation)
         if not len(used):
             return weights
-        scores = [
-            model.scores(image * _masks(activation[chosen], image.shape[1:]), targets)
-            for chosen in torch.split(used, self.options.internal_batch_size)
-        ]
+        scores: list[torch.Tensor] = []
+        for chosen in torch.split(used, self.options.internal_batch_size):
+            scores.append(model.scores(image * _masks(activation[chosen], image.shape[1:]), targets))
+            done = position * len(used) + sum(map(len, scores))
+            captured.progress(done, len(captured.images) * len(used))
         weights[used] = torch.cat(scores).softmax(0)
         return weights
 

@@ -71,10 +71,13 @@ class SmoothGradCAMPlusPlus(TargetMaps):
 
         model, targets = captured.model, captured.targets[position : position + 1]
         sums: dict[str, torch.Tensor] = {}
+        done = position * self.options.samples
         for copies in self._copies(captured, position):
             for layer, gradient in model.gradients(copies, targets, layers=list(captured.activations)).items():
                 powers = torch.stack([gradient.double().pow(power).sum(0) for power in (1, 2, 3)])
                 sums[layer] = sums.get(layer, 0) + powers
+            done += len(copies)
+            captured.progress(done, len(captured.images) * self.options.samples)
         return {layer: each / self.options.samples for layer, each in sums.items()}
 
     def _copies(self, captured: Captured, position: int) -> Iterator[torch.Tensor]:

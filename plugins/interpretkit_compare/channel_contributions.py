@@ -113,6 +113,7 @@ class ChannelContributions(Visualizer):
                 shown = [split.maps[split.order[::step][: self.options.top]] for split in splits]
                 maps[f"{layer}, {end}"] = _map(captured, layer, np.stack(shown))
             for position, split in enumerate(splits):
+                captured.progress(len(tables["summary"]), len(captured.gradients) * len(splits))
                 about = {"image": captured.images[position].id, "layer": layer}
                 tables["channels"].append(_channels(about, split, attribution.values[position]))
                 tables["summary"].append(

@@ -106,10 +106,12 @@ class DeletionInsertion(Visualizer):
         """
         areas: list[dict[str, object]] = []
         points: list[Table] = []
+        maps = attributions(captured)
         for position in range(len(captured.images)):
             # Maps of one grid that explain the same class share their random orders.
             random: dict[tuple[object, ...], dict[str, Curve]] = {}
-            for each in attributions(captured):
+            for number, each in enumerate(maps):
+                captured.progress(position * len(maps) + number, len(captured.images) * len(maps))
                 watched = _Watched(captured, position, each.target(captured, position), self.options)
                 ranks = self._ranks(captured, each, position)
                 same = (each.map.values.shape[1:], str(watched.target.spec))

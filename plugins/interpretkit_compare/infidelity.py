@@ -81,9 +81,11 @@ class Infidelity(Visualizer):
         Raises:
             StepError: If there is no attribution map, or one explains no class or another model.
         """
-        rows = []
+        rows: list[dict[str, object]] = []
+        maps = attributions(captured)
         for position in range(len(captured.images)):
-            for each in attributions(captured):
+            for each in maps:
+                captured.progress(len(rows), len(captured.images) * len(maps))
                 target = each.target(captured, position)
                 values = each.values(captured, position)
                 shares, drops = self._drops(captured, position, target, (values.shape[0], values.shape[1]))

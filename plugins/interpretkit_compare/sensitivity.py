@@ -70,11 +70,13 @@ class SensitivityMax(Visualizer):
         Raises:
             StepError: If there is no attribution map, one is not finite, or its step cannot be computed once more.
         """
-        rows = [
-            {**each.about(captured, position), "sensitivity_max": self._sensitivity(captured, each, position)}
-            for position in range(len(captured.images))
-            for each in attributions(captured)
-        ]
+        rows: list[dict[str, object]] = []
+        maps = attributions(captured)
+        for position in range(len(captured.images)):
+            for each in maps:
+                captured.progress(len(rows), len(captured.images) * len(maps))
+                sensitivity = self._sensitivity(captured, each, position)
+                rows.append({**each.about(captured, position), "sensitivity_max": sensitivity})
         return Result(tables={"sensitivity": Table.of_rows(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import interpretkit as ik
+from interpretkit.runs.verify import verify
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 
@@ -383,7 +384,12 @@ def test_a_stopped_run_is_sealed_as_interrupted_with_what_is_finished(folder, nu
     assert "Traceback" not in err
     opened = ik.open_run(out.strip())
     assert opened.status == "interrupted"
-    assert {step["status"] for step in opened.manifest["steps"]} == {"interrupted"}
+    statuses = {step.id: step.status for step in opened.record.steps}
+    finished = ["features", "gradcam", "stats", "agreement"]
+    assert statuses == {**dict.fromkeys(finished, "complete"), "bad": "interrupted"}
+    assert all(step.figures for step in opened.record.steps if step.id in finished)
+    assert opened.results["gradcam"].maps["conv"].values.shape == (2, 8, 8)
+    assert verify(opened.path) == []
 
 
 def test_output_into_a_closed_pipe_ends_quietly():
@@ -504,10 +510,11 @@ def test_names_are_shown_as_they_are(run, folder):
     assert "\nmy:cat:.png: is no image" in err
 
 
-def test_events_are_lines_of_json(run):
+def test_events_are_lines_of_json_in_the_journal(run):
     directory = Path(run("run", "recipe.yaml", "--plugin", "plugin.py")[1].strip())
-    events = [json.loads(line) for line in (directory / "events.jsonl").read_text().splitlines()]
-    assert [event["kind"] for event in events] == ["model", "batch", "step", "step", "step", "step"]
+    lines = [json.loads(line) for line in (directory / "journal.jsonl").read_text().splitlines()]
+    events = [line["event"] for line in lines if line["kind"] == "event"]
+    assert events == ["loading", "model", *["begun", "step"] * 4, "batch"]
 
 
 def test_show_says_what_a_method_costs_its_polarity_and_what_to_cite(run):

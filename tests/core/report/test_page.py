@@ -13,7 +13,10 @@ from urllib.parse import unquote
 import pytest
 from PIL import Image
 
-from interpretkit.report.page import LISTED, render
+from interpretkit.report import page as report
+from interpretkit.report.page import LISTED
+from interpretkit.runs.manifest import read_record
+from interpretkit.runs.run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
 HOSTILE = "<script>document.title='owned'</script>{{7*7}}</script><img src=x onerror=alert(1)>\"'&"
 PLUGIN = {"package": "interpretkit_cam", "distribution": "interpretkit", "version": "0.1.0"}
 ALERT = "RepVGG-B0: RANDOM WEIGHTS: nothing here was learned (the hub could not be reached)."
+
+
+def render(directory: Path, manifest: dict) -> str:
+    manifest = {"files": {}, **manifest}
+    return report.render(Run(directory, manifest, read_record(manifest, where=directory)))
 
 
 def picture(path: Path, width: int, height: int) -> str:
@@ -263,7 +271,9 @@ def every_text_hostile(value, *, keep: frozenset[str]):
 @pytest.fixture(scope="module")
 def hostile(run):
     directory, manifest = run
-    keep = frozenset({"file", "pictures", "id", "image", "of", "status", "schema", "columns", "notes", "scope"})
+    keep = frozenset(
+        {"file", "pictures", "id", "image", "of", "status", "schema", "columns", "notes", "scope", "polarity"}
+    )
     manifest = every_text_hostile(manifest, keep=keep)
     for step, given in zip(manifest["steps"], run[1]["steps"], strict=True):
         step["model"] = given["model"]
@@ -350,7 +360,7 @@ def test_a_figure_that_is_missing_or_outside_the_directory_is_reported_and_nothi
     picture(tmp_path / "outside.png", 8, 8)
     (directory / "link.png").symlink_to(tmp_path / "outside.png")
     (directory / "text.png").write_text("no picture", encoding="utf-8")
-    table = {"file": file, "name": "channels", "rows": 3, "columns": {}}
+    table = {"file": file, "name": "channels", "rows": 3, "columns": {}, "sha256": ""}
     broken = {"file": file, "image": None, "name": "stage4", "caption": "", "alt": ""}
     step = a_step("gradcam", "grad_cam", figures=[broken], tables=[table] if "text" not in file else [])
     page = Page(render(directory, {**run[1], "inputs": [], "steps": [step]}))

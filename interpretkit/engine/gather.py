@@ -1,0 +1,123 @@
+"""What a step makes of some images and of others, put together: stacked, or merged and finished."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import numpy as np
+
+from interpretkit import words
+from interpretkit.engine.batch import check_result, place
+from interpretkit.errors import InputError, located
+from interpretkit.results.result import Result
+from interpretkit.results.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from interpretkit.contracts.visualizer import Reduction
+    from interpretkit.engine.resolve import ResolvedStep
+    from interpretkit.results.axes import Array
+    from interpretkit.results.map import Map
+
+
+Values = TypeVar("Values", "Array", "Map")
+
+
+class Gather:
+    """Takes in the results of a step, batch by batch, and gives the one that is about all their images.
+
+    Results about images are stacked in the order in which they came; those of a reduction are merged as they come, so
+    that one result is held, whatever the number of images.
+
+    Args:
+        step: Whose results.
+
+    Example:
+        >>> from interpretkit.contracts.kinds import VISUALIZER
+        >>> from interpretkit.contracts.registry import discover
+        >>> from interpretkit.engine.resolve import ResolvedStep
+        >>> found = discover().find(VISUALIZER, "compare")
+        >>> visualizer = found.offer(found.offer.Options())
+        >>> step = ResolvedStep(id="compare", visualizer=visualizer, plugin=found.plugin, model="model")
+        >>> first, second = Gather(step), Gather(step)
+        >>> first.add(Result(tables={"peaks": Table(image=["cat"], peak=[0.5])}))
+        >>> second.add(Result(tables={"peaks": Table(image=["dog"], peak=[0.25])}))
+        >>> first.merge(second)
+        >>> first.whole().tables["peaks"]["peak"].tolist()
+        [0.5, 0.25]
+    """
+
+    def __init__(self, step: ResolvedStep) -> None:
+        self._step = step
+        self._parts: list[Result] = []
+
+    def add(self, result: Result) -> None:
+        """Take in the result of a batch.
+
+        Raises:
+            StepError: If it is of a reduction, and its `merge` fails.
+        """
+        if self._step.per_set and self._parts:
+            result = self._merged(self._parts.pop(), result)
+        self._parts.append(result)
+
+    def merge(self, other: Gather) -> None:
+        """Take in all that another one of the same step has taken in; raises as `add` does."""
+        for part in other._parts:
+            self.add(part)
+
+    def whole(self) -> Result:
+        """Return the result about all images, of which there is at least one.
+
+        Raises:
+            StepError: If it is of a reduction, and its `finish` fails.
+            InputError: If the images' maps or tables are not alike, so that they make no one array or table.
+        """
+        return self._finished(self._parts[0]) if self._step.per_set else _stacked(self._parts)
+
+    def _merged(self, first: Result, second: Result) -> Result:
+        with located(place(self._step), doing="merge()"):
+            merged = self._reduction.merge(first, second)
+        with located(place(self._step)):
+            check_result(merged, "merge()")
+        return merged
+
+    def _finished(self, merged: Result) -> Result:
+        with located(place(self._step), doing="finish()"):
+            result = self._reduction.finish(merged)
+        with located(place(self._step)):
+            check_result(result, "finish()")
+        return result
+
+    @property
+    def _reduction(self) -> Reduction:
+        return cast("Reduction", self._step.visualizer)
+
+
+def _stacked(parts: Sequence[Result]) -> Result:
+    first = parts[0]
+    return Result(
+        maps={name: _stacked_array(name, [part.maps for part in parts]) for name in first.maps},
+        arrays={name: _stacked_array(name, [part.arrays for part in parts]) for name in first.arrays},
+        tables={name: _stacked_table(name, parts) for name in first.tables},
+        images=tuple(image for part in parts for image in part.images),
+        targets=tuple(target for part in parts for target in part.targets),
+    )
+
+
+def _stacked_array(name: str, parts: Sequence[Mapping[str, Values]]) -> Values:
+    if not all(name in part for part in parts):
+        raise InputError(f"only some images have a map {name!r}", hint="visualize them one by one")
+    arrays = [part[name].values for part in parts]
+    if len({array.shape[1:] for array in arrays}) > 1:
+        shapes = ", ".join(sorted({words.shape(array.shape[1:]) for array in arrays}))
+        raise InputError(f"the maps {name!r} differ in size: {shapes}", hint="visualize images of one size at a time")
+    return replace(parts[0][name], values=np.concatenate(arrays))
+
+
+def _stacked_table(name: str, parts: Sequence[Result]) -> Table:
+    if not all(name in part.tables for part in parts):
+        raise InputError(f"only some images have a table {name!r}", hint="visualize them one by one")
+    return Table.stacked([part.tables[name] for part in parts])

@@ -1,0 +1,284 @@
+"""What a run says of itself, typed: the records that its manifest and its journal hold, with one codec for all."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from interpretkit.digests import plain
+from interpretkit.results.axes import spatial
+
+RunStatus = Literal["complete", "failed", "interrupted"]
+StepStatus = Literal["complete", "failed", "skipped", "interrupted"]
+
+
+class Record(BaseModel):
+    """Facts that are stored: frozen, of strict types, the same in Python and in JSON.
+
+    Keys that a type does not know are passed over: a later version of the same format may say more.
+
+    Example:
+        >>> record = FigureRecord.from_facts(file="figures/cam/a.png", image=None, name="a", caption="", alt="")
+        >>> FigureRecord.decode(record.encode()) == record
+        True
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, populate_by_name=True)
+
+    @classmethod
+    def from_facts(cls, **facts: Any) -> Self:
+        """Return the record of live facts: numpy's numbers, paths, tuples and NaN become what JSON has."""
+        return cls.decode(json.dumps(plain(facts)).encode())
+
+    @classmethod
+    def decode(cls, text: bytes) -> Self:
+        """Return the record that a JSON text holds.
+
+        Raises:
+            ValueError: If it holds none of this type.
+        """
+        return cls.model_validate_json(text)
+
+    def encode(self) -> bytes:
+        """Return the record as JSON, on one line; its keys stay in their order."""
+        return self.model_dump_json(by_alias=True).encode()
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the record as JSON data."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class PluginRecord(Record):
+    """A plugin: its package, and the distribution and version that it came in."""
+
+    package: str
+    distribution: str
+    version: str
+
+
+class RecipeRecord(Record):
+    """The recipe: where it was read, and the hash of its text."""
+
+    source: str
+    sha256: str
+
+
+class WeightsRecord(Record):
+    """Where a model's weights come from; `state_sha256` is the hash of the values, empty until it is known."""
+
+    kind: str
+    source: str
+    sha256: str
+    fallback: str
+    state_sha256: str
+
+
+class ModelRecord(Record):
+    """A model as it was looked into."""
+
+    name: str
+    uses: str
+    plugin: PluginRecord
+    options: dict[str, Any]
+    weights: WeightsRecord
+    notes: tuple[str, ...]
+    alert: str = ""
+    preprocessing: dict[str, Any] | str
+    parameters: int
+    classes: int
+
+
+class PredictionRecord(Record):
+    """One of the classes that a model finds most probable in an image; a number that is none is None."""
+
+    index: int
+    label: str
+    logit: float | None
+    probability: float | None
+
+
+class MaskRecord(Record):
+    """A mask as it lies on what a model was fed: the hash of its values, and the share of pixels inside."""
+
+    sha256: str
+    inside: float
+
+
+class ImageRecord(Record):
+    """An image: what it was, and by model what was fed of it and what the model made of that."""
+
+    id: str
+    source: str
+    sha256: str
+    size: tuple[int, int]
+    conversions: tuple[str, ...]
+    label: str | None
+    pictures: dict[str, str]
+    masks: dict[str, MaskRecord] = Field(default_factory=dict)
+    predictions: dict[str, tuple[PredictionRecord, ...]] = Field(default_factory=dict)
+
+
+class TargetRecord(Record):
+    """What was differentiated for an image; a number that is none is None."""
+
+    spec: int | str | dict[str, Any]
+    label: str
+    score: float | None
+    quantity: str
+    probability: float | None
+    against_label: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_first_runs(cls, found: Any) -> Any:
+        """Read what the first runs say: a class, the class token as -1, the class that it is set against."""
+        if not isinstance(found, dict) or "spec" in found or not {"index", "against"} <= found.keys():
+            return found
+        index, against = found["index"], found["against"]
+        facts = {key: value for key, value in found.items() if key not in ("index", "against")}
+        if isinstance(index, int) and index < 0:
+            return {**facts, "spec": "class_token", "quantity": "norm"}
+        output = "output" if found.get("score") == found.get("probability") else "logit"
+        if against is None:
+            return {**facts, "spec": index, "quantity": output}
+        return {**facts, "spec": {"for": index, "against": against}, "quantity": f"{output} difference"}
+
+
+def _several(found: object) -> object:
+    return [found] if isinstance(found, dict) else found
+
+
+# The first runs hold one target for each image, not a list. What a function has looked at counts no longer as JSON,
+# where a list is a tuple: hence not strict.
+Targets = Annotated[tuple[TargetRecord, ...], Field(strict=False), BeforeValidator(_several)]
+
+
+class ArrayRecord(Record):
+    """An array of a step: where it is, what it is about, and the hash of its dtype, shape and values."""
+
+    file: str
+    key: str
+    image: str | None
+    shape: tuple[int, ...]
+    dtype: str
+    dims: tuple[str, ...]
+    sha256: str
+
+
+class MapRecord(ArrayRecord):
+    """An array with a geometry; the first runs say its extent as height and width."""
+
+    layer: str
+    extent: dict[str, int]
+    polarity: Literal["signed", "unsigned"]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_first_runs(cls, found: Any) -> Any:
+        return with_extent(found)
+
+
+def with_extent(found: Any) -> Any:
+    """Return what is said of a map with its extent by axis, where it is said as the first runs did."""
+    if not isinstance(found, dict) or "input_size" not in found:
+        return found
+    pixels = dict(zip(spatial(2), found["input_size"], strict=False))
+    extent = {axis: pixels[axis] for axis in found.get("dims", ()) if axis in pixels}
+    return {**{key: value for key, value in found.items() if key != "input_size"}, "extent": extent}
+
+
+class TableRecord(Record):
+    """A table of a step: dtypes by column, and how long the file is; the first runs do not say its `bytes`."""
+
+    file: str
+    name: str
+    rows: int
+    columns: dict[str, str]
+    bytes: int | None = None
+    sha256: str
+
+
+class FigureRecord(Record):
+    """A picture, with its words; `image` is None where it is about the whole set."""
+
+    file: str
+    image: str | None
+    name: str
+    caption: str
+    alt: str
+
+
+class StepRecord(Record):
+    """A step: what it was, how it ended, and what it left.
+
+    Attributes:
+        scope: Whether its result is about each image, or about the whole set.
+        status: `interrupted` also while it goes on.
+        error: Why it has failed or was skipped, in one line.
+        nonfinite: How many cells of its maps are NaN or infinite.
+        alerts: What it said that a reader must know.
+        targets: What was differentiated, by image.
+    """
+
+    id: str
+    uses: str
+    plugin: PluginRecord
+    model: str
+    of: tuple[str, ...]
+    options: dict[str, Any]
+    layers: tuple[str, ...]
+    scope: Literal["image", "set"]
+    status: StepStatus = "interrupted"
+    error: str = ""
+    nonfinite: int = 0
+    alerts: tuple[str, ...] = ()
+    targets: dict[str, Targets] = Field(default_factory=dict)
+    maps: tuple[MapRecord, ...] = ()
+    arrays: tuple[ArrayRecord, ...] = ()
+    tables: tuple[TableRecord, ...] = ()
+    figures: tuple[FigureRecord, ...] = ()
+
+
+class VolatileRecord(Record):
+    """What differs between two runs of the same recipe, and is not part of the seal.
+
+    Attributes:
+        started: When, in seconds since 1970.
+        finished: When, in the same.
+        seconds: Between the two.
+        tracebacks: Of the exceptions that steps failed with, by step.
+    """
+
+    started: float | None = None
+    finished: float | None = None
+    seconds: float | None = None
+    tracebacks: dict[str, str] = Field(default_factory=dict)
+
+
+class RunRecord(Record):
+    """A run: what `manifest.json` says.
+
+    Attributes:
+        alerts: What a reader must know before anything else.
+        files: The hash of each file, by its path in the run; not of the manifest, nor of the journal.
+        seal: The hash of all of this but `volatile`.
+    """
+
+    schema_: str = Field(alias="schema")
+    name: str
+    id: str
+    status: RunStatus = "interrupted"
+    interpretkit: str | None
+    command: str
+    recipe: RecipeRecord
+    alerts: tuple[str, ...]
+    models: dict[str, ModelRecord]
+    inputs: tuple[ImageRecord, ...]
+    steps: tuple[StepRecord, ...]
+    numerics: dict[str, Any]
+    environment: dict[str, Any]
+    volatile: VolatileRecord = VolatileRecord()
+    files: dict[str, str]
+    seal: str = ""
