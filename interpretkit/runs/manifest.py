@@ -11,6 +11,7 @@ from interpretkit.digests import canonical_json, sha256_bytes
 from interpretkit.errors import RecipeError, StorageError
 from interpretkit.runs.environment import environment
 from interpretkit.runs.files import existing
+from interpretkit.runs.first_runs import brought_up
 from interpretkit.runs.records import RunRecord
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def read_record(manifest: Mapping[str, Any], *, where: Path) -> RunRecord:
     """
     try:
         # What is no Unicode can be spelt in JSON; nothing of a run is.
-        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+        text = json.dumps(brought_up(manifest), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
         return RunRecord.decode(text)
     except ValidationError as error:
         raise StorageError(f"{MANIFEST} {_missed(error)}", where=str(where)) from error

@@ -14,7 +14,8 @@ from interpretkit.errors import StepError, StorageError
 from interpretkit.results.axes import Array
 from interpretkit.results.map import Map
 from interpretkit.runs.files import existing
-from interpretkit.runs.records import ArrayRecord, MapRecord, with_extent
+from interpretkit.runs.first_runs import with_extent
+from interpretkit.runs.records import ArrayRecord, MapRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

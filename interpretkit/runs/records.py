@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from interpretkit.digests import plain
-from interpretkit.results.axes import spatial
 
 RunStatus = Literal["complete", "failed", "interrupted"]
 StepStatus = Literal["complete", "failed", "skipped", "interrupted"]
@@ -130,29 +129,8 @@ class TargetRecord(Record):
     probability: float | None
     against_label: str
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_the_first_runs(cls, found: Any) -> Any:
-        """Read what the first runs say: a class, the class token as -1, the class that it is set against."""
-        if not isinstance(found, dict) or "spec" in found or not {"index", "against"} <= found.keys():
-            return found
-        index, against = found["index"], found["against"]
-        facts = {key: value for key, value in found.items() if key not in ("index", "against")}
-        if isinstance(index, int) and index < 0:
-            return {**facts, "spec": "class_token", "quantity": "norm"}
-        output = "output" if found.get("score") == found.get("probability") else "logit"
-        if against is None:
-            return {**facts, "spec": index, "quantity": output}
-        return {**facts, "spec": {"for": index, "against": against}, "quantity": f"{output} difference"}
 
-
-def _several(found: object) -> object:
-    return [found] if isinstance(found, dict) else found
-
-
-# The first runs hold one target for each image, not a list. What a function has looked at counts no longer as JSON,
-# where a list is a tuple: hence not strict.
-Targets = Annotated[tuple[TargetRecord, ...], Field(strict=False), BeforeValidator(_several)]
+Targets = tuple[TargetRecord, ...]
 
 
 class ArrayRecord(Record):
@@ -168,25 +146,11 @@ class ArrayRecord(Record):
 
 
 class MapRecord(ArrayRecord):
-    """An array with a geometry; the first runs say its extent as height and width."""
+    """An array with a geometry."""
 
     layer: str
     extent: dict[str, int]
     polarity: Literal["signed", "unsigned"]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_the_first_runs(cls, found: Any) -> Any:
-        return with_extent(found)
-
-
-def with_extent(found: Any) -> Any:
-    """Return what is said of a map with its extent by axis, where it is said as the first runs did."""
-    if not isinstance(found, dict) or "input_size" not in found:
-        return found
-    pixels = dict(zip(spatial(2), found["input_size"], strict=False))
-    extent = {axis: pixels[axis] for axis in found.get("dims", ()) if axis in pixels}
-    return {**{key: value for key, value in found.items() if key != "input_size"}, "extent": extent}
 
 
 class TableRecord(Record):

@@ -19,7 +19,7 @@ from interpretkit.runs.verify import verify
 PLUGIN = """
 import torch
 from torch import nn
-from interpretkit import Model, ModelBuilder, Needs, Preprocessing, Result, StepError, Visualizer, hookimpl
+from interpretkit import Classes, Model, ModelBuilder, Needs, Preprocessing, Result, StepError, Visualizer, hookimpl
 
 
 class Small(ModelBuilder):
@@ -28,7 +28,7 @@ class Small(ModelBuilder):
 
     def build(self, state):
         net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-        return Model(module=net, preprocessing=Preprocessing(resize=8, crop=8), classes=("a", "b", "c"))
+        return Model(module=net, preprocessing=Preprocessing(resize=8, crop=8), outputs={"classes": Classes(names=("a", "b", "c"))})
 
 
 class Busy(Visualizer):
@@ -43,7 +43,7 @@ class Busy(Visualizer):
         fails: bool = False
         '''Whether it fails in the end.'''
 
-    def needs(self, model):
+    def needs(self):
         return Needs(own_passes=True)
 
     def compute(self, captured):

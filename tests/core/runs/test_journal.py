@@ -65,7 +65,7 @@ def begin(parent, *steps):
 def result_of(name, value=0.5):
     values = np.full((1, 2, 3), value)
     return Result(
-        maps={"m": Map(values=values, dims=("image", "y", "x"), layer="l", input_size=(4, 6), polarity="signed")},
+        maps={"m": Map(values=values, dims=("image", "y", "x"), layer="l", extent={"y": 4, "x": 6}, polarity="signed")},
         tables={"t": Table(image=[name], value=[value])},
         images=(InputImage(id=name, source="", sha256="", size=(6, 4)),),
     )

@@ -20,7 +20,7 @@ from interpretkit.runs.verify import reseal, verify
 
 PLUGIN = """
 from torch import nn
-from interpretkit import Model, ModelBuilder, Preprocessing, hookimpl
+from interpretkit import Classes, Model, ModelBuilder, Preprocessing, hookimpl
 
 
 class Small(ModelBuilder):
@@ -29,7 +29,7 @@ class Small(ModelBuilder):
 
     def build(self, state):
         net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-        return Model(module=net, preprocessing=Preprocessing(resize=32, crop=32), classes=("a", "b", "c"))
+        return Model(module=net, preprocessing=Preprocessing(resize=32, crop=32), outputs={"classes": Classes(names=("a", "b", "c"))})
 
 
 @hookimpl
