@@ -163,6 +163,8 @@ def _outcomes(
             seconds=time.perf_counter() - began,
         )
         _forget(results, plan.steps, position)
+        later = [each for each in plan.steps[position + 1 :] if each.step.model == step.model]
+        passes.forget(done[step.model], later)
 
 
 def _in_words(images: Sequence[str]) -> str:
