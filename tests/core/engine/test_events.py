@@ -260,7 +260,7 @@ def test_a_step_is_computed_when_it_is_asked_for_and_read_results_alone_are_held
     assert computed == []
     first = next(work.outcomes)
     assert (first.step, computed) == ("a", [[]])
-    held = work.outcomes.gi_frame.f_locals["results"]
+    held = work.outcomes.gi_frame.f_locals["self"].results
     rest = [(outcome.step, outcome.failure, sorted(held)) for outcome in work.outcomes]
     assert [(name, failure) for name, failure, _ in rest] == [("b", None), ("c", None), ("d", None)]
     assert computed == [[], ["a"], ["b"], ["a", "given"]]
@@ -305,7 +305,7 @@ def test_activations_and_gradients_are_held_only_for_steps_to_come():
     held = []
     for outcome in outcomes:
         assert outcome.failure is None
-        done = outcomes.gi_frame.f_locals["done"]["model"]
+        done = outcomes.gi_frame.f_locals["self"].done["model"]
         gradients = {str(address) for each in done.attributed.values() for address in each.gradients}
         held.append((sorted({address.path for address in done.activations}), sorted(gradients)))
     everything = (["features", "head", "pool"], ["<input>", "features", "features#1"])
