@@ -36,6 +36,11 @@ class Event:
         passes: Of `progress`: how many forward passes the step has started itself, for these images.
         rate: Of `progress`: how many passes each second; without any, how many of what the step counts.
         failed: Whether it is bad news.
+
+    Example:
+        >>> event = Event(kind="progress", text="cam: 3 of 8, pass 3 (1.5/s), a", step="cam", done=3, total=8)
+        >>> event.done / event.total, event.failed
+        (0.375, False)
     """
 
     kind: EventKind
