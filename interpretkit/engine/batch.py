@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from interpretkit.results.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     import numpy as np
     import torch
@@ -128,67 +129,97 @@ def begin(
         given: As in `compute`.
         listener: Called with the id of a step that begins, and the images in words; returns what hears the step.
     """
-    import torch
-
-    # Whoever calls may be in inference mode, in which there are no gradients.
-    with torch.inference_mode(mode=False):
+    with _gradients_possible():
         done = {key: passes.over_batch(key, model, plan.steps, batch) for key, model in plan.models.items()}
+    steps = _Steps(plan=plan, done=done, results=dict(given or {}), listener=listener)
     return Work(
         images=batch.images,
         pixels=batch.pixels,
         masks=batch.masks,
         predictions={key: each.predictions for key, each in done.items()},
-        outcomes=_outcomes(plan, done, given or {}, listener),
+        outcomes=steps.outcomes(),
     )
 
 
-def _outcomes(
-    plan: Plan, done: Mapping[str, Pass], given: Mapping[str, Result], listener: Callable[[str, str], Listener]
-) -> Iterator[StepOutcome]:
-    results: dict[str, Result] = dict(given)
-    failures: dict[str, InterpretkitError] = {}
-    for position, planned in enumerate(plan.steps):
-        step = planned.step
+def _gradients_possible() -> AbstractContextManager[object]:
+    """Leave the inference mode that whoever calls may be in, and in which there are no gradients."""
+    import torch
+
+    return torch.inference_mode(mode=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Steps:
+    """The steps of a plan for one batch, and what those that are still to come need.
+
+    Attributes:
+        plan: What to do.
+        done: What the passes of the models have left, by model.
+        results: Of earlier steps, as far as later ones read them, and those given.
+        listener: As in `begin`.
+        failed: The steps that have no result.
+    """
+
+    plan: Plan
+    done: Mapping[str, Pass]
+    results: dict[str, Result]
+    listener: Callable[[str, str], Listener]
+    failed: set[str] = field(default_factory=set)
+
+    def outcomes(self) -> Iterator[StepOutcome]:
+        """Yield what comes of each step."""
+        for position, planned in enumerate(self.plan.steps):
+            yield self._outcome(planned)
+            self._forget(position)
+
+    def _outcome(self, planned: PlannedStep) -> StepOutcome:
+        step, result, failure = planned.step.id, None, None
         began = time.perf_counter()
-        images = done[step.model].images
-        hears = listener(step.id, _in_words([image.id for image in images]))
         try:
-            _check_read_steps(step, failures)
-            again = _Again(plan, done[step.model], results)
-            results[step.id] = _computed(planned, done[step.model], results, again, listener=hears)
+            self._check_reads(planned.step)
+            with _gradients_possible():
+                result = self.results[step] = self._result(planned)
         except InterpretkitError as error:
-            failures[step.id] = error.at(place(step))
-        yield StepOutcome(
-            step=step.id,
-            result=results.get(step.id) if step.id not in failures else None,
-            failure=failures.get(step.id),
-            seconds=time.perf_counter() - began,
-        )
-        _forget(results, plan.steps, position)
+            failure = error.at(place(planned.step))
+            self.failed.add(step)
+        return StepOutcome(step=step, result=result, failure=failure, seconds=time.perf_counter() - began)
+
+    def _result(self, planned: PlannedStep) -> Result:
+        done = self.done[planned.step.model]
+        listener = self.listener(planned.step.id, _in_words([image.id for image in done.images]))
+        again = _Again(self.plan, done, self.results)
+        return _computed(planned, done, self.results, again, listener=listener)
+
+    def _check_reads(self, step: ResolvedStep) -> None:
+        for each in step.of:
+            if each in self.failed:
+                raise SkippedError(f"not computed, since step {each!r}, which it reads, failed")
+
+    def _forget(self, position: int) -> None:
+        """Drop what no step after this position gets, be it to read or to repeat."""
+        past, later = self.plan.steps[: position + 1], self.plan.steps[position + 1 :]
+        needed = self._read_by(later)
+        for planned in past:
+            if planned.step.id not in needed:
+                self.results.pop(planned.step.id, None)
+        model = past[-1].step.model
+        passes.forget(self.done[model], [each for each in later if each.step.model == model])
+
+    def _read_by(self, later: Sequence[PlannedStep]) -> set[str]:
+        """Return the steps that some steps read, and those that these read: whoever repeats one, repeats them too."""
+        reads = {planned.step.id: planned.step.of for planned in self.plan.steps}
+        waiting = [read for planned in later for read in planned.step.of]
+        found: set[str] = set()
+        while waiting:
+            read = waiting.pop()
+            if read not in found:
+                found.add(read)
+                waiting += reads.get(read, ())
+        return found
 
 
 def _in_words(images: Sequence[str]) -> str:
     return images[0] if len(images) == 1 else f"{len(images)} images from {images[0]} to {images[-1]}"
-
-
-def _forget(results: dict[str, Result], steps: Sequence[PlannedStep], position: int) -> None:
-    """Drop the results up to a step that none after it reads, neither itself nor by a step that it repeats."""
-    reads = {planned.step.id: planned.step.of for planned in steps}
-    waiting = [read for planned in steps[position + 1 :] for read in planned.step.of]
-    needed: set[str] = set()
-    while waiting:
-        read = waiting.pop()
-        needed.add(read)
-        waiting += [each for each in reads.get(read, ()) if each not in needed]
-    for planned in steps[: position + 1]:
-        if planned.step.id not in needed:
-            results.pop(planned.step.id, None)
-
-
-def _check_read_steps(step: ResolvedStep, failures: Mapping[str, InterpretkitError]) -> None:
-    for each in step.of:
-        if each in failures:
-            raise SkippedError(f"not computed, since step {each!r}, which it reads, failed")
 
 
 class SkippedError(StepError):

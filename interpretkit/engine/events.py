@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EventKind = Literal["loading", "model", "image", "begun", "progress", "alert", "step", "batch", "sealed"]
 
 PROGRESS_SECONDS = 0.5
-"""So long a step that computes is silent at least between two events of progress."""
+"""So long a step is silent at least between two events of passes, and between two of what it says itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,11 @@ class Event:
         passes: Of `progress`: how many forward passes the step has started itself, for these images.
         rate: Of `progress`: how many passes each second; without any, how many of what the step counts.
         failed: Whether it is bad news.
+
+    Example:
+        >>> event = Event(kind="progress", text="cam: 3 of 8, pass 3 (1.5/s), a", step="cam", done=3, total=8)
+        >>> event.done / event.total, event.failed
+        (0.375, False)
     """
 
     kind: EventKind
@@ -106,27 +111,31 @@ class _StepListener(Listener):
         self._announcer = announcer
         self._step = step
         self._about = about
-        self._began = self._told = time.perf_counter()
+        self._began = time.perf_counter()
+        # Each by itself: what a step says of a pass comes right after the pass, and would always be left out.
+        self._pass_told = self._said_told = self._began
         self._passes = 0
         self._done = 0
         self._total = 0
 
     def passed(self) -> None:
         self._passes += 1
-        self._progress()
+        now = time.perf_counter()
+        if now - self._pass_told >= PROGRESS_SECONDS:
+            self._pass_told = now
+            self._tell(now)
 
     def progress(self, done: int, total: int) -> None:
         self._done, self._total = done, total
-        self._progress()
+        now = time.perf_counter()
+        if now - self._said_told >= PROGRESS_SECONDS:
+            self._said_told = now
+            self._tell(now)
 
     def alert(self, text: str) -> None:
         self._announcer.alert(self._step, text)
 
-    def _progress(self) -> None:
-        now = time.perf_counter()
-        if now - self._told < PROGRESS_SECONDS:
-            return
-        self._told = now
+    def _tell(self, now: float) -> None:
         rate = (self._passes or self._done) / (now - self._began)
         counted = [f"{self._done} of {self._total}"] if self._total else []
         counted += [f"pass {self._passes}"] if self._passes else []

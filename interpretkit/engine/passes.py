@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from interpretkit.capture.addresses import Address
+from interpretkit.capture.addresses import INPUT, Address
 from interpretkit.capture.capture import Capture
 from interpretkit.errors import InterpretkitError, StepError, cause
 
@@ -96,6 +96,19 @@ def over(steps: Sequence[PlannedStep], model: Model, images: tuple[InputImage, .
             done.attributed[target] = _attribute(target, done, output, capture if backward else None)
     done.activations = {address: value.detach() for address, value in capture.activations.items()}
     return done
+
+
+def forget(done: Pass, later: Sequence[PlannedStep]) -> None:
+    """Drop what none of the steps that are still to come gets of a pass."""
+    outputs = {layer.address.path for planned in later for layer in planned.activations}
+    done.activations = {address: values for address, values in done.activations.items() if address.path in outputs}
+    wanted = {layer.address.path for planned in later for layer in planned.gradients}
+    if any(planned.needs.input_gradient for planned in later):
+        wanted.add(INPUT.path)
+    for spec, attributed in done.attributed.items():
+        if isinstance(attributed, Attributed):
+            kept = {address: values for address, values in attributed.gradients.items() if address.path in wanted}
+            done.attributed[spec] = replace(attributed, gradients=kept)
 
 
 def _targets(steps: Sequence[PlannedStep]) -> dict[Wanted, bool]:

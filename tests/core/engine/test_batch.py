@@ -300,11 +300,12 @@ def test_predictions_of_a_network_that_ends_in_a_softmax_are_not_softened_once_m
     assert found == expected.tolist()
 
 
-def test_inference_mode_around_a_call_changes_nothing():
+@pytest.mark.parametrize("name", ["grad_cam", "smooth_grad_cam_plusplus"])
+def test_inference_mode_around_a_call_changes_nothing(name):
     model, images = tiny_model(), tiny_images()
-    expected = ik.visualize(model, images, "grad_cam", layers=["features"])
+    expected = ik.visualize(model, images, name, layers=["features"])
     with torch.inference_mode():
-        found = ik.visualize(model, images.clone(), "grad_cam", layers=["features"])
+        found = ik.visualize(model, images.clone(), name, layers=["features"])
         assert torch.is_inference_mode_enabled()
     assert found.maps["features"].values.tolist() == expected.maps["features"].values.tolist()
 

@@ -260,8 +260,58 @@ def test_a_step_is_computed_when_it_is_asked_for_and_read_results_alone_are_held
     assert computed == []
     first = next(work.outcomes)
     assert (first.step, computed) == ("a", [[]])
-    held = work.outcomes.gi_frame.f_locals["results"]
+    held = work.outcomes.gi_frame.f_locals["self"].results
     rest = [(outcome.step, outcome.failure, sorted(held)) for outcome in work.outcomes]
     assert [(name, failure) for name, failure, _ in rest] == [("b", None), ("c", None), ("d", None)]
     assert computed == [[], ["a"], ["b"], ["a", "given"]]
     assert [names for _, _, names in rest] == [["a", "b", "given"], ["a", "b", "c", "given"], ["a", "d", "given"]]
+
+
+def test_activations_and_gradients_are_held_only_for_steps_to_come():
+    from interpretkit.contracts.registry import Plugin
+    from interpretkit.engine.plan import Plan, plan_step
+    from interpretkit.engine.resolve import ResolvedStep
+    from interpretkit.inputs.batch import tensor_batches
+    from interpretkit.testing import tiny_images, tiny_model
+
+    class Wants(ik.Visualizer):
+        """Wants some layers."""
+
+        name = "wants"
+
+        def needs(self, model):
+            return self.wanted
+
+        def compute(self, captured):
+            assert (captured.input_gradient is not None) == self.wanted.input_gradient
+            return ik.Result()
+
+    model = tiny_model()
+    wanted = {
+        "a": ik.Needs(activations=["head"], gradients=["features"], input_gradient=True, target=0),
+        "b": ik.Needs(gradients=["features#*"], target=0),
+        "c": ik.Needs(input_gradient=True, target=0),
+        "d": ik.Needs(activations=["pool"]),
+    }
+    steps = []
+    for name, needs in wanted.items():
+        visualizer = Wants(Wants.Options())
+        visualizer.wanted = needs
+        step = ResolvedStep(id=name, visualizer=visualizer, plugin=Plugin("t"), model="model")
+        steps.append(plan_step(step, model))
+    plan = Plan(models={"model": model}, steps=tuple(steps))
+    (batch,) = tensor_batches(tiny_images(), plan.models, batch_size=16)
+    outcomes = begin(plan, batch).outcomes
+    held = []
+    for outcome in outcomes:
+        assert outcome.failure is None
+        done = outcomes.gi_frame.f_locals["self"].done["model"]
+        gradients = {str(address) for each in done.attributed.values() for address in each.gradients}
+        held.append((sorted({address.path for address in done.activations}), sorted(gradients)))
+    everything = (["features", "head", "pool"], ["<input>", "features", "features#1"])
+    assert held == [
+        everything,
+        (["features", "pool"], ["<input>", "features", "features#1"]),
+        (["pool"], ["<input>"]),
+        (["pool"], []),
+    ]

@@ -83,7 +83,9 @@ def of_images(*numbers, size=1, name="m"):
     values = np.repeat(np.array(numbers, np.float32), size).reshape(-1, 1, size)
     ids = [f"image{number}" for number in numbers]
     return ik.Result(
-        maps={name: ik.Map(values=values, dims=("image", "y", "x"), layer="0", extent={"y": 1, "x": 1}, polarity="signed")},
+        maps={
+            name: ik.Map(values=values, dims=("image", "y", "x"), layer="0", extent={"y": 1, "x": 1}, polarity="signed")
+        },
         tables={"t": ik.Table(image=ids, n=list(numbers))},
         images=tuple(ik.InputImage(id=each, source="", sha256="", size=(1, 1)) for each in ids),
         targets=tuple(ik.Target(index=n, label=str(n), score=0.0, probability=0.0) for n in numbers),

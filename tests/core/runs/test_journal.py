@@ -222,3 +222,18 @@ def test_a_reduction_is_about_the_images_that_it_has_taken_in(tmp_path):
     draft.note_part("step", result_of("dog"))
     parts = [entry for entry in read_journal(draft.path) if isinstance(entry, ResultKept)]
     assert [(part.nonfinite, part.files) for part in parts] == [(6, {}), (0, {})]
+
+
+def test_the_disk_holds_every_file_before_the_manifest_says_so(tmp_path, monkeypatch):
+    draft = begin(tmp_path, "step")
+    draft.write_text("recipe.yaml", "name: small")
+    draft.write_result("step", result_of("cat"), reduction=False)
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino) or fsync(descriptor))
+    path = draft.seal("complete", lambda _run: "<p>")
+    manifest = synced.index((path / "manifest.json").stat().st_ino)
+    files = [path / file for file in open_run(path).record.files]
+    assert len(files) == 4
+    for each in {*files, *(file.parent for file in files), path / "results"}:
+        assert each.stat().st_ino in synced[:manifest]
