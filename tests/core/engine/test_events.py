@@ -28,7 +28,8 @@ class Small(ModelBuilder):
 
     def build(self, state):
         net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-        return Model(module=net, preprocessing=Preprocessing(resize=8, crop=8), outputs={"classes": Classes(names=("a", "b", "c"))})
+        outputs = {"classes": Classes(names=("a", "b", "c"))}
+        return Model(module=net, preprocessing=Preprocessing(resize=8, crop=8), outputs=outputs)
 
 
 class Busy(Visualizer):
@@ -279,7 +280,7 @@ def test_activations_and_gradients_are_held_only_for_steps_to_come():
 
         name = "wants"
 
-        def needs(self, model):
+        def needs(self):
             return self.wanted
 
         def compute(self, captured):

@@ -88,7 +88,7 @@ def of_images(*numbers, size=1, name="m"):
         },
         tables={"t": ik.Table(image=ids, n=list(numbers))},
         images=tuple(ik.InputImage(id=each, source="", sha256="", size=(1, 1)) for each in ids),
-        targets=tuple(ik.Target(index=n, label=str(n), score=0.0, probability=0.0) for n in numbers),
+        targets=tuple(ik.Target(spec=n, label=str(n), score=0.0, probability=0.0) for n in numbers),
     )
 
 

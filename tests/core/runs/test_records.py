@@ -29,7 +29,8 @@ class Small(ModelBuilder):
 
     def build(self, state):
         net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-        return Model(module=net, preprocessing=Preprocessing(resize=32, crop=32), outputs={"classes": Classes(names=("a", "b", "c"))})
+        outputs = {"classes": Classes(names=("a", "b", "c"))}
+        return Model(module=net, preprocessing=Preprocessing(resize=32, crop=32), outputs=outputs)
 
 
 @hookimpl
@@ -143,11 +144,19 @@ def test_what_a_manifest_must_say_is_named_where_it_does_not(run):
     assert [each[:50] for each in verify(run)] == ["manifest.json does not say what a manifest must sa"]
 
 
+def first_target(target):
+    facts = {name: target[name] for name in ("label", "score", "probability", "against_label")}
+    return {"index": target["spec"], "against": None, **facts}
+
+
 def as_in_the_first_runs(manifest):
     """Return a manifest as the first version wrote it: one target for each image, and fewer facts."""
     manifest = copy.deepcopy(manifest)
     for step in manifest["steps"]:
-        step["targets"] = {image: found[0] for image, found in step["targets"].items()}
+        step["targets"] = {image: first_target(found[0]) for image, found in step["targets"].items()}
+        for each in step["maps"]:
+            each["input_size"] = list(each.pop("extent").values())
+        del step["arrays"]
         for table in step["tables"]:
             del table["bytes"]
         del step["nonfinite"], step["alerts"]
@@ -196,7 +205,7 @@ def test_numbers_go_through_a_record_bit_for_bit():
     generator = np.random.default_rng(0)
     for bits in generator.integers(0, 2**64, 2000, dtype=np.uint64):
         number = float(bits.view(np.float64))
-        facts = {"index": 1, "label": "", "probability": 1, "against": None, "against_label": ""}
+        facts = {"spec": 1, "label": "", "quantity": "logit", "probability": 1, "against_label": ""}
         stored = TargetRecord.decode(TargetRecord.from_facts(score=number, **facts).encode()).score
         assert stored is None if not np.isfinite(number) else stored == number
 
