@@ -25,7 +25,7 @@ from interpretkit.contracts.kinds import VISUALIZER
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.batch import compute
 from interpretkit.engine.plan import Plan, plan_step
-from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.engine.resolve import Step, parse_options
 from interpretkit.inputs.batch import tensor_batches
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def plan(model: ik.Model, methods: list[str], **options: object) -> Plan:
     for method in methods:
         found = discover().find(VISUALIZER, method)
         visualizer = found.offer(parse_options(found.offer, {"layers": LAYERS, **options}))
-        step = ResolvedStep(id=method, visualizer=visualizer, plugin=found.plugin, model="model")
+        step = Step(id=method, visualizer=visualizer, plugin=found.plugin, model="model")
         steps.append(plan_step(step, model))
     return Plan(models={"model": model}, steps=tuple(steps))
 

@@ -5,6 +5,7 @@ from .api import draw as draw
 from .api import load_model as load_model
 from .api import open_run as open_run
 from .api import run as run
+from .api import step as step
 from .api import visualize as visualize
 from .api import wrap as wrap
 from .contracts.builder import ModelBuilder as ModelBuilder

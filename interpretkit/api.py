@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from interpretkit.contracts.builder import ModelBuilder
 from interpretkit.contracts.kinds import MODEL, VISUALIZER
 from interpretkit.contracts.registry import discover
 from interpretkit.digests import sha256_file
-from interpretkit.engine import numerics
-from interpretkit.engine.batch import compute
 from interpretkit.engine.carry_out import _load, carry_out
 from interpretkit.engine.draw import draw as drawn
-from interpretkit.engine.gather import Gather
-from interpretkit.engine.plan import Plan, plan_step
-from interpretkit.engine.resolve import ResolvedStep, parse_options
-from interpretkit.errors import RecipeError, StorageError, WeightsError
-from interpretkit.inputs.batch import batches, tensor_batches
-from interpretkit.inputs.read import given_images
+from interpretkit.engine.resolve import parse_options
+from interpretkit.engine.together import StepOf, resolved, together
+from interpretkit.errors import InputError, RecipeError, StorageError, WeightsError
 from interpretkit.model.model import Model
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.output import Output
@@ -29,14 +26,14 @@ from interpretkit.runs.files import replace as replace_file
 from interpretkit.runs.run import open_run as open_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
     from PIL.Image import Image
 
     from interpretkit.contracts.registry import Registry
+    from interpretkit.contracts.visualizer import Visualizer
     from interpretkit.engine.events import Event
-    from interpretkit.inputs.batch import Batch
     from interpretkit.results.figure import Figure
     from interpretkit.results.result import Result
     from interpretkit.runs.run import Run
@@ -114,83 +111,135 @@ def wrap(
     )
 
 
+def step(visualizer: str | type[Visualizer], *, of: Sequence[str] = (), **options: Any) -> StepOf:
+    """Say what a step of `visualize` is to do.
+
+    Args:
+        visualizer: The id of a visualizer, as `interpretkit plugins` lists it, or a class of your own.
+        of: Ids of the steps that it reads.
+        **options: The visualizer's own options, as `interpretkit show NAME` lists them.
+
+    Example:
+        >>> step("compare", of=["cam", "saliency"]).of
+        ('cam', 'saliency')
+    """
+    return StepOf(visualizer=visualizer, of=(of,) if isinstance(of, str) else tuple(of), options=options)
+
+
+@overload
 def visualize(
-    model: Model,
+    model: Model | torch.nn.Module,
     images: Any,
-    visualizer: str,
+    visualizer: str | type[Visualizer] | StepOf,
     *,
     of: Mapping[str, Result] | None = None,
     batch_size: int = 16,
+    plugins: Sequence[str | Path] = (),
     **options: Any,
-) -> Result:
-    """Compute one visualizer's result for some images.
+) -> Result: ...
+
+
+@overload
+def visualize(
+    model: Model | torch.nn.Module,
+    images: Any,
+    visualizer: Mapping[str, StepOf | str | type[Visualizer]],
+    *,
+    of: Mapping[str, Result] | None = None,
+    batch_size: int = 16,
+    plugins: Sequence[str | Path] = (),
+) -> dict[str, Result]: ...
+
+
+def visualize(
+    model: Model | torch.nn.Module,
+    images: Any,
+    visualizer: str | type[Visualizer] | StepOf | Mapping[str, StepOf | str | type[Visualizer]],
+    *,
+    of: Mapping[str, Result] | None = None,
+    batch_size: int = 16,
+    plugins: Sequence[str | Path] = (),
+    **options: Any,
+) -> Result | dict[str, Result]:
+    """Compute what one visualizer, or several steps together, say of some images.
+
+    Several steps share one forward pass, and one backward pass for each distinct target, as in a recipe.
 
     Args:
-        model: What to look into.
+        model: What to look into; a bare `nn.Module` is wrapped with the usual preprocessing.
         images: A tensor `(image, channel, y, x)` as the model is fed, or one or several paths or PIL images.
-        visualizer: Its id, as `interpretkit plugins` lists it.
+        visualizer: Its id, as `interpretkit plugins` lists it; a class of your own; or what `step` returns. Several are
+            given by id: `{"cam": ik.step("grad_cam", layers=["stage4"]), "how": ik.step("sparseness", of=["cam"])}`.
         of: Results that it reads, by a name for each; for the same images.
         batch_size: Images per shared pass.
+        plugins: Python files with hookimpls to load besides the installed plugins.
         **options: The visualizer's own options, as `interpretkit show NAME` lists them.
 
     Returns:
-        The result, with an image dim over all images (or about the whole set, if the visualizer is a reduction).
+        The result, with an image dim over all images (or about the whole set, if the visualizer is a reduction); of
+        several steps the results by id.
 
     Raises:
-        RecipeError: If there is no such visualizer, option or layer.
+        RecipeError: If there is no such visualizer, option or layer, or a step cannot read what it is to read.
         InputError: If an image cannot be read, the images' maps differ in size, or `of` is not about the same images.
         StepError: If it fails.
 
     Example:
         >>> import torch
         >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU())
-        >>> result = visualize(wrap(net), torch.zeros(2, 3, 9, 9), "feature_grid", layers=["1"])
+        >>> result = visualize(net, torch.zeros(2, 3, 9, 9), "feature_grid", layers=["1"])
         >>> result.maps["1"].values.shape
         (2, 4, 4, 4)
+        >>> steps = {"maps": step("feature_grid", layers=["1"]), "numbers": step("channel_stats", layers=["1"])}
+        >>> sorted(visualize(net, torch.zeros(2, 3, 9, 9), steps))
+        ['maps', 'numbers']
     """
-    step = _step(visualizer, options, of=tuple(of or ()))
-    if len(step.of) < (step.visualizer.reads.least if step.visualizer.reads else 0):
-        raise RecipeError(f"{visualizer} reads earlier results", hint="give them as of={'a name': result}")
-    one_step = Plan(models={"model": model}, steps=(plan_step(step, model),))
-    gathered = Gather(step)
-    setting = Numerics.parse({"batch_size": batch_size})
-    with numerics.in_force(setting):
-        for batch in _batches(images, one_step.models, setting.batch_size):
-            given = {name: each.select(*(image.id for image in batch.images)) for name, each in (of or {}).items()}
-            outcome = compute(one_step, batch, given=given)
-            for failure in outcome.failures.values():
-                raise failure
-            gathered.add(outcome.results[visualizer])
-    return gathered.whole()
+    registry = discover([Path(plugin) for plugin in plugins])
+    read = of or {}
+    live = _as_model(model)
+    if isinstance(visualizer, Mapping):
+        if options:
+            raise RecipeError(f"{next(iter(options))!r} is an option of no step", hint="give it to `step`")
+        asked = {name: each if isinstance(each, StepOf) else step(each) for name, each in visualizer.items()}
+        return together(live, images, resolved(asked, read, registry), given=read, batch_size=batch_size)
+    whole = visualizer if isinstance(visualizer, StepOf) else step(visualizer, **options)
+    only = whole.visualizer if isinstance(whole.visualizer, str) else getattr(whole.visualizer, "name", "step")
+    asked = {only: replace(whole, of=(*whole.of, *read))}
+    found = together(live, images, resolved(asked, read, registry), given=read, batch_size=batch_size)
+    return found[only]
 
 
-def draw(model: Model, result: Result, visualizer: str, **options: Any) -> list[Figure]:
-    """Draw the figures of a result of `visualize`, as a run would.
+def draw(result: Result, *, plugins: Sequence[str | Path] = ()) -> list[Figure]:
+    """Draw the figures of a result of `visualize` or of a stored run, as a run would.
 
     Args:
-        model: What the result was computed from.
-        result: The result.
-        visualizer: The id of the visualizer that computed it.
-        **options: The same options.
+        result: The result; it knows what has made it.
+        plugins: Python files with hookimpls to load besides the installed plugins, for results of a stored run.
 
     Returns:
         Figures with `picture` (a PIL image), `caption` and `alt`; image by image.
 
+    Raises:
+        InputError: If the result was put together by hand.
+        RecipeError: If it is stored, and its visualizer is not installed.
+        StepError: If drawing fails.
+
     Example:
         >>> import torch
         >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU())
-        >>> result = visualize(wrap(net), torch.rand(1, 3, 9, 9), "feature_grid", layers=["1"])
-        >>> [figure.name for figure in draw(wrap(net), result, "feature_grid", layers=["1"])]
+        >>> result = visualize(net, torch.rand(1, 3, 9, 9), "feature_grid", layers=["1"])
+        >>> [figure.name for figure in draw(result)]
         ['1']
     """
-    return [figure for _, figure in drawn(_step(visualizer, options), result, model)]
+    return [figure for _, figure in drawn(_visualizer_of(result, plugins), result)]
 
 
 def run(
-    recipe: str | Path,
+    recipe: str | Path | Mapping[str, Any],
     *,
+    model: Model | torch.nn.Module | Mapping[str, Model | torch.nn.Module] | None = None,
     set: Mapping[str, Any] | None = None,  # noqa: A002 - the word of the command line's --set
-    images: str | Path | Sequence[str | Path] = (),
+    images: Any = (),
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
     listen: Callable[[Event], None] = lambda _event: None,
@@ -201,9 +250,12 @@ def run(
     is there.
 
     Args:
-        recipe: Path of the YAML file.
-        set: Values to change in it first, by dotted path: `{"model.with.variant": "B0"}`.
-        images: One or several paths, folders or globs to look at instead of the recipe's inputs.
+        recipe: Path of the YAML file; or the recipe itself, as a dict.
+        model: A live model, or a bare `nn.Module`, in place of the recipe's, or several by key. It stays as it is: a
+            training loop can leave a run of every epoch. The run knows it by its digest, and says "given in Python".
+        set: Values to change in the recipe first, by dotted path: `{"model.with.variant": "B0"}`.
+        images: What to look at instead of the recipe's inputs: one or several paths, folders or globs; a tensor
+            `(image, channel, y, x)` as the model is fed; or PIL images.
         output: Directory that gets the run's directory.
         plugins: Python files with hookimpls to load besides the installed plugins.
         listen: Called with every `Event` while the run goes on: a step begins, makes progress, says what a reader must
@@ -211,10 +263,27 @@ def run(
 
     Raises:
         InterpretkitError: If the recipe, the weights, every image, or the disk is no good.
+
+    Example:
+        >>> import tempfile, torch
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        >>> steps = [{"id": "cam", "uses": "grad_cam", "with": {"layers": ["0"]}}]
+        >>> recipe = {"schema": "interpretkit/1", "name": "epoch1", "steps": steps}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     finished = run(recipe, model=net, images=torch.rand(2, 3, 9, 9), output=folder)
+        ...     finished.status, finished.results["cam"].maps["0"].values.shape
+        ('complete', (2, 7, 7))
     """
-    settings = tuple((set or {}).items())
-    given = [str(each) for each in ([images] if isinstance(images, str | Path) else images)]
-    finished = carry_out(recipe, settings=settings, images=given, output=output, plugins=plugins, listen=listen)
+    several = model if isinstance(model, Mapping) else {} if model is None else {"model": model}
+    finished = carry_out(
+        recipe,
+        settings=tuple((set or {}).items()),
+        images=[images] if isinstance(images, str | Path) else images,
+        models={key: _as_model(each) for key, each in several.items()},
+        output=output,
+        plugins=plugins,
+        listen=listen,
+    )
     return open_run(finished.path)
 
 
@@ -227,18 +296,32 @@ def open_run(path: str | Path) -> Run:
     return open_stored(Path(path))
 
 
-def _batches(images: Any, models: Mapping[str, Model], batch_size: int) -> Iterator[Batch]:
-    if hasattr(images, "ndim"):
-        return tensor_batches(images, models, batch_size=batch_size)
-    return batches(given_images(images), models, batch_size=batch_size)
+def _as_model(model: Model | torch.nn.Module) -> Model:
+    """Return a model; a bare network is wrapped.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    import torch
+
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, torch.nn.Module):
+        return wrap(model)
+    raise InputError(
+        f"a model is wanted, not a {type(model).__name__}", hint="give what `load_model` or `wrap` returns"
+    )
 
 
-def _step(visualizer: str, options: Mapping[str, Any], *, of: tuple[str, ...] = ()) -> ResolvedStep:
-    if not isinstance(visualizer, str):
-        raise RecipeError(f"{visualizer!r} is no id of a visualizer", hint="give its `name`, as text")
-    found = discover().find(VISUALIZER, visualizer)
-    parsed = found.offer(parse_options(found.offer, options))
-    return ResolvedStep(id=visualizer, visualizer=parsed, plugin=found.plugin, model="model", of=of)
+def _visualizer_of(result: Result, plugins: Sequence[str | Path]) -> Visualizer:
+    """Return the visualizer that made a result: the live one, or that of the id that a stored run says."""
+    origin = result.origin
+    if origin is None:
+        raise InputError("this result was put together by hand, so nothing says how it is drawn")
+    if origin.visualizer is not None:
+        return cast("Visualizer", origin.visualizer)
+    found = discover([Path(plugin) for plugin in plugins]).find(VISUALIZER, origin.uses)
+    return found.offer(parse_options(found.offer, origin.options))
 
 
 def convert(

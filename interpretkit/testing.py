@@ -20,7 +20,7 @@ from interpretkit.digests import array_digest, state_digest
 from interpretkit.engine.batch import compute
 from interpretkit.engine.gather import Gather
 from interpretkit.engine.plan import Plan, plan_step
-from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.engine.resolve import Step, parse_options
 from interpretkit.errors import PluginError
 from interpretkit.inputs.batch import tensor_batches
 from interpretkit.model.model import Model
@@ -133,8 +133,8 @@ def _compute(
     return [whole] if visualizer.per_set else [whole.select(image.id) for image in whole.images]
 
 
-def _step(name: str, visualizer: Visualizer, *, of: tuple[str, ...] = ()) -> ResolvedStep:
-    return ResolvedStep(id=name, visualizer=visualizer, plugin=Plugin("checked"), model="model", of=of)
+def _step(name: str, visualizer: Visualizer, *, of: tuple[str, ...] = ()) -> Step:
+    return Step(id=name, visualizer=visualizer, plugin=Plugin("checked"), model="model", of=of)
 
 
 def _check_described(options: type[Options]) -> None:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from interpretkit.contracts.offer import Offer
     from interpretkit.contracts.options import Options
     from interpretkit.contracts.registry import Registry
-    from interpretkit.engine.plan import PlannedStep
-    from interpretkit.engine.resolve import Resolved
+    from interpretkit.engine.resolve import Resolved, Step
 
 LayersForm = Literal["table", "tree", "json"]
 
@@ -42,11 +41,11 @@ def plan_text(resolved: Resolved) -> str:
         forward, backward = planned.passes(key)
         passes = f"{words.count(forward, 'forward pass')} and {words.count(backward, 'backward pass')} per batch"
         lines.append(f"model {key}: {model.name}, {passes}")
-        own = [each.step for each in planned.steps if each.needs.own_passes and each.step.model == key]
+        own = [step for step in planned.steps if step.needs.own_passes and step.model == key]
         lines += [f"  passes of its own, step {step.id}: {_cost(step.visualizer)}" for step in own]
     shapes = {key: {row.name: row.shape for row in model.layers()} for key, model in models.items()}
     for each in planned.steps:
-        lines += _step_lines(each, shapes[each.step.model])
+        lines += _step_lines(each, shapes[each.model])
     return "\n".join(lines)
 
 
@@ -177,8 +176,8 @@ def _type_text(schema: Mapping[str, object]) -> str:
     return str(schema.get("type", "anything"))
 
 
-def _step_lines(planned: PlannedStep, shapes: Mapping[str, tuple[int, ...] | None]) -> list[str]:
-    step = planned.step
+def _step_lines(planned: Step, shapes: Mapping[str, tuple[int, ...] | None]) -> list[str]:
+    step = planned
     target = f", target {planned.needs.target}" if planned.needs.target is not None else ""
     reads = f", reads {', '.join(step.of)}" if step.of else ""
     lines = [f"step {step.id}: {step.visualizer.name} on {step.model}{reads}{target}"]

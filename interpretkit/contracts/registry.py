@@ -109,6 +109,10 @@ class Registry:
         hint = did_you_mean(name, offers, otherwise=known)
         raise RecipeError(f"unknown {kind.name} {name!r}", where=where, hint=hint)
 
+    def add(self, kind: Kind[Base], offer: type[Base], plugin: Plugin) -> None:
+        """Add an offer of a plugin."""
+        self._offers[kind].setdefault(offer.name, []).append(Registered(offer, plugin))
+
     def _register(self, plugin: Plugin, load: Callable[[], Any]) -> None:
         try:
             with _contained():
@@ -121,7 +125,7 @@ class Registry:
         self.plugins.append(plugin)
         for kind, offers in offered.items():
             for offer in offers:
-                self._offers[kind].setdefault(offer.name, []).append(Registered(offer, plugin))
+                self.add(kind, offer, plugin)
 
 
 def discover(files: Sequence[Path] = ()) -> Registry:

@@ -19,6 +19,7 @@ from interpretkit.errors import InterpretkitError, StepError, located
 from interpretkit.results import ranks
 from interpretkit.results.axes import Array
 from interpretkit.results.map import Map
+from interpretkit.results.origin import Origin
 from interpretkit.results.result import Result
 from interpretkit.results.table import Table
 
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
     from interpretkit.capture.addresses import Address
     from interpretkit.contracts.needs import Needs
     from interpretkit.engine.passes import Pass
-    from interpretkit.engine.plan import Plan, PlannedStep
-    from interpretkit.engine.resolve import ResolvedStep
+    from interpretkit.engine.plan import Plan
+    from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import Batch
-    from interpretkit.model.model import Wanted
+    from interpretkit.model.model import Model, Wanted
     from interpretkit.model.outputs.output import Prediction
     from interpretkit.results.image import InputImage
 
@@ -172,25 +173,25 @@ class _Steps:
             yield self._outcome(planned)
             self._forget(position)
 
-    def _outcome(self, planned: PlannedStep) -> StepOutcome:
-        step, result, failure = planned.step.id, None, None
+    def _outcome(self, planned: Step) -> StepOutcome:
+        step, result, failure = planned.id, None, None
         began = time.perf_counter()
         try:
-            self._check_reads(planned.step)
+            self._check_reads(planned)
             with _gradients_possible():
                 result = self.results[step] = self._result(planned)
         except InterpretkitError as error:
-            failure = error.at(place(planned.step))
+            failure = error.at(place(planned))
             self.failed.add(step)
         return StepOutcome(step=step, result=result, failure=failure, seconds=time.perf_counter() - began)
 
-    def _result(self, planned: PlannedStep) -> Result:
-        done = self.done[planned.step.model]
-        listener = self.listener(planned.step.id, _in_words([image.id for image in done.images]))
+    def _result(self, planned: Step) -> Result:
+        done = self.done[planned.model]
+        listener = self.listener(planned.id, _in_words([image.id for image in done.images]))
         again = _Again(self.plan, done, self.results)
         return _computed(planned, done, self.results, again, listener=listener)
 
-    def _check_reads(self, step: ResolvedStep) -> None:
+    def _check_reads(self, step: Step) -> None:
         for each in step.of:
             if each in self.failed:
                 raise SkippedError(f"not computed, since step {each!r}, which it reads, failed")
@@ -200,15 +201,15 @@ class _Steps:
         past, later = self.plan.steps[: position + 1], self.plan.steps[position + 1 :]
         needed = self._read_by(later)
         for planned in past:
-            if planned.step.id not in needed:
-                self.results.pop(planned.step.id, None)
-        model = past[-1].step.model
-        passes.forget(self.done[model], [each for each in later if each.step.model == model])
+            if planned.id not in needed:
+                self.results.pop(planned.id, None)
+        model = past[-1].model
+        passes.forget(self.done[model], [each for each in later if each.model == model])
 
-    def _read_by(self, later: Sequence[PlannedStep]) -> set[str]:
+    def _read_by(self, later: Sequence[Step]) -> set[str]:
         """Return the steps that some steps read, and those that these read: whoever repeats one, repeats them too."""
-        reads = {planned.step.id: planned.step.of for planned in self.plan.steps}
-        waiting = [read for planned in later for read in planned.step.of]
+        reads = {planned.id: planned.of for planned in self.plan.steps}
+        waiting = [read for planned in later for read in planned.of]
         found: set[str] = set()
         while waiting:
             read = waiting.pop()
@@ -226,29 +227,27 @@ class SkippedError(StepError):
     """A step that was not tried, since one that it reads has failed."""
 
 
-def _computed(
-    planned: PlannedStep, done: Pass, results: Mapping[str, Result], again: _Again, *, listener: Listener
-) -> Result:
+def _computed(planned: Step, done: Pass, results: Mapping[str, Result], again: _Again, *, listener: Listener) -> Result:
     """Compute a step: once, or once for each of the top classes."""
     parts = []
     for wanted in planned.targets or (None,):
         captured = _captured(planned, done, results, wanted=wanted, again=again)
-        parts.append(_compute(planned, replace(captured, listener=listener)))
+        parts.append(_compute(planned, replace(captured, listener=listener), origin_of(planned, done.model)))
     return ranks.joined(parts) if len(parts) > 1 else parts[0]
 
 
 def _captured(
-    planned: PlannedStep, done: Pass, results: Mapping[str, Result], *, wanted: Wanted | None, again: _Again
+    planned: Step, done: Pass, results: Mapping[str, Result], *, wanted: Wanted | None, again: _Again
 ) -> Captured:
     # Copies: steps may share what went wrong, but each is at a place of its own.
     if done.failure is not None:
-        raise done.failure.at(place(planned.step))
+        raise done.failure.at(place(planned))
     attributed = done.attributed.get(wanted) if wanted is not None else None
     if isinstance(attributed, InterpretkitError):
-        raise attributed.at(place(planned.step))
+        raise attributed.at(place(planned))
     for layer in planned.activations:
         if layer.address in done.refused:
-            raise done.refused[layer.address].at(place(planned.step))
+            raise done.refused[layer.address].at(place(planned))
     found = {} if attributed is None else attributed.gradients
     needs, arranged = planned.needs, partial(done.model.arranged, inputs=done.inputs)
     activations = [each for layer in planned.activations for each in layer.calls(done.activations)]
@@ -268,7 +267,7 @@ def _captured(
         gradients={layer.name: arranged(layer, _gradient(found, layer.address)).values for layer in gradients},
         input_gradient=_gradient(found, INPUT) if needs.input_gradient else None,
         targets=attributed.targets if attributed is not None else (),
-        results={each: _read_only(results[each]) for each in planned.step.of},
+        results={each: _read_only(results[each]) for each in planned.of},
         _model=done.model if needs.wants_model else None,
         _repeat=again if needs.own_passes else None,
     )
@@ -291,8 +290,8 @@ class _Again:
     results: Mapping[str, Result]
 
     def __call__(self, step: str, inputs: torch.Tensor, position: int) -> Result:
-        planned = next((each for each in self.plan.steps if each.step.id == step), None)
-        if planned is None or self.done.model is not self.plan.models[planned.step.model]:
+        planned = next((each for each in self.plan.steps if each.id == step), None)
+        if planned is None or self.done.model is not self.plan.models[planned.model]:
             raise StepError(
                 f"step {step!r} cannot be computed once more: it is no step of this run and model",
                 hint="read a step that looks at the same model, and stands in the same recipe",
@@ -305,7 +304,7 @@ class _Again:
                 raise StepError(f"step {step!r} explains several classes of each image", hint="give it one target")
             planned = replace(planned, targets=self.done.model.wanted(target.spec))
         variants = passes.over([planned], self.done.model, images, inputs)
-        earlier = {each: self(each, inputs, position) for each in planned.step.of}
+        earlier = {each: self(each, inputs, position) for each in planned.of}
         # What is repeated is a part of the step that asks for it, and that is what is heard.
         return _computed(planned, variants, earlier, _Again(self.plan, variants, earlier), listener=Listener())
 
@@ -329,18 +328,17 @@ def _read_only(result: Result) -> Result:
     )
 
 
-def _compute(planned: PlannedStep, captured: Captured) -> Result:
-    step = planned.step
+def _compute(step: Step, captured: Captured, origin: Origin) -> Result:
     tensors = {"the model's input": captured.inputs, **captured.activations}
     tensors |= {f"the gradient of {name}": gradient for name, gradient in captured.gradients.items()}
     if captured.input_gradient is not None:
         tensors["the gradient of the model's input"] = captured.input_gradient
-    module = captured.model.module if planned.needs.wants_model else None
+    module = captured.model.module if step.needs.wants_model else None
     if module is not None:
         tensors |= {f"the model's {name}": t for name, t in (*module.named_parameters(), *module.named_buffers())}
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
     with located(place(step)):
-        with _at_work(planned.needs, captured):
+        with _at_work(step.needs, captured):
             result = step.visualizer.compute(captured)
         check_result(result, "compute()")
         if not step.per_set:
@@ -348,7 +346,7 @@ def _compute(planned: PlannedStep, captured: Captured) -> Result:
     for name, version in versions.items():
         if tensors[name]._version != version:  # noqa: SLF001 - torch counts in-place changes nowhere else
             raise StepError(f"compute() changed {name} in place", where=place(step), hint="work on a copy")
-    return replace(result, images=captured.images, targets=captured.targets)
+    return replace(result, images=captured.images, targets=captured.targets, origin=origin)
 
 
 @contextmanager
@@ -403,6 +401,20 @@ def _check_per_image(result: Result, images: Sequence[str]) -> None:
             )
 
 
-def place(step: ResolvedStep) -> str:
+def origin_of(step: Step, model: Model) -> Origin:
+    """Return what the results of a step are made by."""
+    return Origin(
+        step=step.id,
+        uses=step.visualizer.name,
+        plugin=str(step.plugin),
+        options=step.visualizer.options.model_dump(by_alias=True),
+        model=model.name,
+        weights=str(model.weights),
+        alert=model.alert,
+        visualizer=step.visualizer,
+    )
+
+
+def place(step: Step) -> str:
     """Say where a step's error happened: step, visualizer, plugin and version."""
     return f"step {step.id!r} ({step.visualizer.name}, {step.plugin})"

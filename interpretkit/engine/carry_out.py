@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +14,19 @@ from interpretkit.contracts.executor import LocalExecutor
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.engine import Engine
 from interpretkit.engine.events import Announcer, Event
+from interpretkit.engine.given import GivenModels
 from interpretkit.engine.plan import Plan, check_labels, plan
 from interpretkit.engine.resolve import resolve
 from interpretkit.errors import Faults, InterpretkitError, cause
 from interpretkit.inputs.find import find_images
+from interpretkit.inputs.source import Files, Given, Source
 from interpretkit.model.weights.load import blank, load
 from interpretkit.recipe.read import read_leniently
 from interpretkit.recipe.yaml12 import dump_inline
 from interpretkit.runs.draft import create
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from interpretkit.engine.resolve import Resolved
     from interpretkit.inputs.find import ImageFile
@@ -41,10 +44,11 @@ class Finished:
 
 
 def carry_out(
-    recipe: str | Path,
+    recipe: str | Path | Mapping[str, Any],
     *,
     settings: Sequence[Setting] = (),
-    images: Sequence[str] = (),
+    images: Any = (),
+    models: Mapping[str, Model] | None = None,
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
     listen: Callable[[Event], None] = lambda _event: None,
@@ -52,36 +56,57 @@ def carry_out(
     """Carry out a recipe as `run` does, telling `listen` of every event.
 
     A listener that fails is not called again; a warning says so when the run is sealed.
+
+    Args:
+        recipe: The file, or the recipe itself as data.
+        settings: Values to put into it.
+        images: Paths, folders or globs in place of its inputs; or what `Given` takes.
+        models: Live models, by key, in place of its own.
+        output: Directory that gets the run's directory.
+        plugins: Python files with hookimpls.
+        listen: Called with every event.
     """
-    resolved = read_and_resolve(recipe, settings=settings, images=images, plugins=plugins)
-    files = find_images(resolved.recipe.inputs)
+    given = GivenModels(models or {})
+    paths = [str(image) for image in images] if _are_paths(images) else []
+    names = paths or (["given in Python"] if len(images) else [])
+    resolved = read_and_resolve(recipe, settings=settings, images=names, plugins=plugins, given=given)
+    source: Source = Files(find_images(resolved.recipe.inputs)) if paths or not names else Given(images)
     draft = create(Path(output), resolved.recipe.name)
     announcer = Announcer(draft, listen)
     try:
         loaded = load_models(resolved, announcer)
         planned = plan(resolved, loaded)
-        check_labels(planned, files)
+        if isinstance(source, Files):
+            check_labels(planned, source.files)
     except BaseException:
         draft.abandon()
         raise
-    command = _command(recipe, settings, images, plugins)
+    live = bool(models) or isinstance(source, Given) or isinstance(recipe, Mapping)
+    command = "" if live else _command(str(recipe), settings, paths, plugins)
     engine = Engine(resolved, planned, draft, command=command, announcer=announcer)
-    path = engine.execute(files, LocalExecutor(LocalExecutor.Options()))
+    path = engine.execute(source, LocalExecutor(LocalExecutor.Options()))
     if announcer.broken is not None:
         warnings.warn(f"the listener failed: {cause(announcer.broken)}; the run went on without it", stacklevel=2)
     return Finished(path, tuple(engine.failures))
 
 
+def _are_paths(images: Any) -> bool:
+    return isinstance(images, Sequence) and all(isinstance(image, str | Path) for image in images)
+
+
 def read_and_resolve(
-    recipe: str | Path,
+    recipe: str | Path | Mapping[str, Any],
     *,
     settings: Sequence[Setting] = (),
     images: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
+    given: GivenModels | None = None,
 ) -> Resolved:
     """Read a recipe and look up all that it names; no model is built. All faults are told at once."""
-    read = read_leniently(recipe, settings=settings, inputs=images)
-    return resolve(read, discover([Path(plugin) for plugin in plugins]))
+    given = given or GivenModels()
+    read = read_leniently(recipe, settings=settings, inputs=images, models=given.entries())
+    registry = given.offered_by(discover([Path(plugin) for plugin in plugins]))
+    return given.put_into(resolve(read, registry))
 
 
 def load_models(resolved: Resolved, announcer: Announcer) -> dict[str, Model]:
@@ -91,9 +116,12 @@ def load_models(resolved: Resolved, announcer: Announcer) -> dict[str, Model]:
         InterpretkitError: If one cannot be built; it tells all that cannot.
     """
     faults = Faults()
-    models = {}
+    models: dict[str, Model] = {}
     for key, each in resolved.models.items():
         entry = resolved.recipe.models[key]
+        if each.given is not None:
+            models[key] = each.given
+            continue
         announcer.note(Event(kind="loading", text=f"loading {each.builder.name}"))
         with faults.collect(), placed(entry):
             models[key] = _load(each.builder, entry, resolved.recipe.numerics)

@@ -14,9 +14,6 @@ from interpretkit.engine import numerics
 from interpretkit.engine.batch import begin
 from interpretkit.engine.events import Event
 from interpretkit.engine.keep import KeptStep, plugin_record
-from interpretkit.errors import InputError, InterpretkitError
-from interpretkit.inputs.batch import batches
-from interpretkit.inputs.read import read_image
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.recipe.yaml12 import dump
 from interpretkit.report import page as report
@@ -26,7 +23,6 @@ from interpretkit.runs.manifest import SCHEMA
 from interpretkit.runs.records import ImageRecord, ModelRecord, RecipeRecord, RunRecord, WeightsRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from interpretkit.contracts.executor import Executor
@@ -34,7 +30,8 @@ if TYPE_CHECKING:
     from interpretkit.engine.events import Announcer, EventKind
     from interpretkit.engine.plan import Plan
     from interpretkit.engine.resolve import Resolved
-    from interpretkit.inputs.find import ImageFile
+    from interpretkit.errors import InputError, InterpretkitError
+    from interpretkit.inputs.source import Source
     from interpretkit.results.image import InputImage
     from interpretkit.runs.draft import Draft
     from interpretkit.runs.records import RunStatus
@@ -59,9 +56,7 @@ class Engine:
         self._draft = draft
         self._command = command
         self._announcer = announcer
-        self._steps = {
-            planned.step.id: KeptStep(planned, plan.models[planned.step.model], draft) for planned in plan.steps
-        }
+        self._steps = {planned.id: KeptStep(planned, draft) for planned in plan.steps}
         self._images = 0
         self._unread: list[InputError] = []
         self._masked = False
@@ -71,7 +66,7 @@ class Engine:
         """Everything that went wrong: images that cannot be read, then steps."""
         return [*self._unread, *(step.failure for step in self._steps.values() if step.failure is not None)]
 
-    def execute(self, files: Sequence[ImageFile], executor: Executor) -> Path:
+    def execute(self, source: Source, executor: Executor) -> Path:
         """Process the images and return the directory of the sealed run.
 
         What fails is in `failures` and in the manifest; what worked is kept. An interrupt seals what there is and is
@@ -82,7 +77,7 @@ class Engine:
             StorageError: If the run directory cannot be written.
         """
         recipe = self._resolved.recipe
-        self._masked = any(file.mask is not None for file in files)
+        self._masked = source.masked
         self._draft.record(Begun(run=self._begun()))
         self._draft.write_text("recipe.yaml", recipe.text)
         self._draft.write_text("resolved.yaml", dump(self._resolved.as_data()))
@@ -93,7 +88,7 @@ class Engine:
                 cause = f": {model.weights.fallback}" if model.weights.fallback else ""
                 self._tell("model", f"{model.name}: {model.weights}{cause}", failed=bool(model.alert))
             with numerics.in_force(recipe.numerics):
-                self._process(files, executor)
+                self._process(source, executor)
         except KeyboardInterrupt:
             self._seal("interrupted")
             raise
@@ -102,18 +97,18 @@ class Engine:
             raise self._unread[0]
         return self._seal("failed" if self.failures else "complete")
 
-    def _process(self, files: Sequence[ImageFile], executor: Executor) -> None:
+    def _process(self, source: Source, executor: Executor) -> None:
         size = self._resolved.recipe.numerics.batch_size
-        shards = batches(self._readable(files), self._plan.models, batch_size=size, unfit=self._leave_out)
+        shards = source.batches(self._plan.models, batch_size=size, leave_out=self._leave_out)
         for work in executor.map(partial(begin, self._plan, listener=self._announcer.listener), shards):
             self._keep_inputs(work)
-            last = self._images + len(self._unread) == len(files)
+            last = self._images + len(self._unread) == source.total
             for outcome in work.outcomes:
                 step = self._steps[outcome.step]
                 step.keep(outcome)
                 if last:
                     self._finish(step)
-            done, total = self._images, len(files)
+            done, total = self._images, source.total
             self._tell("batch", f"{done} of {total} images", done=done, total=total)
         # Files that cannot be read may come after the last batch.
         for step in self._steps.values():
@@ -123,14 +118,6 @@ class Engine:
     def _finish(self, step: KeptStep) -> None:
         step.finish()
         self._tell("step", step.summary(), step=step.step.id, failed=step.failure is not None)
-
-    def _readable(self, files: Sequence[ImageFile]) -> Iterator[tuple[InputImage, Image.Image]]:
-        """Yield the images that can be read; one that cannot does not cost the others the run."""
-        for file in files:
-            try:
-                yield read_image(file)
-            except InputError as error:
-                self._leave_out(error)
 
     def _leave_out(self, error: InputError) -> None:
         self._unread.append(error)

@@ -10,16 +10,16 @@ import numpy as np
 from interpretkit import words
 from interpretkit.engine.batch import check_result, place
 from interpretkit.errors import InputError, located
-from interpretkit.results.result import Result
 from interpretkit.results.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from interpretkit.contracts.visualizer import Reduction
-    from interpretkit.engine.resolve import ResolvedStep
+    from interpretkit.engine.resolve import Step
     from interpretkit.results.axes import Array
     from interpretkit.results.map import Map
+    from interpretkit.results.result import Result
 
 
 Values = TypeVar("Values", "Array", "Map")
@@ -37,10 +37,10 @@ class Gather:
     Example:
         >>> from interpretkit.contracts.kinds import VISUALIZER
         >>> from interpretkit.contracts.registry import discover
-        >>> from interpretkit.engine.resolve import ResolvedStep
+        >>> from interpretkit.engine.resolve import Step
         >>> found = discover().find(VISUALIZER, "compare")
         >>> visualizer = found.offer(found.offer.Options())
-        >>> step = ResolvedStep(id="compare", visualizer=visualizer, plugin=found.plugin, model="model")
+        >>> step = Step(id="compare", visualizer=visualizer, plugin=found.plugin, model="model")
         >>> first, second = Gather(step), Gather(step)
         >>> first.add(Result(tables={"peaks": Table(image=["cat"], peak=[0.5])}))
         >>> second.add(Result(tables={"peaks": Table(image=["dog"], peak=[0.25])}))
@@ -49,7 +49,7 @@ class Gather:
         [0.5, 0.25]
     """
 
-    def __init__(self, step: ResolvedStep) -> None:
+    def __init__(self, step: Step) -> None:
         self._step = step
         self._parts: list[Result] = []
 
@@ -82,14 +82,14 @@ class Gather:
             merged = self._reduction.merge(first, second)
         with located(place(self._step)):
             check_result(merged, "merge()")
-        return merged
+        return replace(merged, origin=first.origin)
 
     def _finished(self, merged: Result) -> Result:
         with located(place(self._step), doing="finish()"):
             result = self._reduction.finish(merged)
         with located(place(self._step)):
             check_result(result, "finish()")
-        return result
+        return replace(result, origin=merged.origin)
 
     @property
     def _reduction(self) -> Reduction:
@@ -98,7 +98,8 @@ class Gather:
 
 def _stacked(parts: Sequence[Result]) -> Result:
     first = parts[0]
-    return Result(
+    return replace(
+        first,
         maps={name: _stacked_array(name, [part.maps for part in parts]) for name in first.maps},
         arrays={name: _stacked_array(name, [part.arrays for part in parts]) for name in first.arrays},
         tables={name: _stacked_table(name, parts) for name in first.tables},

@@ -18,8 +18,7 @@ from interpretkit.runs.records import PluginRecord, StepRecord
 if TYPE_CHECKING:
     from interpretkit.contracts.registry import Plugin
     from interpretkit.engine.batch import StepOutcome
-    from interpretkit.engine.plan import PlannedStep
-    from interpretkit.model.model import Model
+    from interpretkit.engine.resolve import Step
     from interpretkit.results.result import Result
     from interpretkit.runs.draft import Draft
     from interpretkit.runs.journal import ResultKept
@@ -32,8 +31,7 @@ class KeptStep:
     a part of the set would pass for one of the whole.
 
     Args:
-        planned: The step.
-        model: The model that it looks at.
+        step: The step.
         draft: Where to write.
 
     Attributes:
@@ -41,12 +39,10 @@ class KeptStep:
         finished: Whether it has all that it will have.
     """
 
-    def __init__(self, planned: PlannedStep, model: Model, draft: Draft) -> None:
-        self.step = planned.step
+    def __init__(self, step: Step, draft: Draft) -> None:
+        self.step = step
         self.failure: InterpretkitError | None = None
         self.finished = False
-        self._planned = planned
-        self._model = model
         self._draft = draft
         self._gathered: Gather | None = None
         self._seconds = 0.0
@@ -65,7 +61,7 @@ class KeptStep:
             model=self.step.model,
             of=self.step.of,
             options=plain(self.step.visualizer.options.model_dump(by_alias=True)),
-            layers=tuple(layer.name for layer in self._planned.activations),
+            layers=tuple(layer.name for layer in self.step.activations),
             scope="set" if self.step.per_set else "image",
         )
 
@@ -129,7 +125,7 @@ class KeptStep:
     def _draw(self, result: Result) -> None:
         """Draw the result of one image, or of the set; if that fails, the other images still get their figures."""
         try:
-            for image, figure in draw(self.step, result, self._model):
+            for image, figure in draw(self.step.visualizer, result):
                 png = figures.png(figure.picture)
                 texts = {"caption": figure.caption, "alt": figure.alt}
                 self._draft.write_figure(self.step.id, image, figure.name, png, **texts)

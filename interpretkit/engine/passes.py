@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from interpretkit.engine.plan import PlannedStep
+    from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import Batch
     from interpretkit.model.model import Model, Wanted
     from interpretkit.model.outputs.output import Prediction
@@ -55,17 +55,17 @@ class Attributed:
     gradients: Mapping[Address, torch.Tensor]
 
 
-def over_batch(key: str, model: Model, steps: Sequence[PlannedStep], batch: Batch) -> Pass:
+def over_batch(key: str, model: Model, steps: Sequence[Step], batch: Batch) -> Pass:
     """Run the model of this key once over the batch for all steps that look at it."""
     like = next(model.module.parameters(), batch.inputs[key])
     inputs = batch.inputs[key].to(like.device, like.dtype)
     inputs = inputs.clone() if inputs.is_inference() else inputs
     seen = zip(batch.images, batch.pixels[key], batch.masks[key], strict=True)
     images = tuple(replace(image, pixels=pixels, mask=mask) for image, pixels, mask in seen)
-    return over([planned for planned in steps if planned.step.model == key], model, images, inputs)
+    return over([planned for planned in steps if planned.model == key], model, images, inputs)
 
 
-def over(steps: Sequence[PlannedStep], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> Pass:
+def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> Pass:
     """Make one forward pass of a model, and one backward pass for each distinct target that needs one."""
     done = Pass(model=model, images=images, inputs=inputs)
     targets = _targets(steps)
@@ -98,7 +98,7 @@ def over(steps: Sequence[PlannedStep], model: Model, images: tuple[InputImage, .
     return done
 
 
-def forget(done: Pass, later: Sequence[PlannedStep]) -> None:
+def forget(done: Pass, later: Sequence[Step]) -> None:
     """Drop what none of the steps that are still to come gets of a pass."""
     outputs = {layer.address.path for planned in later for layer in planned.activations}
     done.activations = {address: values for address, values in done.activations.items() if address.path in outputs}
@@ -111,7 +111,7 @@ def forget(done: Pass, later: Sequence[PlannedStep]) -> None:
             done.attributed[spec] = replace(attributed, gradients=kept)
 
 
-def _targets(steps: Sequence[PlannedStep]) -> dict[Wanted, bool]:
+def _targets(steps: Sequence[Step]) -> dict[Wanted, bool]:
     """Return the distinct targets of some steps, and whether any needs gradients of it."""
     wanted: dict[Wanted, bool] = {}
     for planned in steps:

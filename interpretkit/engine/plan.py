@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from interpretkit.contracts.needs import Needs
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from interpretkit.contracts.reads import Reads
-    from interpretkit.engine.resolve import Resolved, ResolvedStep
+    from interpretkit.engine.resolve import Resolved, Step
     from interpretkit.inputs.find import ImageFile
     from interpretkit.model.layers import Layer
     from interpretkit.model.model import Model, Wanted
@@ -30,37 +30,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedStep:
-    """A resolved step whose layers are known.
-
-    Attributes:
-        step: What it was made from.
-        needs: What its visualizer asks for.
-        activations: The layers whose outputs it gets, those with gradients included.
-        gradients: The layers for whose outputs it gets gradients.
-        targets: The targets that it explains, each one score of an image: several only of the top classes.
-    """
-
-    step: ResolvedStep
-    needs: Needs
-    activations: tuple[Layer, ...]
-    gradients: tuple[Layer, ...]
-    targets: tuple[Wanted, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a run will do: models, and steps in an order in which each follows what it reads."""
 
     models: Mapping[str, Model]
-    steps: tuple[PlannedStep, ...]
+    steps: tuple[Step, ...]
 
     def passes(self, model: str) -> tuple[int, int]:
         """Return how many forward and backward passes the steps of a model cost per batch, own passes aside."""
         targets = {
             target
             for planned in self.steps
-            if planned.step.model == model and planned.needs.wants_gradients
+            if planned.model == model and planned.needs.wants_gradients
             for target in planned.targets
         }
         return 1, len(targets)
@@ -77,7 +58,7 @@ def plan(resolved: Resolved, models: Mapping[str, Model]) -> Plan:
     """
     entries = {entry.id: entry for entry in resolved.recipe.steps}
     faults = Faults()
-    planned: dict[str, PlannedStep] = {}
+    planned: dict[str, Step] = {}
     for step in resolved.steps:
         with faults.collect():
             planned[step.id] = _plan_entry(step, models, entries[step.id])
@@ -86,7 +67,7 @@ def plan(resolved: Resolved, models: Mapping[str, Model]) -> Plan:
     return Plan(models=models, steps=tuple(planned.values()))
 
 
-def _plan_entry(step: ResolvedStep, models: Mapping[str, Model], entry: StepEntry) -> PlannedStep:
+def _plan_entry(step: Step, models: Mapping[str, Model], entry: StepEntry) -> Step:
     """Plan a step; what it needs in vain is placed where the word for it stands among its options."""
     if step.model not in models:
         raise ToldError(f"there is no model {step.model!r}")
@@ -102,7 +83,7 @@ def _place_in(entry: StepEntry, error: InterpretkitError) -> str:
     return entry.place_of_word(error.subject, option="target" if isinstance(error, InputError) else "")
 
 
-def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
+def plan_step(step: Step, model: Model) -> Step:
     """Resolve what one step needs in its model; raises as `plan` does."""
     with located(doing=f"{step.plugin}: step {step.id!r}: needs()", kind=PluginError):
         needs = step.visualizer.needs_of(model)
@@ -121,7 +102,7 @@ def plan_step(step: ResolvedStep, model: Model) -> PlannedStep:
         _check_targets(step, needs, targets, model)
     faults.tell()
     activations = tuple(dict.fromkeys([*activations, *gradients]))
-    return PlannedStep(step=step, needs=needs, activations=activations, gradients=gradients, targets=targets)
+    return replace(step, needs=needs, activations=activations, gradients=gradients, targets=targets)
 
 
 def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
@@ -134,15 +115,15 @@ def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
         for target in planned.targets:
             if target.spec != LABEL:
                 continue
-            output = plan.models[planned.step.model].outputs[target.of]
+            output = plan.models[planned.model].outputs[target.of]
             for file in files:
                 try:
                     output.check_label(file.label)
                 except InputError as error:
-                    raise error.at(f"step {planned.step.id!r}, {file.source}") from error.__cause__
+                    raise error.at(f"step {planned.id!r}, {file.source}") from error.__cause__
 
 
-def _check_targets(step: ResolvedStep, needs: Needs, targets: Sequence[Wanted], model: Model) -> None:
+def _check_targets(step: Step, needs: Needs, targets: Sequence[Wanted], model: Model) -> None:
     if step.per_set and len(targets) > 1:
         raise RecipeError(
             f"step {step.id!r} is about the whole set of images, so it explains one class of each",
@@ -161,10 +142,10 @@ def _check_targets(step: ResolvedStep, needs: Needs, targets: Sequence[Wanted], 
         output.check(target.spec)
 
 
-def _check_read(step: PlannedStep, earlier: Mapping[str, PlannedStep], entry: StepEntry) -> None:
+def _check_read(step: Step, earlier: Mapping[str, Step], entry: StepEntry) -> None:
     """Check that what a step reads fits it: the same target, and a map of each of its layers."""
-    reads, faults = step.step.visualizer.reads, Faults()
-    for position, name in enumerate(step.step.of):
+    reads, faults = step.visualizer.reads, Faults()
+    for position, name in enumerate(step.of):
         read = earlier.get(name)
         if reads is None or read is None:
             continue
@@ -173,10 +154,10 @@ def _check_read(step: PlannedStep, earlier: Mapping[str, PlannedStep], entry: St
     faults.tell()
 
 
-def _check_fit(step: PlannedStep, read: PlannedStep, reads: Reads, where: str) -> None:
+def _check_fit(step: Step, read: Step, reads: Reads, where: str) -> None:
     if reads.same_target and read.targets and read.targets != step.targets:
         raise RecipeError(
-            f"step {step.step.id!r} explains {step.needs.target}, and {read.step.id!r}, which it reads, explains "
+            f"step {step.id!r} explains {step.needs.target}, and {read.id!r}, which it reads, explains "
             f"{read.needs.target}",
             where=where,
             hint="give both the same target",
@@ -186,7 +167,7 @@ def _check_fit(step: PlannedStep, read: PlannedStep, reads: Reads, where: str) -
     # Its only map serves every layer.
     if reads.same_layers and len(layers) > 1 and missing:
         raise RecipeError(
-            f"step {step.step.id!r} looks at {missing[0]}, of which {read.step.id!r} has no map",
+            f"step {step.id!r} looks at {missing[0]}, of which {read.id!r} has no map",
             where=where,
-            hint=f"{read.step.id!r} explains at {', '.join(layers)}",
+            hint=f"{read.id!r} explains at {', '.join(layers)}",
         )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
 
 from interpretkit.contracts.kinds import MODEL, VISUALIZER
+from interpretkit.contracts.needs import Needs
 from interpretkit.errors import Faults, RecipeError, ToldError, did_you_mean, nearest, together
 from interpretkit.recipe.recipe import faults_of_options
 from interpretkit.recipe.refusal import explain, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from interpretkit.contracts.builder import ModelBuilder
     from interpretkit.contracts.kinds import Base, Kind
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from interpretkit.contracts.registry import Plugin, Registered, Registry
     from interpretkit.contracts.visualizer import Visualizer
     from interpretkit.errors import InterpretkitError
+    from interpretkit.model.layers import Layer
+    from interpretkit.model.model import Model, Wanted
     from interpretkit.recipe.entries import ModelEntry, StepEntry
     from interpretkit.recipe.recipe import Recipe
 
@@ -37,11 +40,26 @@ class ResolvedModel:
     key: str
     builder: ModelBuilder
     plugin: Plugin
+    given: Model | None = None
+    """The model itself, where somebody handed it over in Python."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedStep:
-    """A step of the recipe: its visualizer with parsed options, the model it looks at, the steps it reads."""
+class Step:
+    """A step: resolved, its visualizer has its options and its place in the recipe; planned, its layers are known too.
+
+    Attributes:
+        id: What it is called.
+        visualizer: What it does, with parsed options.
+        plugin: Where the visualizer comes from.
+        model: The model that it looks at, by key.
+        of: The steps that it reads.
+        figures: Whether its figures are drawn.
+        needs: What its visualizer asks for; as the following, once it is planned.
+        activations: The layers whose outputs it gets, those with gradients included.
+        gradients: The layers for whose outputs it gets gradients.
+        targets: The targets that it explains, each one score of an image: several only of the top classes.
+    """
 
     id: str
     visualizer: Visualizer
@@ -49,6 +67,10 @@ class ResolvedStep:
     model: str
     of: tuple[str, ...] = ()
     figures: bool = True
+    needs: Needs = field(default_factory=Needs)
+    activations: tuple[Layer, ...] = ()
+    gradients: tuple[Layer, ...] = ()
+    targets: tuple[Wanted, ...] = ()
 
     @property
     def per_set(self) -> bool:
@@ -62,7 +84,7 @@ class Resolved:
 
     recipe: Recipe
     models: Mapping[str, ResolvedModel]
-    steps: tuple[ResolvedStep, ...]
+    steps: tuple[Step, ...]
 
     def as_data(self) -> dict[str, Any]:
         """Return the recipe as plain data with every default written out."""
@@ -71,7 +93,7 @@ class Resolved:
             key: {
                 "uses": entry.uses,
                 "with": self.models[key].builder.options.model_dump(by_alias=True),
-                "weights": entry.weights if isinstance(entry.weights, str) else entry.weights.model_dump(),
+                "weights": "given" if self.models[key].given else _as_data(entry.weights),
             }
             for key, entry in recipe.models.items()
         }
@@ -94,6 +116,10 @@ class Resolved:
             "steps": steps,
             "numerics": recipe.numerics.model_dump(),
         }
+
+
+def _as_data(weights: Any) -> Any:
+    return weights if isinstance(weights, str) else weights.model_dump()
 
 
 def resolve(recipe: Recipe, registry: Registry) -> Resolved:
@@ -136,12 +162,10 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
     return Resolved(recipe=recipe, models=models, steps=_in_order(recipe, visualizers, plugins))
 
 
-def _in_order(
-    recipe: Recipe, visualizers: Mapping[str, Visualizer], plugins: Mapping[str, Plugin]
-) -> tuple[ResolvedStep, ...]:
-    steps: dict[str, ResolvedStep] = {}
+def _in_order(recipe: Recipe, visualizers: Mapping[str, Visualizer], plugins: Mapping[str, Plugin]) -> tuple[Step, ...]:
+    steps: dict[str, Step] = {}
     for entry in recipe.ordered_steps():
-        steps[entry.id] = ResolvedStep(
+        steps[entry.id] = Step(
             id=entry.id,
             visualizer=visualizers[entry.id],
             plugin=plugins[entry.id],
@@ -219,33 +243,57 @@ def _with_options(entry: ModelEntry | StepEntry, found: Registered[Base]) -> Bas
 
 def _check_reads(entry: StepEntry, found: Mapping[str, Registered[Visualizer]], recipe: Recipe) -> None:
     """Check that a step reads as many steps as it can, and of the right kind."""
-    visualizer = found[entry.id].offer
-    reads = visualizer.reads
-    if reads is None:
-        if entry.of:
-            what = f"step {entry.id!r}: {visualizer.name} reads no earlier step"
-            raise RecipeError(what, where=entry.place("of"), hint="remove 'of:'")
+    if "of" in entry.unread:
         return
-    many = reads.most is not None and len(entry.of) > reads.most
-    if (len(entry.of) < reads.least or many) and "of" not in entry.unread:
-        hint = f"it names {len(entry.of)}" if entry.of else "name them under 'of:'"
-        raise RecipeError(f"step {entry.id!r}: {visualizer.name} reads {reads}", where=entry.place("of"), hint=hint)
-    faults = Faults()
-    for position, name in enumerate(entry.of):
-        read = found.get(name)
-        # That a result is about the whole set, or that steps read each other in a circle, is told in any case.
-        told = read is not None and (read.offer.per_set or _leads_back(entry.id, name, recipe))
-        if read is None or told or read.offer.yields in reads.kinds:
+    # That a result is about the whole set, or that steps read each other in a circle, is told in any case.
+    kinds = {
+        name: each.offer
+        for name, each in found.items()
+        if not each.offer.per_set and not _leads_back(entry.id, name, recipe)
+    }
+    check_reads(entry.id, found[entry.id].offer, entry.of, kinds, entry=entry)
+
+
+def check_reads(
+    step: str,
+    visualizer: Visualizer | type[Visualizer],
+    of: Sequence[str],
+    kinds: Mapping[str, Visualizer | type[Visualizer]],
+    *,
+    entry: StepEntry | None = None,
+) -> None:
+    """Check that a step reads as many steps as it can, and of the right kind.
+
+    Args:
+        step: Its id.
+        visualizer: What it does.
+        of: The steps that it is to read.
+        kinds: What steps do that could be read, by id; others are not checked.
+        entry: Where it stands in a recipe, for the places of errors.
+
+    Raises:
+        RecipeError: If it does not; it tells all that it cannot read.
+    """
+    reads = visualizer.reads
+    whole = entry.place("of") if entry else ""
+    if reads is None:
+        if of:
+            what = f"step {step!r}: {visualizer.name} reads no earlier step"
+            raise RecipeError(what, where=whole, hint="remove 'of:'")
+        return
+    if len(of) < reads.least or (reads.most is not None and len(of) > reads.most):
+        hint = f"it names {len(of)}" if of else "name them under 'of:'"
+        raise RecipeError(f"step {step!r}: {visualizer.name} reads {reads}", where=whole, hint=hint)
+    faults, wanted = Faults(), " or ".join(reads.kinds)
+    fitting = [name for name, each in kinds.items() if each.yields in reads.kinds and name != step]
+    hint = f"such as {', '.join(fitting[:_SUCH])}" if fitting else f"there is no step that yields {wanted}"
+    for position, name in enumerate(of):
+        if name not in kinds or kinds[name].yields in reads.kinds:
             continue
-        fitting = [step for step, each in found.items() if each.offer.yields in reads.kinds and step != entry.id]
-        kinds = " or ".join(reads.kinds)
-        what = f"step {entry.id!r}: {visualizer.name} reads steps that yield {kinds}, and {name!r} yields "
+        made = kinds[name].yields or "nothing to read"
+        what = f"step {step!r}: {visualizer.name} reads steps that yield {wanted}, and {name!r} yields {made}"
         with faults.collect():
-            raise RecipeError(
-                f"{what}{read.offer.yields or 'nothing to read'}",
-                where=entry.place("of", position),
-                hint=f"such as {', '.join(fitting[:_SUCH])}" if fitting else f"there is no step that yields {kinds}",
-            )
+            raise RecipeError(what, where=entry.place("of", position) if entry else "", hint=hint)
     faults.tell()
 
 
@@ -281,7 +329,7 @@ def _check_model(entry: StepEntry, recipe: Recipe) -> None:
         )
 
 
-def _model_of(entry: StepEntry, recipe: Recipe, steps: Mapping[str, ResolvedStep]) -> str:
+def _model_of(entry: StepEntry, recipe: Recipe, steps: Mapping[str, Step]) -> str:
     """A step looks at the model it names, else at that of the first step it reads, else at the only one there is."""
     if entry.model is not None:
         return entry.model

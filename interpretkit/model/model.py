@@ -11,10 +11,10 @@ from interpretkit.model.baselines import Baseline, baseline_of
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
 from interpretkit.model.layout import Layout, arrange
-from interpretkit.model.origin import WeightsInfo
 from interpretkit.model.outputs.classes import Chosen, Classes, Contrast, Top
 from interpretkit.model.outputs.grammar import parse
 from interpretkit.model.preprocessing import Preprocessing, stretched
+from interpretkit.results.origin import UNTRAINED, WeightsInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -46,7 +46,7 @@ class Wanted:
     spec: Hashable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Model:
     """A network that can be looked into.
 
@@ -79,6 +79,11 @@ class Model:
     notes: tuple[str, ...] = ()
     weights: WeightsInfo = field(default_factory=WeightsInfo)
 
+    def __repr__(self) -> str:
+        parameters = sum(each.numel() for each in self.module.parameters())
+        notes = f"; {', '.join(self.notes)}" if self.notes else ""
+        return f"Model({self.name}: {type(self.module).__name__}, {parameters:,} parameters; {self.weights}{notes})"
+
     def __post_init__(self) -> None:
         positions = layer_positions(self.module)
         for alias, path in self.aliases.items():
@@ -104,7 +109,7 @@ class Model:
     @property
     def alert(self) -> str:
         """What every picture of this model must say before anything else; empty if there is nothing."""
-        return "RANDOM WEIGHTS: nothing here was learned." if "untrained" in self.notes else ""
+        return UNTRAINED if "untrained" in self.notes else ""
 
     def find(self, patterns: Sequence[str]) -> tuple[Layer, ...]:
         """Return the layers that `patterns` name, in the order of the patterns, each once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import graphlib
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,16 @@ from interpretkit.recipe.mending import UNNAMED, mended, unread_keys
 from interpretkit.recipe.node import Node
 from interpretkit.recipe.recipe import SCHEMA, Recipe, Source, refusals_of
 from interpretkit.recipe.refusal import keys_of
-from interpretkit.recipe.yaml12 import parse
+from interpretkit.recipe.yaml12 import dump, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from interpretkit.recipe.entries import StepEntry
 
 MAX_BYTES = 1_000_000
+GIVEN = "recipe"
+"""What a recipe that is given as data is called in errors."""
 _EXAMPLE = (
     f"{{schema: {SCHEMA}, name: first, model: {{uses: repvgg}}, inputs: [sample:grace_hopper], "
     "steps: [{id: features, uses: feature_grid, with: {layers: [stage4]}}]}"
@@ -35,11 +38,13 @@ Setting = str | tuple[str, Any]
 """A value to put into a recipe: `key.path=value` as typed, or path and value."""
 
 
-def read_recipe(path: Path | str, *, settings: Sequence[Setting] = (), inputs: Sequence[str] = ()) -> Recipe:
+def read_recipe(
+    path: Path | str | Mapping[str, Any], *, settings: Sequence[Setting] = (), inputs: Sequence[str] = ()
+) -> Recipe:
     """Read a recipe from a file.
 
     Args:
-        path: The file: YAML in UTF-8, at most 1 MB.
+        path: The file: YAML in UTF-8, at most 1 MB. Or the recipe itself, as plain data.
         settings: Dotted paths with the values to put there, in order; the n-th is called `--set #n` in errors. An item
             of a list is named by its index, or by its id: `("steps.gradcam.with.target", 281)`.
         inputs: If given, they replace the inputs of the recipe; the n-th is called `-i #n` in errors.
@@ -52,16 +57,25 @@ def read_recipe(path: Path | str, *, settings: Sequence[Setting] = (), inputs: S
     return recipe
 
 
-def read_leniently(path: Path | str, *, settings: Sequence[Setting] = (), inputs: Sequence[str] = ()) -> Recipe:
+def read_leniently(
+    path: Path | str | Mapping[str, Any],
+    *,
+    settings: Sequence[Setting] = (),
+    inputs: Sequence[str] = (),
+    models: Mapping[str, Any] | None = None,
+) -> Recipe:
     """Read what can be read of a recipe, as `read_recipe` does; what is wrong with it is in `faults`.
+
+    If `models` are given, they stand in the place of those of the recipe.
 
     Raises:
         RecipeError: If nothing can be read: the file, its YAML, or a schema of a newer interpretkit.
     """
     faults = Faults()
-    text = _read_text(Path(path))
-    root = _put(_parsed(text, str(path)), settings, inputs, faults)
-    recipe = _read(root, text, str(path), faults)
+    name = GIVEN if isinstance(path, Mapping) else str(path)
+    text = _dumped(path) if isinstance(path, Mapping) else _read_text(Path(path))
+    root = _put(_with_models(_parsed(text, name), models), settings, inputs, faults)
+    recipe = _read(root, text, name, faults)
     _check_names(recipe, faults)
     _check_order(recipe, faults)
     return recipe
@@ -94,6 +108,16 @@ def parse_setting(text: str, number: int) -> tuple[str, Any]:
     return path.strip(), node.plain()
 
 
+def _dumped(data: Mapping[str, Any]) -> str:
+    """Return a recipe given as data as its text.
+
+    Raises:
+        RecipeError: If something in it is no plain data.
+    """
+    Node.of(dict(data), GIVEN)
+    return dump(dict(data))
+
+
 def _parsed(text: str, path: str) -> Node:
     root = parse(text, source=path)
     if root is None or root.value is None:
@@ -101,6 +125,13 @@ def _parsed(text: str, path: str) -> Node:
     if not isinstance(root.value, dict):
         raise RecipeError("a recipe is a mapping of keys to values", where=root.place, hint=f"such as {_EXAMPLE}")
     return root
+
+
+def _with_models(root: Node, models: Mapping[str, Any] | None) -> Node:
+    if models is None:
+        return root
+    others = {key: node for key, node in root.value.items() if key not in ("model", "models")}
+    return replace(root, value={**others, "models": Node.of(dict(models), "model=")})
 
 
 def _put(root: Node, settings: Sequence[Setting], inputs: Sequence[str], faults: Faults) -> Node:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit.results.result import Result
 from interpretkit.results.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from interpretkit.results.result import Result
 
 COLUMN = "top"
 
@@ -36,11 +37,11 @@ def joined(parts: Sequence[Result]) -> Result:
         ranked = [each.tables[table] for each in parts]
         ranks = np.repeat(np.arange(1, len(parts) + 1), [len(each) for each in ranked])
         tables[table] = Table(Table.stacked(ranked).columns, **{COLUMN: ranks})
-    return Result(
+    return replace(
+        parts[0],
         maps={name(key, rank): each for rank, part in enumerate(parts, 1) for key, each in part.maps.items()},
         arrays={name(key, rank): each for rank, part in enumerate(parts, 1) for key, each in part.arrays.items()},
         tables=tables,
-        images=parts[0].images,
         targets=tuple(target for targets in zip(*(part.targets for part in parts), strict=True) for target in targets),
     )
 

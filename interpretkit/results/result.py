@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from interpretkit import words
 from interpretkit.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from interpretkit.results.axes import Array
     from interpretkit.results.image import InputImage
     from interpretkit.results.map import Map
+    from interpretkit.results.origin import Origin
     from interpretkit.results.table import Table
     from interpretkit.results.targets import Target
 
@@ -20,7 +22,7 @@ Values = TypeVar("Values", "Array", "Map")
 Part = TypeVar("Part", "Array", "Map", "Table")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Result:
     """Typed arrays and tables of one step: the truth, from which pictures are drawn.
 
@@ -33,6 +35,7 @@ class Result:
         images: The images that it is about, in the order of the `image` dim.
         targets: What was differentiated, image by image: one for each, or as many as the target asked for the top
             classes; empty without a target.
+        origin: What made it, and what its figures have to say; None if it was put together by hand.
     """
 
     maps: Mapping[str, Map] = field(default_factory=dict)
@@ -40,6 +43,13 @@ class Result:
     tables: Mapping[str, Table] = field(default_factory=dict)
     images: tuple[InputImage, ...] = ()
     targets: tuple[Target, ...] = ()
+    origin: Origin | None = None
+
+    def __repr__(self) -> str:
+        parts = {"maps": self.maps, "arrays": self.arrays, "tables": self.tables}
+        said = [f"{noun} {', '.join(names)}" for noun, names in parts.items() if names]
+        of = f"of {words.count(len(self.images), 'image')}" if self.images else "of no image"
+        return f"Result({'; '.join([*said, of])})"
 
     def targets_of(self, image: str) -> tuple[Target, ...]:
         """Return what was differentiated for the image of this id; empty without a target."""
@@ -57,7 +67,8 @@ class Result:
         if missing := [each for each in ids if each not in positions]:
             raise InputError(f"the result is not about image {missing[0]!r}", hint=did_you_mean(missing[0], positions))
         chosen = [positions[each] for each in ids]
-        return Result(
+        return replace(
+            self,
             maps={name: _selected(name, each, chosen) for name, each in self.maps.items()},
             arrays={name: _selected(name, each, chosen) for name, each in self.arrays.items()},
             tables={

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interpretkit import words
+from interpretkit.errors import PluginError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class Table:
     """Columns of equal length by name. A table of a per-image result has a column `image` of image ids.
 
@@ -19,6 +22,8 @@ class Table:
         >>> table = Table(channel=[0, 1], mean=[0.5, 0.25])
         >>> table["mean"].tolist(), len(table)
         ([0.5, 0.25], 2)
+        >>> dict(table.where("channel", 1))
+        {'channel': array([1]), 'mean': array([0.25])}
     """
 
     columns: Mapping[str, np.ndarray]
@@ -55,7 +60,38 @@ class Table:
     def __getitem__(self, column: str) -> np.ndarray:
         return self.columns[column]
 
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the columns, as a mapping does."""
+        return iter(self.columns)
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.columns
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of the columns."""
+        return self.columns.keys()
+
+    def items(self) -> ItemsView[str, np.ndarray]:
+        """Return names and values of the columns."""
+        return self.columns.items()
+
+    def __repr__(self) -> str:
+        return f"Table({words.count(len(self), 'row')}: {', '.join(self.columns)})"
+
+    def to_pandas(self) -> Any:
+        """Return it as a pandas DataFrame; pandas must be installed.
+
+        Raises:
+            PluginError: If it is not.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise PluginError("a DataFrame needs the package pandas", hint="pip install pandas") from error
+        return pd.DataFrame(dict(self.columns))
+
     def __len__(self) -> int:
+        """Return the number of rows."""
         return len(next(iter(self.columns.values()), ()))
 
     def rows(self) -> Iterator[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from interpretkit.errors import RecipeError, StepError, StorageError, did_you_mean
 from interpretkit.results.image import InputImage
+from interpretkit.results.origin import UNTRAINED, Origin, WeightsInfo
 from interpretkit.results.result import Result
 from interpretkit.results.targets import Target
 from interpretkit.runs.files import existing, storage_errors
@@ -132,6 +133,19 @@ class Run:
             tables=Lazy({each.name: partial(step.table, each, image) for each in record.tables}),
             images=tuple(read),
             targets=tuple(target_of(target) for each in images for target in record.targets.get(each, ())),
+            origin=self._origin(record),
+        )
+
+    def _origin(self, step: StepRecord) -> Origin:
+        model, plugin = self.record.models[step.model], step.plugin
+        return Origin(
+            step=step.id,
+            uses=step.uses,
+            plugin=f"{plugin.distribution} {plugin.version}" if plugin.distribution else plugin.package,
+            options=step.options,
+            model=model.name,
+            weights=str(WeightsInfo(**model.weights.model_dump(exclude={"state_sha256"}))),
+            alert=UNTRAINED if "untrained" in model.notes else "",
         )
 
     def _image(self, record: ImageRecord, model: str) -> InputImage:

@@ -100,7 +100,7 @@ def test_only_the_first_images_are_kept_and_shown_as_they_were_compared(results,
     kept = found.arrays[f"{first[0]}: two/c"]
     np.testing.assert_allclose(kept.values.ravel(), coarse(results, "c", int(first[0][-1])), rtol=1e-12, atol=1e-13)
     assert kept.dims == ("y", "x")
-    matrices, images = ik.draw(tiny_model(), found, "agreement", show=2, by="pearson")
+    matrices, images = ik.draw(found)
     assert f"over {COUNT} images" in matrices.caption
     assert images.caption.index(first[0]) < images.caption.index(first[1])
     assert not any(image in images.caption for image in found.tables["images"]["image"][2:])
@@ -134,8 +134,8 @@ def test_maps_that_have_no_measure_on_any_image_are_said_to_have_none(results):
         assert np.isnan(found.tables["pairs"]["mean"]).all()
         assert np.isnan(found.tables["pairs"]["least"]).all()
         assert found.tables["pairs"]["images"].tolist() == [0] * len(MEASURES)
-        assert "undefined" in ik.draw(tiny_model(), found, "agreement")[0].caption
-        assert "(undefined)" in ik.draw(tiny_model(), found, "agreement")[1].caption
+        assert "undefined" in ik.draw(found)[0].caption
+        assert "(undefined)" in ik.draw(found)[1].caption
 
 
 def test_one_map_agrees_with_nothing(results):

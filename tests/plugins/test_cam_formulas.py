@@ -18,7 +18,7 @@ from interpretkit.contracts.kinds import VISUALIZER
 from interpretkit.contracts.registry import Plugin, discover
 from interpretkit.engine.batch import compute
 from interpretkit.engine.plan import Plan, plan_step
-from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.engine.resolve import Step, parse_options
 from interpretkit.inputs.batch import tensor_batches
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 
@@ -257,7 +257,7 @@ def test_eigen_cam_explains_no_class():
     model = tiny_model()
     result = ik.visualize(model, tiny_images(1), "eigen_cam", layers=["features"])
     assert result.targets == ()
-    (figure,) = ik.draw(model, result, "eigen_cam", layers=["features"])
+    (figure,) = ik.draw(result)
     assert "no class" in figure.alt
 
 
@@ -356,7 +356,7 @@ def test_any_number_of_methods_on_any_number_of_layers_costs_one_pass_each_way(m
         layers = ["4"] if method == "cam" else ["0", "1", "2", "3", "4"]
         options = {"layers": layers} | ({} if method == "eigen_cam" else {"target": 1})
         visualizer = offers[method].offer(parse_options(offers[method].offer, options))
-        step = ResolvedStep(id=method, visualizer=visualizer, plugin=Plugin("test"), model="model")
+        step = Step(id=method, visualizer=visualizer, plugin=Plugin("test"), model="model")
         steps.append(plan_step(step, model))
     plan = Plan(models={"model": model}, steps=tuple(steps))
     (batch,) = tensor_batches(torch.randn(2, 3, 8, 10, dtype=DOUBLE), plan.models, batch_size=2)

@@ -139,7 +139,7 @@ def test_at_gap_and_linear_zero_takes_the_contribution_and_the_mean_takes_nothin
     falls = {fill: rows.where("fill", fill)["fall"] for fill in ("zero", "mean")}
     np.testing.assert_allclose(falls["zero"], np.cumsum(contributions)[rows.where("fill", "zero")["k"] - 1], atol=1e-12)
     np.testing.assert_allclose(falls["mean"], 0, atol=1e-12)
-    (figure,) = ik.draw(model, found.select("image0"), ID, layers=["3"], target=0)
+    (figure,) = ik.draw(found.select("image0"))
     assert "Means change nothing here" in figure.caption
     carried = found.tables["summary"]["carry_80"][0]
     assert f"{carried} channels carry 80 % of all that speaks for it" in figure.caption
@@ -228,7 +228,7 @@ def test_a_layer_that_nothing_speaks_for_is_told_as_such():
     found = ik.visualize(model, tiny_images(1), ID, layers=["0"], target=0)
     assert np.isnan(found.tables["channels"]["cumulative"]).all()
     assert found.tables["summary"]["carry_80"].tolist() == [0]
-    (figure,) = ik.draw(model, found, ID, layers=["0"], target=0)
+    (figure,) = ik.draw(found)
     assert "carry 80 %" not in figure.caption
 
 
@@ -260,7 +260,7 @@ def test_the_contract_is_kept_with_and_without_a_step_to_read():
 
 def test_each_of_the_top_classes_is_taken_apart(model, images):
     found = ik.visualize(model, images, ID, layers=["3"], target={"top": 2})
-    figures = ik.draw(model, found, ID, layers=["3"], target={"top": 2})
+    figures = ik.draw(found)
     assert [figure.name for figure in figures] == ["3 top 1", "3 top 2"] * 2
     second = found.tables["channels"].where("top", 2).where("image", "image0")
     alone = ik.visualize(model, images, ID, layers=["3"], target=found.targets[1].index).tables["channels"]

@@ -224,13 +224,11 @@ def test_cka_keeps_the_contract(examples):
 def test_the_figure_says_how_many_examples_there_are_and_for_how_many_channels():
     of = results_of(*features(6))
     found = ik.visualize(tiny_model(), tiny_images(6), "cka", of=of)
-    (figure,) = ik.draw(tiny_model(), found, "cka")
+    (figure,) = ik.draw(found)
     assert "over 6 images" in figure.caption
     assert "ndefined" not in figure.caption
     assert "inflated where examples are few beside channels, as here: 6 for 3 to 7 channels" in figure.caption
-    (figure,) = ik.draw(
-        tiny_model(), ik.visualize(tiny_model(), tiny_images(2), "cka", of=results_of(*features(2))), "cka"
-    )
+    (figure,) = ik.draw(ik.visualize(tiny_model(), tiny_images(2), "cka", of=results_of(*features(2))))
     assert "of two examples it is 1 whatever the layers" in figure.caption
     assert "debiased undefined" in figure.alt
     assert "Undefined: of a layer that tells no examples apart, and debiased with less than four" in figure.caption

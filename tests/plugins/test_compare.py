@@ -242,7 +242,7 @@ def test_a_layer_is_drawn_once_for_each_step_by_the_map_at_the_same_layer_or_the
     of = {"features": features, "cam": results["cam"], "other": results["cam"]}
     found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of)
     assert len(found.tables["layers"].where("image", "image0")) == 2 * 4
-    names = [figure.name for figure in ik.draw(tiny_model(), found.select("image0"), "compare")]
+    names = [figure.name for figure in ik.draw(found.select("image0"))]
     assert names == [
         "features-features.0--cam-features.0",
         "features-features.0--other-features.0",
@@ -253,7 +253,7 @@ def test_a_layer_is_drawn_once_for_each_step_by_the_map_at_the_same_layer_or_the
     (cam,) = ik.visualize(tiny_model(), tiny_images(3), "grad_cam", layers=["features"]).maps.items()
     of = {"features": features, "cam": ik.Result(maps=dict([cam]), images=features.images)}
     found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of)
-    names = [figure.name for figure in ik.draw(tiny_model(), found.select("image0"), "compare")]
+    names = [figure.name for figure in ik.draw(found.select("image0"))]
     assert names == ["features-features.0--cam-features", "features-features--cam-features"]
 
 
@@ -273,16 +273,12 @@ def test_what_the_maps_explain_stands_in_table_and_figures(results, second):
     pairs, rows = found.tables["pairs"], found.tables["pairs"].where("first", "other/input")
     assert set(rows["target"].tolist()) == {f"class {second}"}
     assert set(pairs.where("first", "cam/features")["target"].tolist()) == {"class 0"}
-    *channels, matrix = ik.draw(model, found.select("image0"), "compare")
+    *channels, matrix = ik.draw(found.select("image0"))
     assert ("maps of 'class 0':" in matrix.caption) == (second == 0)
     assert ("other/input: class 1" in matrix.alt) == (second == 1)
     assert "with cam/features of 'class 0'" in channels[0].caption
     eigen = ik.visualize(model, images, "eigen_cam", layers=["features"])
-    (figure,) = ik.draw(
-        model,
-        ik.visualize(model, images, "compare", of={"other": other, "eigen": eigen}).select("image0"),
-        "compare",
-    )
+    (figure,) = ik.draw(ik.visualize(model, images, "compare", of={"other": other, "eigen": eigen}).select("image0"))
     assert f"Matrices of attribution maps of 'class {second}' (other/input, eigen/features: of no class);" in figure.alt
 
 

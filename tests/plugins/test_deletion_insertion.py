@@ -314,7 +314,7 @@ def test_the_figure_says_what_is_better_and_what_to_compare_with():
     model, images = tiny_model(), tiny_images(1)
     of = {"cam": ik.visualize(model, images, "grad_cam", layers=["features"], target=1)}
     found = ik.visualize(model, images, "deletion_insertion", of=of, steps=4)
-    (figure,) = ik.draw(model, found, "deletion_insertion", steps=4)
+    (figure,) = ik.draw(found)
     area = found.tables["auc"].where("curve", "deletion")
     assert f"cam/features, deletion: {area['auc'][0]:.3g} (random {area['auc_random'][0]:.3g})" in figure.alt
     assert "lower is better" in figure.caption

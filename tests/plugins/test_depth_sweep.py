@@ -145,7 +145,7 @@ def test_every_layer_is_measured_against_the_mask_and_the_last_layer(model, path
 def test_the_figure_tells_layers_target_and_mask_where_there_is_one(model, paths, view):
     cam = ik.visualize(model, paths, "grad_cam", layers=LAYERS, target="b")
     found = ik.visualize(model, paths, "depth_sweep", of={"cam": cam}, view=view)
-    masked, bare = ik.draw(model, found, "depth_sweep", view=view)
+    masked, bare = ik.draw(found)
     assert "the mask covers 38 % of the image" in masked.caption
     assert "mask" not in bare.caption
     for figure, target in zip((masked, bare), cam.targets, strict=True):
@@ -166,7 +166,7 @@ def test_flat_maps_are_drawn_as_undefined(model, paths):
     cam = ik.visualize(model, paths, "grad_cam", layers=LAYERS)
     flat = {name: replace(each, values=np.zeros_like(each.values)) for name, each in cam.maps.items()}
     found = ik.visualize(model, paths, "depth_sweep", of={"cam": replace(cam, maps=flat)})
-    assert "undefined to undefined" in ik.draw(model, found, "depth_sweep")[0].caption
+    assert "undefined to undefined" in ik.draw(found)[0].caption
 
 
 def test_depth_sweep_keeps_the_contract():

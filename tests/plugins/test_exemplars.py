@@ -183,7 +183,7 @@ def test_where_the_field_is_everything_or_unknown_the_whole_image_is_shown_and_s
     }
     first = int(table["image"][0].removeprefix("image"))
     assert np.array_equal(result.arrays["1"].values[0, 0], net.picture(images[first]))
-    (figure,) = ik.draw(net, result, "exemplars", layers=["1"], top=2)
+    (figure,) = ik.draw(result)
     assert "the whole image is shown" in figure.caption
 
 
@@ -210,7 +210,7 @@ def test_a_layer_without_a_finite_value_has_no_exemplars_and_is_drawn():
     net = ik.wrap(nn.Sequential(Lost()))
     result = ik.visualize(net, torch.rand(2, 3, 4, 4), "exemplars", batch_size=1, **options)
     assert len(result.tables["exemplars"]) == 0
-    assert len(ik.draw(net, result, "exemplars", **options)) == 1
+    assert len(ik.draw(result)) == 1
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def sheets(monkeypatch) -> list[dict]:
 def test_a_sheet_has_a_row_for_each_channel_with_value_and_image_below_each_cut_out(model, images, sheets):
     options = {"layers": ["1"], "top": 2, "channels": [3, 2]}
     result = ik.visualize(model, images, "exemplars", **options)
-    (figure,) = ik.draw(model, result, "exemplars", **options)
+    (figure,) = ik.draw(result)
     (given,) = sheets
     assert given["labels"] == ["channel 3", "channel 2: 0 in every image"]
     table = result.tables["exemplars"].where("channel", 3)
@@ -251,7 +251,7 @@ def test_an_image_all_over_which_a_channel_is_0_has_a_place_without_pixels(sheet
     net = ik.wrap(nn.Sequential(nn.ReLU()))
     images = torch.stack([torch.full((3, 4, 4), value) for value in (-1.0, 2.0, -3.0)])
     result = ik.visualize(net, images, "exemplars", **options)
-    ik.draw(net, result, "exemplars", **options)
+    ik.draw(result)
     ((row,),) = [given["rows"] for given in sheets]
     assert [(exhibit.words, exhibit.pixels.shape[:2]) for exhibit in row] == [
         ("2 · image1", (1, 1)), ("0 · image0", (0, 0)), ("0 · image2", (0, 0)),

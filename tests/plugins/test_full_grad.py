@@ -191,7 +191,7 @@ def test_it_shares_the_pass_of_the_others(monkeypatch):
     from interpretkit.contracts.registry import Plugin
     from interpretkit.engine.batch import compute
     from interpretkit.engine.plan import Plan, plan_step
-    from interpretkit.engine.resolve import ResolvedStep, parse_options
+    from interpretkit.engine.resolve import Step, parse_options
     from interpretkit.inputs.batch import tensor_batches
     from interpretkit_cam.grad_cam import GradCAM
 
@@ -200,9 +200,7 @@ def test_it_shares_the_pass_of_the_others(monkeypatch):
     grad = torch.autograd.grad
     monkeypatch.setattr(torch.autograd, "grad", lambda *args, **more: counts.append("backward") or grad(*args, **more))
     made = {"full": FullGrad(FullGrad.Options()), "cam": GradCAM(parse_options(GradCAM, {"layers": ["features"]}))}
-    steps = [
-        ResolvedStep(id=name, visualizer=each, plugin=Plugin("test"), model="model") for name, each in made.items()
-    ]
+    steps = [Step(id=name, visualizer=each, plugin=Plugin("test"), model="model") for name, each in made.items()]
     plan = Plan(models={"model": model}, steps=tuple(plan_step(step, model) for step in steps))
     (batch,) = tensor_batches(tiny_images(), plan.models, batch_size=4)
     assert not compute(plan, batch).failures
@@ -217,6 +215,6 @@ def test_full_grad_keeps_the_contract():
 def test_the_figure_tells_the_gap(images):
     model = ik.wrap(randomised(Smooth()))
     result = ik.visualize(model, images[:1], "full_grad", target=1)
-    (figure,) = ik.draw(model, result, "full_grad", target=1)
+    (figure,) = ik.draw(result)
     gap = result.tables["completeness"]["gap"][0]
     assert f"a gap of {figures.number(gap)}" in figure.caption

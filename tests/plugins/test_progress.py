@@ -9,7 +9,7 @@ from interpretkit.contracts.captured import Listener
 from interpretkit.contracts.registry import Plugin, discover
 from interpretkit.engine.batch import begin
 from interpretkit.engine.plan import Plan, plan_step
-from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.engine.resolve import Step, parse_options
 from interpretkit.inputs.batch import tensor_batches
 from interpretkit.testing import tiny_images, tiny_model
 
@@ -37,7 +37,7 @@ def heard_of(name, options, *, reads):
     def planned(step, uses, of, options):
         offer = registry.visualizer(uses).offer
         visualizer = offer(parse_options(offer, options))
-        resolved = ResolvedStep(id=step, visualizer=visualizer, plugin=Plugin("t"), model="model", of=of)
+        resolved = Step(id=step, visualizer=visualizer, plugin=Plugin("t"), model="model", of=of)
         return plan_step(resolved, model)
 
     earlier = [planned("cam", CAM[0], (), CAM[1])] if reads else []

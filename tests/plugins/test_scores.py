@@ -16,7 +16,7 @@ import interpretkit as ik
 from interpretkit.contracts.registry import Plugin
 from interpretkit.engine.batch import compute
 from interpretkit.engine.plan import Plan, plan_step
-from interpretkit.engine.resolve import ResolvedStep, parse_options
+from interpretkit.engine.resolve import Step, parse_options
 from interpretkit.inputs.batch import tensor_batches
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_cam.grad_cam import GradCAM
@@ -51,7 +51,7 @@ def step(visualizer, **options):
 def scored(visualizer, earlier, model, images):
     """Compute a score in a plan with the steps that it reads."""
     resolved = [
-        ResolvedStep(id=name, visualizer=each, plugin=Plugin("test"), model="model", of=of)
+        Step(id=name, visualizer=each, plugin=Plugin("test"), model="model", of=of)
         for name, each, of in (*((*item, ()) for item in earlier.items()), ("score", visualizer, tuple(earlier)))
     ]
     plan = Plan(models={"model": model}, steps=tuple(plan_step(each, model) for each in resolved))
@@ -301,7 +301,7 @@ def test_a_map_that_points_the_wrong_way_says_so():
     model, images = linear_model(), images_of(count=1)
     weights = model.module[1].weight[1].detach().reshape(3, 4, 6)
     found, _ = infidelity(model, images, {"against": -(weights * images).sum(1).numpy()})
-    (figure,) = ik.draw(model, found, "infidelity")
+    (figure,) = ik.draw(found)
     assert "wrong sign" in figure.alt
 
 

@@ -201,7 +201,7 @@ def test_the_class_token_is_a_target_of_its_own():
     torch.testing.assert_close(torch.from_numpy(found.maps["stage1"].values), grid.detach())
     assert [target.score for target in found.targets] == pytest.approx(norms.tolist())
     assert [str(target) for target in found.targets] == [f"class token (norm {norm:.4g})" for norm in norms.tolist()]
-    (first, _) = ik.draw(model, found, "grad_cam", layers=["stage1"], target="class_token")
+    (first, _) = ik.draw(found)
     assert "class token (norm" in first.alt
 
 

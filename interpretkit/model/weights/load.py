@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from interpretkit.errors import PluginError, WeightsError, located
 from interpretkit.model.model import Model
-from interpretkit.model.origin import WeightsInfo
 from interpretkit.model.weights import hub
 from interpretkit.model.weights.published import download
 from interpretkit.model.weights.servers import UnreachableError
 from interpretkit.model.weights.state import read_verified
 from interpretkit.recipe.entries import HubWeights, PathWeights, PublishedWeights
+from interpretkit.results.origin import WeightsInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

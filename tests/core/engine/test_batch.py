@@ -15,7 +15,7 @@ from interpretkit.contracts.registry import Plugin
 from interpretkit.contracts.visualizer import Visualizer
 from interpretkit.engine.batch import compute
 from interpretkit.engine.plan import Plan, plan_step
-from interpretkit.engine.resolve import ResolvedStep
+from interpretkit.engine.resolve import Step
 from interpretkit.inputs.batch import tensor_batches
 from interpretkit.results.result import Result
 from interpretkit.results.table import Table
@@ -58,7 +58,7 @@ class Occlusion(Visualizer):
 
 
 def planned(identifier, visualizer, model, **more):
-    step = ResolvedStep(id=identifier, visualizer=visualizer, plugin=Plugin("test"), model="model", **more)
+    step = Step(id=identifier, visualizer=visualizer, plugin=Plugin("test"), model="model", **more)
     return plan_step(step, model)
 
 

@@ -234,7 +234,7 @@ def test_the_network_is_as_it_was_after_it_was_counted_even_if_it_fails():
 def test_a_step_is_computed_when_it_is_asked_for_and_read_results_alone_are_held():
     from interpretkit.contracts.registry import Plugin
     from interpretkit.engine.plan import Plan, plan_step
-    from interpretkit.engine.resolve import ResolvedStep
+    from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import tensor_batches
     from interpretkit.testing import tiny_images, tiny_model
 
@@ -251,7 +251,7 @@ def test_a_step_is_computed_when_it_is_asked_for_and_read_results_alone_are_held
             return ik.Result()
 
     def step(name, *of):
-        resolved = ResolvedStep(id=name, visualizer=Reads(Reads.Options()), plugin=Plugin("t"), model="model", of=of)
+        resolved = Step(id=name, visualizer=Reads(Reads.Options()), plugin=Plugin("t"), model="model", of=of)
         return plan_step(resolved, model)
 
     model = tiny_model()
@@ -271,7 +271,7 @@ def test_a_step_is_computed_when_it_is_asked_for_and_read_results_alone_are_held
 def test_activations_and_gradients_are_held_only_for_steps_to_come():
     from interpretkit.contracts.registry import Plugin
     from interpretkit.engine.plan import Plan, plan_step
-    from interpretkit.engine.resolve import ResolvedStep
+    from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import tensor_batches
     from interpretkit.testing import tiny_images, tiny_model
 
@@ -298,7 +298,7 @@ def test_activations_and_gradients_are_held_only_for_steps_to_come():
     for name, needs in wanted.items():
         visualizer = Wants(Wants.Options())
         visualizer.wanted = needs
-        step = ResolvedStep(id=name, visualizer=visualizer, plugin=Plugin("t"), model="model")
+        step = Step(id=name, visualizer=visualizer, plugin=Plugin("t"), model="model")
         steps.append(plan_step(step, model))
     plan = Plan(models={"model": model}, steps=tuple(steps))
     (batch,) = tensor_batches(tiny_images(), plan.models, batch_size=16)

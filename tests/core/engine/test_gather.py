@@ -9,7 +9,7 @@ import pytest
 import interpretkit as ik
 from interpretkit.contracts.registry import Plugin
 from interpretkit.engine.gather import Gather
-from interpretkit.engine.resolve import ResolvedStep
+from interpretkit.engine.resolve import Step
 from interpretkit.testing import tiny_images, tiny_model
 
 PLUGIN = """
@@ -93,7 +93,7 @@ def of_images(*numbers, size=1, name="m"):
 
 
 def gather(kind, *results):
-    found = Gather(ResolvedStep(id="s", visualizer=kind(kind.Options()), plugin=Plugin("test"), model="model"))
+    found = Gather(Step(id="s", visualizer=kind(kind.Options()), plugin=Plugin("test"), model="model"))
     for each in results:
         found.add(each)
     return found

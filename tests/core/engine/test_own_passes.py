@@ -11,7 +11,7 @@ import interpretkit as ik
 from interpretkit.contracts.registry import Plugin
 from interpretkit.engine.batch import compute
 from interpretkit.engine.plan import Plan, plan_step
-from interpretkit.engine.resolve import ResolvedStep
+from interpretkit.engine.resolve import Step
 from interpretkit.inputs.batch import tensor_batches
 from interpretkit.testing import tiny_images, tiny_model
 
@@ -32,9 +32,7 @@ class Own(ik.Visualizer):
 
 def outcome_of(model, images, steps, work):
     Own.work = staticmethod(work)
-    resolved = [
-        ResolvedStep(id=name, visualizer=each, plugin=Plugin("test"), model="model", of=of) for name, each, of in steps
-    ]
+    resolved = [Step(id=name, visualizer=each, plugin=Plugin("test"), model="model", of=of) for name, each, of in steps]
     plan = Plan(models={"model": model}, steps=tuple(plan_step(step, model) for step in resolved))
     (batch,) = tensor_batches(images, plan.models, batch_size=len(images))
     return compute(plan, batch)

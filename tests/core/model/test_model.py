@@ -251,7 +251,7 @@ def test_an_output_that_is_no_logits_is_refused_with_its_shape(model, output):
 def test_random_weights_are_an_alert(model):
     from dataclasses import replace
 
-    from interpretkit.model.origin import WeightsInfo
+    from interpretkit.results.origin import WeightsInfo
 
     assert model.alert == ""
     fallback = WeightsInfo(kind="random", source="owner/net", fallback="the hub cannot be reached")

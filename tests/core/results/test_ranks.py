@@ -44,7 +44,7 @@ def test_the_first_of_the_top_is_the_prediction():
 
 def test_each_class_has_a_figure_that_says_its_own_target():
     result = grad_cam({"top": 2})
-    figures = ik.draw(tiny_model(), result, "grad_cam", layers=["features"], target={"top": 2})
+    figures = ik.draw(result)
     assert [figure.name for figure in figures] == ["features top 1", "features top 2"] * 3
     for figure, target in zip(figures, result.targets, strict=True):
         assert str(target) in figure.alt
@@ -84,11 +84,11 @@ def test_tables_have_a_column_for_the_rank_and_figures_see_their_own_rows():
     from interpretkit.engine.batch import compute
     from interpretkit.engine.draw import draw
     from interpretkit.engine.plan import Plan, plan_step
-    from interpretkit.engine.resolve import ResolvedStep
+    from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import tensor_batches
 
     model = tiny_model()
-    step = ResolvedStep(id="scores", visualizer=Scores(Scores.Options()), plugin=Plugin("test"), model="model")
+    step = Step(id="scores", visualizer=Scores(Scores.Options()), plugin=Plugin("test"), model="model")
     plan = Plan(models={"model": model}, steps=(plan_step(step, model),))
     (batch,) = tensor_batches(IMAGES, plan.models, batch_size=3)
     result = compute(plan, batch).results["scores"]

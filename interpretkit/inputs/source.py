@@ -1,0 +1,95 @@
+"""Where the images of a run come from: files that are found, or what somebody hands over in Python."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from interpretkit.errors import InputError
+from interpretkit.inputs.batch import batches, tensor_batches
+from interpretkit.inputs.read import given_images, read_image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from PIL.Image import Image
+
+    from interpretkit.inputs.batch import Batch
+    from interpretkit.inputs.find import ImageFile
+    from interpretkit.model.model import Model
+    from interpretkit.results.image import InputImage
+
+
+class Source(ABC):
+    """Images that go through models, batch by batch."""
+
+    @property
+    @abstractmethod
+    def total(self) -> int:
+        """How many images there are, those that cannot be read included."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether any image comes with a mask."""
+        return False
+
+    @abstractmethod
+    def batches(
+        self, models: Mapping[str, Model], *, batch_size: int, leave_out: Callable[[InputError], None]
+    ) -> Iterator[Batch]:
+        """Yield batches as the models are fed; an image that cannot be read or preprocessed is told to `leave_out`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files(Source):
+    """Images in files."""
+
+    files: tuple[ImageFile, ...]
+
+    @property
+    def total(self) -> int:
+        """How many files there are."""
+        return len(self.files)
+
+    @property
+    def masked(self) -> bool:
+        """Whether a manifest names a mask."""
+        return any(file.mask is not None for file in self.files)
+
+    def batches(
+        self, models: Mapping[str, Model], *, batch_size: int, leave_out: Callable[[InputError], None]
+    ) -> Iterator[Batch]:
+        """Yield batches; one file that cannot be read does not cost the others the run."""
+        return batches(self._readable(leave_out), models, batch_size=batch_size, unfit=leave_out)
+
+    def _readable(self, leave_out: Callable[[InputError], None]) -> Iterator[tuple[InputImage, Image]]:
+        for file in self.files:
+            try:
+                yield read_image(file)
+            except InputError as error:
+                leave_out(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Given(Source):
+    """Images handed over in Python: a tensor as the models are fed, or one or several paths or PIL images."""
+
+    images: Any
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return len(self.images) if hasattr(self.images, "__len__") else 1
+
+    def batches(
+        self,
+        models: Mapping[str, Model],
+        *,
+        batch_size: int,
+        leave_out: Callable[[InputError], None],  # noqa: ARG002 - what is handed over is there
+    ) -> Iterator[Batch]:
+        """Yield batches; what is handed over is there, so the first that is unfit is an error."""
+        if hasattr(self.images, "ndim"):
+            return tensor_batches(self.images, models, batch_size=batch_size)
+        return batches(given_images(self.images), models, batch_size=batch_size)

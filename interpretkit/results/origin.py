@@ -1,0 +1,62 @@
+"""What results were made by: which step, of which model, with which weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+UNTRAINED = "RANDOM WEIGHTS: nothing here was learned."
+"""What every picture of a model says before anything else whose weights are random."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsInfo:
+    """Where a model's weights come from.
+
+    Attributes:
+        kind: `random`, `path`, `hub`, `published`, or `given` (the module was handed over with its weights).
+        source: File, repository with revision, or published name with address; for a fallback, what it stands in for.
+        sha256: Hash of the file; empty where there is none.
+        fallback: Why random weights were used although the recipe asks for others; empty if it does not.
+    """
+
+    kind: Literal["random", "path", "hub", "published", "given"] = "given"
+    source: str = ""
+    sha256: str = ""
+    fallback: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "random":
+            return f"random weights in place of {self.source}" if self.fallback else "random weights"
+        return self.source or "weights as given"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which step made a result, of which model: what its figures have to say.
+
+    Attributes:
+        step: The id of the step.
+        uses: The id of its visualizer.
+        plugin: Where the visualizer comes from, in words.
+        options: Its options, as a recipe writes them.
+        model: The name of the model.
+        weights: Where the model's weights come from, in words.
+        alert: What every picture of the model must say before anything else; empty if there is nothing.
+        visualizer: The visualizer itself, in the process that computed the result; None for a stored one.
+    """
+
+    step: str
+    uses: str
+    plugin: str
+    options: Mapping[str, Any]
+    model: str
+    weights: str
+    alert: str = ""
+    visualizer: Any = field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return f"step {self.step!r} ({self.uses}, {self.plugin})"
