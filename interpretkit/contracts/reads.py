@@ -50,12 +50,12 @@ class Reads:
 
     def __str__(self) -> str:
         explains = ", of the same target" if self.same_target else ""
-        several = self.most != 1 and self.least != 1
+        several = (self.least if self.most is None else self.most) != 1
         verb = "yield" if several else "yields"
         return f"{self._many()} earlier step{'s' if several else ''} that {verb} {' or '.join(self.kinds)}{explains}"
 
     def _many(self) -> str:
         """Return how many steps are read, in words."""
-        bounds = [f"at least {self.least}"] if self.least else []
-        bounds += [f"at most {self.most}"] if self.most is not None else []
-        return " and ".join(bounds) or "any number of"
+        if self.most is None:
+            return f"at least {self.least}" if self.least else "any number of"
+        return f"{self.least} to {self.most}" if self.least else f"at most {self.most}"

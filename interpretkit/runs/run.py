@@ -136,8 +136,10 @@ class Run:
             origin=self._origin(record),
         )
 
-    def _origin(self, step: StepRecord) -> Origin:
-        model, plugin = self.record.models[step.model], step.plugin
+    def _origin(self, step: StepRecord) -> Origin | None:
+        model, plugin = self.record.models.get(step.model), step.plugin
+        if model is None:
+            return None
         return Origin(
             step=step.id,
             uses=step.uses,

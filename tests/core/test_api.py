@@ -31,6 +31,8 @@ def test_a_result_about_the_whole_set_is_not_read_image_by_image(features):
     model = tiny_model()
     statistics = ik.visualize(model, tiny_images(), "channel_stats", layers=["features"])
     with pytest.raises(ik.InputError, match="'channels' is about the whole set of images"):
+        statistics.select("image0")
+    with pytest.raises(ik.RecipeError, match=r"compare reads steps that yield .*, and 'statistics' yields statistics"):
         ik.visualize(model, tiny_images(), "compare", of={"features": features, "statistics": statistics})
 
 
@@ -59,6 +61,8 @@ def test_images_of_a_run_are_given_as_one_or_several_paths(tmp_path, several):
     assert [image["source"] for image in opened.manifest["inputs"]] == [str(path)]
 
 
-def test_a_class_in_the_place_of_a_visualizers_id_is_refused():
-    with pytest.raises(ik.RecipeError, match="is no id of a visualizer"):
+def test_what_is_no_visualizer_is_refused():
+    with pytest.raises(ik.RecipeError, match="Visualizer does not define compute"):
         ik.visualize(tiny_model(), tiny_images(1), ik.Visualizer)
+    with pytest.raises(ik.RecipeError, match="7 is not a class derived from Visualizer"):
+        ik.visualize(tiny_model(), tiny_images(1), 7)

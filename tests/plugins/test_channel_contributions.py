@@ -204,14 +204,16 @@ def test_of_a_step_with_several_layers_the_map_of_the_same_layer_is_taken(model,
     [
         ({"target": 1}, "step 'read' explains '1'"),
         ({"target": {"top": 2}}, "explains several classes of each image"),
-        ({}, r"no attribution map \(image, y, x\) in read"),
     ],
 )
 def test_a_step_that_does_not_fit_is_refused(model, images, options, message):
-    read = ik.visualize(model, images, "grad_cam" if options else "feature_grid", layers=["3"], **options)
+    read = ik.visualize(model, images, "grad_cam", layers=["3"], **options)
     with pytest.raises(ik.StepError, match=message):
         ik.visualize(model, images, ID, of={"read": read}, layers=["3"], target=2)
-    with pytest.raises(ik.StepError, match="reads one step, not read, again"):
+    features = ik.visualize(model, images, "feature_grid", layers=["3"])
+    with pytest.raises(ik.RecipeError, match="reads steps that yield attribution, and 'read' yields features"):
+        ik.visualize(model, images, ID, of={"read": features}, layers=["3"], target=2)
+    with pytest.raises(ik.RecipeError, match=r"reads at most 1 earlier step .*it names 2"):
         ik.visualize(model, images, ID, of={"read": read, "again": read}, layers=["3"], target=2)
 
 

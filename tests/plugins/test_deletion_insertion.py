@@ -267,7 +267,8 @@ def test_what_cannot_be_scored_is_refused():
     values[1, 0, 1] = np.inf
     refused(explained(model, images, values), "map step/a of image 'image1': 1 cells are NaN or infinite")
     features = {"features": ik.visualize(model, images, "feature_grid", layers=["0"])}
-    refused(features, r"there is no attribution map \(image, y, x\) in features")
+    with pytest.raises(ik.RecipeError, match="'features' yields features"):
+        ik.visualize(model, images, "deletion_insertion", of=features)
 
 
 def test_black_that_the_preprocessing_does_not_make_is_refused():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from interpretkit.contracts.captured import Listener
+from interpretkit.contracts.kinds import VISUALIZER
 from interpretkit.contracts.registry import Plugin, discover
 from interpretkit.engine.batch import begin
 from interpretkit.engine.plan import Plan, plan_step
@@ -35,7 +36,7 @@ def heard_of(name, options, *, reads):
     registry, model = discover(), tiny_model()
 
     def planned(step, uses, of, options):
-        offer = registry.visualizer(uses).offer
+        offer = registry.find(VISUALIZER, uses).offer
         visualizer = offer(parse_options(offer, options))
         resolved = Step(id=step, visualizer=visualizer, plugin=Plugin("t"), model="model", of=of)
         return plan_step(resolved, model)

@@ -148,7 +148,7 @@ class TestFaults:
         monkeypatch.chdir(tmp_path)
         Path("sums.py").write_text(PLUGIN)
         registry = discover([Path("sums.py")])
-        monkeypatch.setattr("interpretkit.api.discover", lambda: registry)
+        monkeypatch.setattr("interpretkit.api.discover", lambda _files: registry)
         with pytest.raises(ik.StepError) as caught:
             ik.visualize(tiny_model(), tiny_images(2), "sum", how=f"{method} {fault}", batch_size=1)
         assert str(caught.value) == f"step 'sum' (sum, sums.py): {self.says[fault].format(f'{method}()')}"

@@ -93,7 +93,7 @@ def test_tables_have_a_column_for_the_rank_and_figures_see_their_own_rows():
     (batch,) = tensor_batches(IMAGES, plan.models, batch_size=3)
     result = compute(plan, batch).results["scores"]
     assert result.tables["scores"]["top"].tolist() == [1, 1, 1, 2, 2, 2]
-    list(draw(step, result, model))
+    list(draw(step.visualizer, result))
     assert len(seen) == 6
     for score, columns, rows in seen:
         assert set(columns) == {"image", "score"}

@@ -1,0 +1,174 @@
+"""What a notebook or a training loop calls: several steps in one pass, bare networks, runs of live models."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import interpretkit as ik
+from interpretkit.digests import state_digest
+from interpretkit.runs.verify import verify
+from interpretkit.testing import tiny_images, tiny_model
+
+RECIPE = {
+    "schema": "interpretkit/1",
+    "name": "epoch",
+    "steps": [
+        {"id": "cam", "uses": "grad_cam", "with": {"layers": ["features"], "target": 1}},
+        {"id": "numbers", "uses": "channel_stats", "with": {"layers": ["features"]}},
+    ],
+}
+
+
+class Counted(nn.Module):
+    """Counts its forward passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Conv2d(3, 4, 3)
+        self.passes = 0
+
+    def forward(self, images):
+        self.passes += 1
+        return self.features(images).mean((2, 3))
+
+
+def test_several_steps_share_one_pass_and_give_what_each_gives_alone():
+    net = Counted()
+    steps = {
+        "cam": ik.step("grad_cam", layers=["features"], target=0),
+        "saliency": ik.step("saliency", target=0),
+        "alike": ik.step("compare", of=["cam", "saliency"]),
+    }
+    together = ik.visualize(net, tiny_images(), steps)
+    assert net.passes == 1
+    assert list(together) == list(steps)
+    alone = ik.visualize(net, tiny_images(), "grad_cam", layers=["features"], target=0)
+    assert np.array_equal(together["cam"].maps["features"].values, alone.maps["features"].values)
+    read = {name: together[name] for name in ("cam", "saliency")}
+    compared = ik.visualize(net, tiny_images(), "compare", of=read)
+    assert compared.tables["pairs"]["pearson"].tolist() == together["alike"].tables["pairs"]["pearson"].tolist()
+
+
+def test_a_step_may_be_an_id_or_a_class_and_results_given_from_outside():
+    class Greatest(ik.Visualizer):
+        """Greatest value of what it reads."""
+
+        name = "greatest"
+        reads = ik.Reads("attribution")
+
+        def compute(self, captured):
+            (read,) = captured.results.values()
+            ids = [image.id for image in captured.images]
+            greatest = [float(each.max()) for each in read.maps["features"].values]
+            return ik.Result(tables={"greatest": ik.Table(image=ids, value=greatest)})
+
+    cam = ik.visualize(tiny_model(), tiny_images(), "grad_cam", layers=["features"], target=0)
+    found = ik.visualize(tiny_model(), tiny_images(), {"top": ik.step(Greatest, of="cam")}, of={"cam": cam})
+    expected = cam.maps["features"].values.max((1, 2)).tolist()
+    assert found["top"].tables["greatest"]["value"].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ({"a": ik.step("compare", of=["b"])}, "step 'a' reads 'b', which there is not"),
+        ({"a": ik.step("compare", of=["b"]), "b": ik.step("compare", of=["a"])}, "in a circle"),
+        ({"a": "grad_cma"}, "unknown visualizer 'grad_cma'"),
+        ({"s": ik.step("channel_stats", layers=["pool"]), "a": ik.step("compare", of=["s"])}, "'s' yields statistics"),
+    ],
+)
+def test_steps_that_do_not_fit_together_are_refused(steps, message):
+    with pytest.raises(ik.RecipeError, match=message):
+        ik.visualize(tiny_model(), tiny_images(), steps)
+
+
+def test_options_of_several_steps_belong_to_steps():
+    with pytest.raises(ik.RecipeError, match="'layers' is an option of no step"):
+        ik.visualize(tiny_model(), tiny_images(), {"a": "grad_cam"}, layers=["features"])
+
+
+def test_what_is_no_network_is_refused():
+    with pytest.raises(ik.InputError, match="a model is wanted, not a str"):
+        ik.visualize("repvgg", tiny_images(), "saliency")
+
+
+def test_a_result_knows_how_it_is_drawn_also_once_it_is_stored(tmp_path):
+    model = tiny_model()
+    options = {"layers": ["features"], "target": {"top": 2}}
+    live = ik.visualize(model, tiny_images(2), "grad_cam", **options)
+    steps = [{"id": "grad_cam", "uses": "grad_cam", "with": options}]
+    run = ik.run({**RECIPE, "steps": steps}, model=model, images=tiny_images(2), output=tmp_path)
+    stored = ik.draw(run.results["grad_cam"])
+    assert [figure.caption for figure in ik.draw(live)] == [figure.caption for figure in stored]
+    assert [figure.picture.tobytes() for figure in ik.draw(live)] == [figure.picture.tobytes() for figure in stored]
+    assert all(figure.caption.startswith("RANDOM WEIGHTS") for figure in stored)
+    with pytest.raises(ik.InputError, match="put together by hand"):
+        ik.draw(ik.Result())
+
+
+def test_a_recipe_on_a_live_network_leaves_a_sealed_run_and_the_network_as_it_was(tmp_path):
+    torch.manual_seed(0)
+    net = Counted()
+    net.train()
+    before = state_digest(net.state_dict())
+    run = ik.run(RECIPE, model=net, images=tiny_images(3), output=tmp_path)
+    assert run.status == "complete"
+    assert verify(run.path) == []
+    assert net.training
+    assert state_digest(net.state_dict()) == before
+    model = run.manifest["models"]["model"]
+    assert (model["uses"], model["weights"]["kind"]) == ("given", "given")
+    assert model["plugin"]["package"] == "given in Python"
+    assert model["weights"]["state_sha256"] == before
+    expected = ik.visualize(net, tiny_images(3), "grad_cam", layers=["features"], target=1)
+    assert np.array_equal(run.results["cam"].maps["features"].values, expected.maps["features"].values)
+    assert "given in Python" in (run.path / "report.html").read_text()
+
+
+def test_a_recipe_file_runs_on_a_live_model_and_pictures_in_memory(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(
+        "schema: interpretkit/1\nname: own\nmodel: {uses: repvgg}\ninputs: [sample:grace_hopper]\n"
+        "steps: [{id: cam, uses: grad_cam, with: {layers: [features], target: 1}}]\n"
+    )
+    pictures = [Image.new("RGB", (20, 20), "teal"), Image.new("RGB", (30, 20), "orange")]
+    model = ik.wrap(Counted(), transform=ik.Preprocessing(resize=16, crop=16))
+    run = ik.run(tmp_path / "recipe.yaml", model=model, images=pictures, output=tmp_path)
+    assert [image["id"] for image in run.manifest["inputs"]] == ["image0", "image1"]
+    assert run.results["cam"].maps["features"].values.shape == (2, 14, 14)
+
+
+def test_a_recipe_in_python_is_refused_with_all_its_faults():
+    steps = [{"id": "cam", "uses": "grad_cma"}, {"id": "cam", "uses": "saliency"}]
+    with pytest.raises(ik.RecipeError) as caught:
+        ik.run({**RECIPE, "steps": steps}, model=tiny_model(), images=tiny_images())
+    told = str(caught.value)
+    assert "unknown visualizer 'grad_cma'" in told
+    assert "step id 'cam' is taken" in told
+
+
+def test_what_is_printed_is_short():
+    model = tiny_model()
+    result = ik.visualize(model, tiny_images(), "channel_stats", layers=["features"])
+    table = result.tables["channels"]
+    for shown in (model, result, table, next(iter(result.arrays.values()), table)):
+        assert len(repr(shown)) < 400, repr(shown)
+    assert repr(model) == "Model(tiny: Sequential, 127 parameters; weights as given; untrained)"
+
+
+def test_tables_are_mappings_of_columns():
+    table = ik.Table(channel=[0, 1], mean=[0.5, 0.25])
+    assert list(table) == ["channel", "mean"]
+    assert dict(table)["mean"].tolist() == [0.5, 0.25]
+    assert "mean" in table
+    assert len(table) == 2
+
+
+def test_a_table_is_a_data_frame_where_pandas_is():
+    pandas = pytest.importorskip("pandas")
+    frame = ik.Table(channel=[0, 1], name=["a", "b"]).to_pandas()
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame["name"].tolist() == ["a", "b"]
