@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from interpretkit.model.outputs.output import Output, Prediction
     from interpretkit.results.image import InputImage
     from interpretkit.results.targets import Target, TargetData
+
 _USUAL_SIZE = 224
+_OTHER_SIZE = (
+    "it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`, a number for each axis"
+)
 CLASS_TOKEN = "class_token"
 """What the output is called that is the class token of a transformer, and with it its target."""
 
@@ -120,12 +124,13 @@ class Model:
         """
         return self._names.find(patterns)
 
-    def layers(self, *patterns: str, size: tuple[int, int] | None = None) -> LayerTable:
+    def layers(self, *patterns: str, size: tuple[int, ...] | None = None) -> LayerTable:
         """List the layers that a forward pass of one image calls, in the order of execution.
 
         Args:
             *patterns: Restrict the list as in `find`.
-            size: Height and width of the image in pixels; by default what the preprocessing makes, else 224 × 224.
+            size: Height and width of the image in pixels, `(x,)` of a signal, `(z, y, x)` of a volume; by default what
+                the preprocessing makes, else 224 × 224.
 
         Raises:
             RecipeError: If a pattern matches nothing.
@@ -136,18 +141,15 @@ class Model:
         from interpretkit.capture.probe import probe
 
         like = next(self.module.parameters(), torch.zeros(()))
-        shape = (1, _input_channels(self.module), *(size or self._input_size()))
+        shape = (_input_channels(self.module), *(size or self._input_size()))
         names = self._names
         asked = names.asked(patterns) if patterns else None
         try:
-            calls = probe(self.module, torch.zeros(shape, dtype=like.dtype, device=like.device))
+            calls = probe(self.module, torch.zeros((1, *shape), dtype=like.dtype, device=like.device))
         except Exception as error:
-            cause = next(iter(str(error).strip().splitlines()), "")
-            raise StepError(
-                f"model {self.name!r} failed on an image {'×'.join(map(str, shape[1:]))}: "
-                f"{type(error).__name__}: {cause}",
-                hint="it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`",
-            ) from error
+            what = f"model {self.name!r} failed on an image {'×'.join(map(str, shape))}"
+            told = next(iter(str(error).strip().splitlines()), "")
+            raise StepError(f"{what}: {type(error).__name__}: {told}", hint=_OTHER_SIZE) from error
         return LayerTable(names.rows(calls, asked))
 
     def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> Arranged:
@@ -405,7 +407,7 @@ class Model:
         note = lost if "reparameterized" in self.notes else ""
         return LayerNames(self.module, self.aliases, model=self.name, note=note)
 
-    def _input_size(self) -> tuple[int, int]:
+    def _input_size(self) -> tuple[int, ...]:
         known = self.preprocessing
         if isinstance(known, Preprocessing):
             side = known.crop or known.resize or _USUAL_SIZE
@@ -413,11 +415,11 @@ class Model:
         from PIL import Image
 
         try:
-            shape = known(Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE))).shape
+            made = known(Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE)))
+            return tuple(made.shape[1:])
         except Exception as error:
             what = f"the preprocessing of model {self.name!r} failed on a black image: {type(error).__name__}: {error}"
             raise StepError(what, hint="or say the size: `--size`, or `layers(size=(height, width))`") from error
-        return (shape[-2], shape[-1])
 
 
 def _among_others(output: str, spec: TargetData) -> TargetData:
