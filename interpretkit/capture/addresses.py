@@ -62,16 +62,16 @@ class Call:
         kind: The module's class.
         shape: Of the tensor that it returns; None where that is none.
         parameters: Number of parameters in the module.
-        strides: Pixels of the image from one cell of that tensor to the next, down and across; None where it has no
-            cells in that direction, or where that is not known.
-        extents: Pixels that a cell sees; None where that is not known.
-        grid: What each of its cells sees, down and across; None where they lie in no order, or that is not known.
+        strides: Pixels from one cell of that tensor to the next, along each axis of the input's grid; None where it has
+            no cells along that axis, or where that is not known.
+        extents: Pixels that a cell sees along each axis; None where that is not known.
+        grid: What each of its cells sees along each axis; None where they lie in no order, or that is not known.
     """
 
     address: Address
     kind: str
     shape: tuple[int, ...] | None
     parameters: int
-    strides: tuple[float | None, float | None] = (None, None)
-    extents: tuple[Extent, Extent] = (None, None)
-    grid: tuple[Cells | None, Cells | None] = (None, None)
+    strides: tuple[float | None, ...]
+    extents: tuple[Extent, ...]
+    grid: tuple[Cells | None, ...]

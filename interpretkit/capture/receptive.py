@@ -1,4 +1,6 @@
-"""What the cells of a tensor see of the image: exact spans of pixels, cell by cell, along one direction at a time.
+"""What the cells of a tensor see of the input: exact spans of pixels, cell by cell, along one axis at a time.
+
+The input has any number of axes: one of a signal, two of an image, three of a volume.
 
 Borders are left out of account, as is usual for theoretical receptive fields: a cell may see more pixels than the
 image has, where the network pads. Araujo et al., Computing Receptive Fields of Convolutional Neural Networks,
@@ -52,8 +54,9 @@ class Cells:
     @property
     def field(self) -> Extent:
         """Pixels that the cell sees which sees most."""
-        size = max(last - first + 1 for first, last in self.spans)
-        return "all" if math.isinf(size) else int(size)
+        sizes = (last - first + 1 for first, last in self.spans)
+        greatest = max(sizes)
+        return "all" if math.isinf(greatest) else int(greatest)
 
     @property
     def see_all(self) -> bool:
@@ -72,19 +75,21 @@ class Cells:
             shift: so many cells of the input further on.
             taps: Which cells of the input a cell of the output reads.
         """
-        turns = len(self.spans) // math.gcd(shift, len(self.spans))
+        phases = len(self.spans)
+        turns = phases // math.gcd(shift, phases)
         if turns * period > _MOST_PHASES:
             return None
-        spans = tuple(_hull(self.span(tap) for tap in taps(cell)) for cell in range(turns * period))
-        return Cells(spans, self.advance * shift * turns // len(self.spans))
+        read = (map(self.span, taps(cell)) for cell in range(turns * period))
+        return Cells(tuple(map(_hull, read)), self.advance * shift * turns // phases)
 
     def joined(self, other: Cells) -> Cells | None:
         """Return cells that see what both see; None if they do not lie on one grid."""
-        if self.advance * len(other.spans) != other.advance * len(self.spans):
+        phases, others = len(self.spans), len(other.spans)
+        if self.advance * others != other.advance * phases:
             return None
-        count = math.lcm(len(self.spans), len(other.spans))
-        spans = tuple(_hull((self.span(cell), other.span(cell))) for cell in range(count))
-        return Cells(spans, self.advance * count // len(self.spans))
+        count = math.lcm(phases, others)
+        pairs = ((self.span(cell), other.span(cell)) for cell in range(count))
+        return Cells(tuple(map(_hull, pairs)), self.advance * count // phases)
 
     def span(self, cell: int) -> Span:
         """Return the first and the last pixel that a cell sees; infinite where that is the whole image."""
@@ -101,10 +106,10 @@ def _hull(spans: Iterable[Span]) -> Span:
 
 
 class Place(NamedTuple):
-    """Where in a tensor the cells of a direction lie: in `dim`, `inner` entries apart, `size` of them.
+    """Where in a tensor the cells of an axis lie: in `dim`, `inner` entries apart, `size` of them.
 
-    A dim may hold more than one direction (tokens hold both). In one that is not `ordered`, the cells lie in no known
-    order among others (tokens and a class token).
+    A dim may hold more than one axis (tokens hold all). In one that is not `ordered`, the cells lie in no known order
+    among others (tokens and a class token).
     """
 
     dim: int
@@ -115,10 +120,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What a tensor sees along one direction, and where in the tensor; nowhere, if all its cells were put together."""
+    """What a tensor sees along one axis of the input, and where in it; nowhere, if all its cells were put together."""
 
     cells: Cells
     place: Place | None
+
+    @property
+    def row(self) -> Cells | None:
+        """The cells in their order; None where they lie in none."""
+        return self.cells if self.place and self.place.ordered else None
 
     def moved(self, dim: int) -> Axis:
         """Return the same cells in another dim."""
@@ -134,56 +144,60 @@ class Axis:
 
     def settled(self, length: int) -> Cells | None:
         """Return the cells as those of the dim, whose length is `length`, if they alone make it up."""
-        if self.place is None or not self.place.ordered or self.place.inner * self.place.size != length:
+        place = self.place
+        if place is None or not place.ordered:
             return None
-        inner = self.place.inner
+        inner = place.inner
+        if inner * place.size != length:
+            return None
         return self.cells.through(inner, 1, lambda cell: [cell // inner])
 
 
 COLLAPSED = Axis(Cells((ALL,), 0), None)
 
 
-class Field(NamedTuple):
-    """What a tensor sees of the image, down (y) and across (x); None where that is not known."""
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What a tensor sees of the input: one `Axis` for each axis of the input's grid, None where that is not known.
 
-    y: Axis | None
-    x: Axis | None
+    Example:
+        >>> of_grid((8, 16, 16)).extents
+        (1, 1, 1)
+    """
+
+    axes: tuple[Axis | None, ...]
 
     @property
-    def strides(self) -> tuple[float | None, float | None]:
+    def strides(self) -> tuple[float | None, ...]:
         """Pixels from cell to cell."""
-        y, x = (None if axis is None else axis.cells.stride for axis in self)
-        return y, x
+        return tuple(None if axis is None else axis.cells.stride for axis in self.axes)
 
     @property
-    def extents(self) -> tuple[Extent, Extent]:
+    def extents(self) -> tuple[Extent, ...]:
         """Pixels that a cell sees."""
-        y, x = (None if axis is None else axis.cells.field for axis in self)
-        return y, x
+        return tuple(None if axis is None else axis.cells.field for axis in self.axes)
 
     @property
-    def grid(self) -> tuple[Cells | None, Cells | None]:
-        """The cells in their order, down and across; None where they lie in none, or it is not known."""
-        y, x = (axis.cells if axis and axis.place and axis.place.ordered else None for axis in self)
-        return y, x
+    def grid(self) -> tuple[Cells | None, ...]:
+        """The cells in their order; None where they lie in none, or it is not known."""
+        return tuple(None if axis is None else axis.row for axis in self.axes)
 
     def each(self, change: Callable[[Axis], Axis | None]) -> Field:
-        """Return the field with each direction that is known changed."""
-        return Field(*(axis and change(axis) for axis in self))
+        """Return the field with each axis that is known changed."""
+        return Field(tuple(axis and change(axis) for axis in self.axes))
 
 
-UNKNOWN = Field(None, None)
-
-
-def of_image(height: int, width: int) -> Field:
-    """Return the field of an image `(image, channel, y, x)`: each pixel sees itself."""
+def of_grid(sizes: Sequence[int]) -> Field:
+    """Return the field of an input `(image, channel, …)` whose other axes have these sizes: each pixel sees itself."""
     pixels = Cells(((0, 0),), 1)
-    return Field(Axis(pixels, Place(2, 1, height)), Axis(pixels, Place(3, 1, width)))
+    places = (Place(dim, 1, size) for dim, size in enumerate(sizes, start=2))
+    return Field(tuple(Axis(pixels, place) for place in places))
 
 
 def join(fields: Sequence[Field]) -> Field:
     """Return the field of what is computed from tensors of one shape, cell by cell."""
-    return Field(*(_join_axes(axes) for axes in zip(*fields, strict=True)))
+    along = zip(*(field.axes for field in fields), strict=True)
+    return Field(tuple(map(_join_axes, along)))
 
 
 def _join_axes(axes: Sequence[Axis | None]) -> Axis | None:

@@ -30,6 +30,9 @@ def attribution(values: np.ndarray, pixels: np.ndarray, *, title: str, polarity:
         title: What it is: the method, the layer, the target; wraps.
         polarity: `signed` or `unsigned`.
 
+    Raises:
+        StepError: If it is the map of a signal or of a volume.
+
     Example:
         >>> import numpy as np
         >>> attribution(np.eye(7), np.zeros((28, 28, 3), np.uint8), title="Grad-CAM", polarity="signed").mode

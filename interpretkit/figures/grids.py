@@ -11,7 +11,7 @@ from interpretkit.figures.channels import Survey, survey
 from interpretkit.figures.colour import CROSS, DEAD, FLAT, NOT_FINITE, PAPER, colours_of, dot, levels, paletted
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, flow, heading, sheet
 from interpretkit.figures.text import STRONG, labels_of, paragraph
-from interpretkit.figures.words import constant
+from interpretkit.figures.words import check_flat, constant
 from interpretkit.words import count, number, shape
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def grid(
         say their value.
 
     Raises:
+        StepError: If they are channels of a signal or of a volume.
         ValueError: If there is no cell to draw, labels and channels differ in number, or fixed limits do not ascend.
 
     Example:
@@ -86,6 +87,7 @@ def grid(
         >>> grid(maps, title="stage4", labels=["0", "1"], scope="channel", polarity="unsigned").mode
         'P'
     """
+    check_flat(values.shape[1:])
     if values.ndim != 3 or values.size == 0:  # noqa: PLR2004 - channel, y, x
         raise ValueError(f"a grid is drawn of channels (channel, y, x), not of shape {shape(values.shape)}")
     if len(labels) != len(values):

@@ -10,7 +10,7 @@ from PIL import Image
 from interpretkit.figures.colour import FLAT, NOT_FINITE, colours_of, dot, levels, palette, symmetric
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, flow, heading, sheet
 from interpretkit.figures.text import paragraph
-from interpretkit.figures.words import NEARLY_CONSTANT, constant
+from interpretkit.figures.words import NEARLY_CONSTANT, check_flat, constant
 from interpretkit.words import count, number, shape
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def heatmap(
             Cells beyond them are not dotted, being the strongest, but counted; the scale says `≤` and `≥` there.
 
     Raises:
+        StepError: If it is the map of a signal or of a volume.
         ValueError: If there is no cell to draw, or the limits are not finite and ascending.
 
     Example:
@@ -88,6 +89,7 @@ def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int
         averaged: Average squares of so many cells first: a map as fine as the photo is a spray of dots over it.
 
     Raises:
+        StepError: If it is the map of a signal or of a volume.
         ValueError: If there is no cell to draw, or the photo has another shape or type.
 
     Example:
@@ -136,6 +138,7 @@ def photo(pixels: np.ndarray, *, title: str) -> Image.Image:
 
 
 def _check_map(values: np.ndarray) -> None:
+    check_flat(values.shape)
     if values.ndim != 2 or values.size == 0:  # noqa: PLR2004 - y and x
         raise ValueError(f"a map has dims (y, x), not shape {shape(values.shape)}")
 

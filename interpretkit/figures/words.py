@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from interpretkit.errors import StepError
+from interpretkit.results.axes import spatial
 from interpretkit.words import count, fixed, number, percent, shape
 
 if TYPE_CHECKING:
@@ -27,6 +29,21 @@ def constant(low: float, high: float, *, reach: float) -> str:
     if max(abs(low), abs(high)) <= NEARLY_CONSTANT * reach:
         return f"≈0 (max {number(high)})"
     return f"≈{number((low + high) / 2)}"
+
+
+def check_flat(cells: tuple[int, ...]) -> None:
+    """Refuse to draw the map of a signal or of a volume, of which there are so many cells along each axis.
+
+    Raises:
+        StepError: If they are those of a grid, but not `(y, x)`.
+
+    Example:
+        >>> check_flat((7, 7))
+    """
+    if len(cells) in (1, 3):
+        axes = ", ".join(spatial(len(cells)))
+        what = f"figures draw maps (y, x); this one is ({axes}), {shape(cells)} cells"
+        raise StepError(what, hint="set `figures: false` for this step: its results are there either way")
 
 
 def polarity_of(values: np.ndarray) -> Polarity:

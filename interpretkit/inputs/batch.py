@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from interpretkit.digests import sha256_bytes
 from interpretkit.errors import InputError
+from interpretkit.model.model import first_convolution
 from interpretkit.model.preprocessing import Preprocessing
+from interpretkit.results.axes import CHANNEL, IMAGE, spatial
 from interpretkit.results.image import InputImage
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from interpretkit.model.model import Model
 
 _WAITING_BATCHES = 4
+_IMAGES = tuple((CHANNEL, *spatial(count)) for count in (2, 1, 3))
+"""The axes of what a network may be fed: of an image, a signal, a volume."""
+
 _HINT = "a preprocessing turns an RGB PIL image into a float tensor (channel, y, x)"
 _TENSOR_HINT = "a tensor is fed to the models as it is; give PIL images or paths to have them preprocessed"
 
@@ -30,7 +35,8 @@ class Batch:
 
     Attributes:
         images: The images.
-        inputs: What each model is fed: `(image, channel, y, x)`, on the CPU; by the model's key.
+        inputs: What each model is fed: `(image, channel, y, x)`, or with the axes of a signal or a volume, on the CPU;
+            by the model's key.
         pixels: The same as pictures, one `(y, x, 3)` uint8 for each image; by the model's key.
         masks: The masks over these pictures, `(y, x)` bool, None for an image without one; by the model's key.
     """
@@ -60,21 +66,21 @@ def batches(
         unfit: Told of an image that cannot be preprocessed, which is then left out; without it that is raised.
 
     Raises:
-        InputError: If a preprocessing fails, or returns no finite float tensor `(channel, y, x)`.
+        InputError: If a preprocessing fails, or returns no finite float tensor `(channel, y, x)`, `(channel, x)` or
+            `(channel, z, y, x)`.
     """
     waiting: dict[tuple[torch.Size, ...], list[_Waiting]] = {}
     for image, picture in images:
         try:
-            inputs = {key: _preprocessed(picture, model, key=key, where=image.source) for key, model in models.items()}
+            one = _ready(image, picture, models)
         except InputError as error:
             if unfit is None:
                 raise
             unfit(error)
             continue
-        masks = {key: _mask(image.mask, model) for key, model in models.items()}
-        shapes = tuple(tensor.shape for tensor in inputs.values())
+        shapes = tuple(tensor.shape for tensor in one.inputs.values())
         alike = waiting.setdefault(shapes, [])
-        alike.append(_Waiting(replace(image, mask=None), inputs, masks))
+        alike.append(one)
         if len(alike) >= batch_size:
             yield _batch(waiting.pop(shapes), models)
         elif sum(map(len, waiting.values())) >= _WAITING_BATCHES * batch_size:
@@ -86,38 +92,46 @@ def batches(
 def tensor_batches(tensor: torch.Tensor, models: Mapping[str, Model], *, batch_size: int) -> Iterator[Batch]:
     """Cut preprocessed images `(image, channel, y, x)` into batches, which every model is fed as they are.
 
-    They get the ids `image0`, `image1`, …, and the hash of their bytes.
+    Signals `(image, channel, x)` and volumes `(image, channel, z, y, x)` are taken alike. All get the ids `image0`,
+    `image1`, …, and the hash of their bytes; their size is that of a slice, of a signal its length × 1.
 
     Raises:
-        InputError: If it is no such tensor, is empty, or holds NaN or infinity.
+        InputError: If it is no such tensor, is empty, or holds NaN or infinity; or if it is one image that lacks the
+            axis `image`.
 
     Example:
         >>> import torch
         >>> [len(batch.images) for batch in tensor_batches(torch.zeros(5, 3, 8, 8), {}, batch_size=2)]
         [2, 2, 1]
     """
-    import torch
-
-    tensor = _checked(tensor, dims=("image", "channel", "y", "x"), what="the images are", hint=_TENSOR_HINT)
-    height, width = tensor.shape[-2:]
+    axes = [(IMAGE, *image) for image in _IMAGES]
+    tensor = _checked(tensor, axes=axes, what="the images are", hint=_TENSOR_HINT)
+    for key, model in models.items():
+        if _fits(model, tensor.shape, channels=tensor.shape[1]):
+            what = f"shape {tuple(tensor.shape)} is that of one image as model {key!r} takes them, without axis image"
+            raise InputError(what, hint="give images[None]")
     for start in range(0, len(tensor), batch_size):
         rows = tensor[start : start + batch_size]
-        images = tuple(
-            InputImage(
-                id=f"image{index}",
-                source=f"tensor[{index}]",
-                # numpy has no bfloat16, but its bytes are as good.
-                sha256=sha256_bytes(row.contiguous().view(torch.uint8).numpy().tobytes()),
-                size=(width, height),
-            )
-            for index, row in enumerate(rows, start)
-        )
         yield Batch(
-            images=images,
+            images=tuple(_numbered(row, index) for index, row in enumerate(rows, start)),
             inputs=dict.fromkeys(models, rows),
             pixels={key: tuple(map(model.picture, rows)) for key, model in models.items()},
             masks=dict.fromkeys(models, (None,) * len(rows)),
         )
+
+
+def _numbered(row: torch.Tensor, index: int) -> InputImage:
+    """Return what is known of an image in a tensor."""
+    import torch
+
+    width, *others = reversed(row.shape[1:])
+    return InputImage(
+        id=f"image{index}",
+        source=f"tensor[{index}]",
+        # numpy has no bfloat16, but its bytes are as good.
+        sha256=sha256_bytes(row.contiguous().view(torch.uint8).numpy().tobytes()),
+        size=(width, others[0] if others else 1),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +141,12 @@ class _Waiting:
     image: InputImage
     inputs: Mapping[str, torch.Tensor]
     masks: Mapping[str, np.ndarray | None]
+
+
+def _ready(image: InputImage, picture: Image, models: Mapping[str, Model]) -> _Waiting:
+    inputs = {key: _preprocessed(picture, model, key=key, where=image.source) for key, model in models.items()}
+    masks = {key: _mask(image.mask, model) for key, model in models.items()}
+    return _Waiting(replace(image, mask=None), inputs, masks)
 
 
 def _batch(alike: Sequence[_Waiting], models: Mapping[str, Model]) -> Batch:
@@ -151,32 +171,48 @@ def _preprocessed(picture: Image, model: Model, *, key: str, where: str) -> torc
 
     try:
         # A copy: a transform of the user's own may shrink the image or draw on it in place.
-        tensor = model.preprocessing(picture.copy())
+        made = model.preprocessing(picture.copy())
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
         raise InputError(f"the preprocessing of model {key!r} failed: {cause}", where=where, hint=_HINT) from error
     what = f"the preprocessing of model {key!r} made"
-    return _checked(tensor, dims=("channel", "y", "x"), what=what, where=where, hint=_HINT, dtype=torch.float32)
+    tensor = _checked(made, axes=_IMAGES, what=what, where=where, hint=_HINT, dtype=torch.float32)
+    channels, *image = tensor.shape
+    if channels == 1 and _fits(model, image, channels=channels):
+        found = f"{what} {tensor.dtype} of shape {tuple(tensor.shape)}, a batch of one image"
+        raise InputError(found, where=where, hint=_HINT)
+    return tensor
+
+
+def _fits(model: Model, image: Sequence[int], *, channels: int) -> bool:
+    """Whether a shape, read as one image `(channel, …)`, is what the first convolution takes; so many channels not."""
+    first = first_convolution(model.module)
+    if first is None or channels == first.in_channels:
+        return False
+    return image[0] == first.in_channels and len(image) - 1 == len(first.kernel_size)
 
 
 def _checked(
     tensor: Any,
     *,
-    dims: tuple[str, ...],
+    axes: Sequence[tuple[str, ...]],
     what: str,
     hint: str,
     where: str = "",
     dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
+    """Return a tensor of one of these lists of axes on the CPU."""
     import torch
 
+    known = [len(each) for each in axes]
     if not isinstance(tensor, torch.Tensor):
         found = f"a {type(tensor).__name__}"
-    elif tensor.ndim != len(dims) or not tensor.is_floating_point() or tensor.numel() == 0:
+    elif tensor.ndim not in known or not tensor.is_floating_point() or tensor.numel() == 0:
         found = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
     else:
         values: torch.Tensor = tensor.detach().to(device="cpu", dtype=dtype)
         if bool(values.isfinite().all()):
             return values
         found = "NaN or infinity"
-    raise InputError(f"{what} {found}, not finite floats ({', '.join(dims)})", where=where, hint=hint)
+    wanted = " or ".join(f"({', '.join(each)})" for each in axes)
+    raise InputError(f"{what} {found}, not finite floats {wanted}", where=where, hint=hint)

@@ -18,13 +18,13 @@ _SIDE = 256
 
 
 def baseline_of(image: torch.Tensor, name: Baseline, *, preprocessing: Any, blur: float) -> torch.Tensor:
-    """Return the baseline of an image `(1, channel, y, x)`, a tensor of the same shape.
+    """Return the baseline of an image `(1, channel, y, x)`, a signal or a volume, a tensor of the same shape.
 
     Args:
         image: As the network is fed.
         name: Which.
         preprocessing: What makes black.
-        blur: Standard deviation of the Gaussian, as a part of the shorter side.
+        blur: Standard deviation of the Gaussian, as a part of the shortest side.
 
     Raises:
         StepError: If it is black, and the preprocessing does not make an image of that as the network is fed.
@@ -39,35 +39,60 @@ def baseline_of(image: torch.Tensor, name: Baseline, *, preprocessing: Any, blur
     if name == "zero":
         return torch.zeros_like(image)
     if name == "image_mean":
-        return image.mean((2, 3), keepdim=True).expand_as(image).clone()
+        return image.mean(tuple(range(2, image.ndim)), keepdim=True).expand_as(image).clone()
     if name == "black":
         return _black(image, preprocessing)
     return _blurred(image, blur)
 
 
 def _black(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
-    if isinstance(preprocessing, Preprocessing) and len(preprocessing.mean) == image.shape[1]:
-        mean, std = (image.new_tensor(each).reshape(1, -1, 1, 1) for each in (preprocessing.mean, preprocessing.std))
-        return (-mean / std).expand_as(image).clone()
+    level = _level_of_black(image, preprocessing)
+    cell = level.reshape(1, -1, *(1,) * (image.ndim - 2))
+    return cell.expand_as(image).clone()
+
+
+def _level_of_black(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
+    """Return what black is in each channel, `(channel,)`."""
+    channels = image.shape[1]
+    if isinstance(preprocessing, Preprocessing) and len(preprocessing.mean) == channels:
+        mean, std = image.new_tensor(preprocessing.mean), image.new_tensor(preprocessing.std)
+        return -mean / std
     from PIL import Image
 
     hint = "choose zero, image_mean or blurred"
     try:
-        made: torch.Tensor = preprocessing(Image.new("RGB", (_SIDE, _SIDE))).mean((1, 2))
+        made: torch.Tensor = preprocessing(Image.new("RGB", (_SIDE, _SIDE)))
+        level = made.mean(tuple(range(1, made.ndim)))
     except Exception as error:
         raise StepError(f"the preprocessing makes no black image: {cause(error)}", hint=hint) from error
-    if len(made) != image.shape[1]:
-        what = f"the preprocessing makes black of {len(made)} channels, and the images have {image.shape[1]}"
+    if len(level) != channels:
+        what = f"the preprocessing makes black of {len(level)} channels, and the images have {channels}"
         raise StepError(what, hint=hint)
-    return made.reshape(1, -1, 1, 1).to(image).expand_as(image).clone()
+    return level.to(image)
 
 
 def _blurred(image: torch.Tensor, blur: float) -> torch.Tensor:
     import torch
     from torchvision.transforms.v2 import functional
 
-    shorter = min(image.shape[-2:])
-    sigma = blur * shorter
+    grid = range(2, image.ndim)
+    shortest = min(image.shape[2:])
+    sigma = blur * shortest
     # Reflection at the border wants less than a whole side.
-    radius = min(ceil(3 * sigma), shorter - 1)
-    return torch.as_tensor(functional.gaussian_blur(image, [2 * radius + 1] * 2, [sigma] * 2))
+    kernel = 2 * min(ceil(3 * sigma), shortest - 1) + 1
+    if len(grid) == 2:  # noqa: PLR2004 - y and x, which torchvision blurs at once
+        return torch.as_tensor(functional.gaussian_blur(image, [kernel] * 2, [sigma] * 2))
+    for dim in grid:
+        image = _blurred_along(image, dim, kernel=kernel, sigma=sigma)
+    return image
+
+
+def _blurred_along(image: torch.Tensor, dim: int, *, kernel: int, sigma: float) -> torch.Tensor:
+    """Return an image blurred along one of its dims: torchvision is given all lines along it as rows of pixels."""
+    import torch
+    from torchvision.transforms.v2 import functional
+
+    lines = image.movedim(dim, -1)
+    rows = lines.reshape(1, 1, -1, lines.shape[-1])
+    blurred = torch.as_tensor(functional.gaussian_blur(rows, [kernel, 1], [sigma, sigma]))
+    return blurred.reshape(lines.shape).movedim(-1, dim)

@@ -25,30 +25,33 @@ class LayerInfo:
         path: The module call: its path in `named_modules()`, with `#k` for the k-th call.
         kind: The module's class.
         shape: What it returns for one image, without the image dim; None where that is no tensor.
-        stride: Pixels of the image from one cell of the output to the next, down and across; None without cells in
-            that direction, or where it is not known.
-        receptive_field: Pixels that a cell of the output sees, down and across, borders left out of account; `all`
-            where that is the whole image, None where it is not known.
+        stride: Pixels from one cell of the output to the next, along each axis of the input's grid: `(y, x)` of an
+            image, `(x,)` of a signal, `(z, y, x)` of a volume. None without cells along it, or where it is not known.
+        receptive_field: Pixels that a cell of the output sees along each axis, borders left out of account; `all`
+            where that is the whole input, None where it is not known.
         parameters: Number of parameters in it.
         alias_of: The module path that an alias stands for; empty for a module's own name.
-        grid: What the cells of a map see, down and across; `window` asks it.
+        grid: What the cells of a map see along each axis; `window` asks it.
     """
 
     name: str
     path: str
     kind: str
     shape: tuple[int, ...] | None
-    stride: tuple[float | None, float | None]
-    receptive_field: tuple[Extent, Extent]
+    stride: tuple[float | None, ...]
+    receptive_field: tuple[Extent, ...]
     parameters: int
-    alias_of: str = ""
-    grid: tuple[Cells | None, Cells | None] = field(default=(None, None), repr=False)
+    alias_of: str
+    grid: tuple[Cells | None, ...] = field(repr=False)
 
-    def window(self, y: int, x: int) -> tuple[Span | None, Span | None]:
-        """Return the pixels of the image that the cell `(y, x)` of a map sees: the first and the last, down and across.
+    def window(self, *cell: int) -> tuple[Span | None, ...]:
+        """Return the pixels that a cell of a map sees: the first and the last along each axis of the input's grid.
 
-        Borders are left out of account: where the network pads, they may lie outside of the image. They are infinite
-        where the cell sees the whole image, and None where it is not known what it sees.
+        Borders are left out of account: where the network pads, they may lie outside of the input. They are infinite
+        where the cell sees the whole input, and None where it is not known what it sees.
+
+        Args:
+            *cell: Where it lies: `y, x` in a map of an image, `x` of a signal, `z, y, x` of a volume.
 
         Example:
             >>> import torch
@@ -58,8 +61,8 @@ class LayerInfo:
             >>> pool.window(0, 3)
             ((-1, 3), (11, 15))
         """
-        down, across = self.grid
-        return None if down is None else down.span(y), None if across is None else across.span(x)
+        places = zip(self.grid, cell, strict=True)
+        return tuple(None if row is None else row.span(place) for row, place in places)
 
     def json(self) -> dict[str, Any]:
         """Return the row as plain data."""
@@ -77,12 +80,12 @@ class LayerInfo:
     def cells(self) -> tuple[str, ...]:
         """Return what a table says of it after its name."""
         shape = "no tensor" if self.shape is None else words.shape(self.shape)
-        extent = _pair(*("?" if each is None else str(each) for each in self.receptive_field))
-        seen = zip(self.stride, self.receptive_field, strict=True)
-        stride = _pair(*(f"{step:g}" if step else "?" if extent is None else "–" for step, extent in seen))
+        stride = extent = "–"
+        if self.shape is not None:
+            seen = zip(self.stride, self.receptive_field, strict=True)
+            stride = _joined([_step(*each) for each in seen])
+            extent = _joined(["?" if each is None else str(each) for each in self.receptive_field])
         note = f"= {self.alias_of}" if self.alias_of else ""
-        if self.shape is None:
-            stride = extent = "–"
         return self.kind, shape, stride, extent, f"{self.parameters:,}", note
 
 
@@ -128,17 +131,24 @@ class _Branch:
             yield from branch.lines(depth + 1)
 
 
-def _pair(down: str, across: str) -> str:
-    return down if down == across else f"{down}×{across}"
+def _step(stride: float | None, extent: Extent) -> str:
+    if stride:
+        return f"{stride:g}"
+    return "?" if extent is None else "–"
 
 
-def _aligned(cells: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
-    lines = (
-        "  ".join(
-            cell.rjust(width) if index in _TO_THE_RIGHT else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    )
-    return "\n".join(line.rstrip() for line in lines)
+def _joined(along: list[str]) -> str:
+    """Return what is said of each axis, once where it is the same of all."""
+    return along[0] if len(set(along)) == 1 else "×".join(along)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    columns = zip(*rows, strict=True)
+    padded = (_padded(column, to_the_right=index in _TO_THE_RIGHT) for index, column in enumerate(columns))
+    lines = zip(*padded, strict=True)
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def _padded(column: tuple[str, ...], *, to_the_right: bool) -> list[str]:
+    width = max(map(len, column))
+    return [cell.rjust(width) if to_the_right else cell.ljust(width) for cell in column]

@@ -1,14 +1,15 @@
-"""Outputs of layers brought to `(image, channel, y, x)`: tokens, and maps whose channels come last."""
+"""Outputs of layers brought to the axes of the input: tokens, and maps whose channels come last."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN, of_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import torch
     from torch import nn
@@ -23,7 +24,8 @@ class Layout:
 
     Attributes:
         kind: `tokens`, `(image, token, channel)`, row by row; or `channels_last`, `(image, y, x, channel)`.
-        patch: Height and width in pixels of what one token stands for; tokens need it.
+        patch: Height and width in pixels of what one token stands for, `(x,)` in a signal, `(z, y, x)` in a volume;
+            tokens need it.
         prefix: How many tokens come before those of the grid: class, distillation, registers.
 
     Example:
@@ -32,21 +34,23 @@ class Layout:
     """
 
     kind: Literal["tokens", "channels_last"]
-    patch: tuple[int, int] | None = None
+    patch: tuple[int, ...] | None = None
     prefix: int = 0
 
     def __post_init__(self) -> None:
         if (self.kind == "tokens") != (self.patch is not None):
             raise ValueError("Layout: tokens have a patch, maps with channels last have none")
 
-    def grid(self, *, tokens: int, size: tuple[int, int]) -> tuple[int, int] | None:
-        """Return rows and columns of `tokens` on an input of `size` (height, width); None if they do not fit."""
-        if self.patch is None:
+    def grid(self, *, tokens: int, size: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Return how many of `tokens` lie along each axis of an input of `size` (height, width); None if none fit."""
+        if self.patch is None or len(self.patch) != len(size):
             return None
+        sides = list(zip(size, self.patch, strict=True))
         # Where the patches do not divide the input, some networks cut it and others fill it up.
-        cut = (size[0] // self.patch[0], size[1] // self.patch[1])
-        filled = (-(-size[0] // self.patch[0]), -(-size[1] // self.patch[1]))
-        return next((grid for grid in (cut, filled) if grid[0] * grid[1] == tokens - self.prefix > 0), None)
+        cut = tuple(side // patch for side, patch in sides)
+        filled = tuple(-(-side // patch) for side, patch in sides)
+        cells = tokens - self.prefix
+        return next((grid for grid in (cut, filled) if prod(grid) == cells > 0), None)
 
 
 class Arranged(NamedTuple):
@@ -54,8 +58,8 @@ class Arranged(NamedTuple):
 
     Attributes:
         values: A view of it.
-        axes: `(image, channel, y, x)` of a map, `(image, channel)` of a vector, `(image, token, channel)` of tokens in
-            no grid; those that cannot be told are called `axis 2` and so on.
+        axes: Those of the input, `(image, channel, y, x)`, of a map, `(image, channel)` of a vector,
+            `(image, token, channel)` of tokens in no grid; those that cannot be told are called `axis 2` and so on.
     """
 
     values: torch.Tensor
@@ -84,19 +88,25 @@ def arrange(
         inputs: What the network was fed, `(image, channel, y, x)`.
         declared: What the model's author says of this layer.
     """
-    axes = of_inputs(inputs.ndim)
+    axes, size = of_inputs(inputs.ndim), tuple(inputs.shape[2:])
     if len(values.shape) == 0 or len(values) != len(inputs):
         return Arranged(values, _unknown(values))
+    if _are_tokens(values, axes, declared):
+        tokens = _from_tokens(values, network, size, declared)
+        return Arranged(values, _TOKENS) if tokens is None else Arranged(tokens, axes)
     if values.ndim == len(axes):
-        size = tuple(inputs.shape[2:])
         last = _channels_are_last(values.shape, network, path, size, declared=declared)
         return Arranged(values.movedim(-1, 1) if last else values, axes)
-    if (values.ndim, len(axes)) == (len(_TOKENS), len(of_inputs(4))):
-        tokens = _from_tokens(values, network, (inputs.shape[-2], inputs.shape[-1]), declared)
-        return Arranged(values, _TOKENS) if tokens is None else Arranged(tokens, axes)
     if values.ndim == len(_VECTOR):
         return Arranged(values, _VECTOR)
     return Arranged(values, _unknown(values))
+
+
+def _are_tokens(values: torch.Tensor, axes: tuple[str, ...], declared: Layout | None) -> bool:
+    """Whether values are tokens; in a network of signals they have as many axes as maps, and must be declared."""
+    if values.ndim != len(_TOKENS):
+        return False
+    return len(axes) > len(_TOKENS) or (declared is not None and declared.kind == "tokens")
 
 
 def _unknown(values: torch.Tensor) -> tuple[str, ...]:
@@ -105,27 +115,32 @@ def _unknown(values: torch.Tensor) -> tuple[str, ...]:
 
 
 def _from_tokens(
-    values: torch.Tensor, network: nn.Module, size: tuple[int, int], declared: Layout | None
+    values: torch.Tensor, network: nn.Module, size: tuple[int, ...], declared: Layout | None
 ) -> torch.Tensor | None:
-    tokens = values.shape[1]
-    found = [] if declared is None else [(declared, declared.grid(tokens=tokens, size=size))]
-    if not any(grid for _, grid in found):
-        found = [(layout, layout.grid(tokens=tokens, size=size)) for layout in _possible(network, declared)]
-    fitting = [(layout, grid) for layout, grid in found if grid is not None]
+    fitting = _fitting([] if declared is None else [declared], values.shape[1], size)
+    if not fitting:
+        fitting = _fitting(_possible(network, declared, axes=len(size)), values.shape[1], size)
     if len(fitting) != 1:
         return None
-    ((layout, grid),) = fitting
-    return values[:, layout.prefix :].transpose(1, 2).reshape(len(values), -1, *grid)
+    ((prefix, grid),) = fitting
+    return values[:, prefix:].transpose(1, 2).reshape(len(values), -1, *grid)
 
 
-def _possible(network: nn.Module, declared: Layout | None) -> Iterator[Layout]:
+def _fitting(layouts: Iterable[Layout], tokens: int, size: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
+    """Return prefix and grid of the layouts that fit so many tokens."""
+    grids = ((layout.prefix, layout.grid(tokens=tokens, size=size)) for layout in layouts)
+    return [(prefix, grid) for prefix, grid in grids if grid is not None]
+
+
+def _possible(network: nn.Module, declared: Layout | None, *, axes: int) -> Iterator[Layout]:
     """Yield the layouts of tokens that the network's patch embeddings and the declared patch allow."""
-    import torch
+    from torch import nn
 
-    convolutions = [part for part in network.modules() if isinstance(part, torch.nn.Conv2d)]
+    kinds = nn.Conv1d | nn.Conv2d | nn.Conv3d
+    convolutions = (part for part in network.modules() if isinstance(part, kinds))
     # Patches do not overlap, and a stride of 1 makes none.
-    embeddings = [part for part in convolutions if part.kernel_size == part.stride and max(part.stride) > 1]
-    patches = {(part.stride[0], part.stride[1]) for part in embeddings}
+    embeddings = (part for part in convolutions if part.kernel_size == part.stride and max(part.stride) > 1)
+    patches = {tuple(part.stride) for part in embeddings if len(part.stride) == axes}
     if declared is not None and declared.patch is not None:
         patches.add(declared.patch)
     for patch in sorted(patches):
@@ -154,12 +169,14 @@ def _channels_are_last(
 
 def _tiles(grid: tuple[int, ...], size: tuple[int, ...]) -> bool:
     """Whether square cells of a whole number of pixels tile an input of `size`, cut or filled up."""
-    strides = {side // cells for side, cells in zip(size, grid, strict=True) if 0 < cells <= side}
-    strides |= {-(-side // cells) for side, cells in zip(size, grid, strict=True) if 0 < cells <= side}
-    return any(
-        all(cells in (side // stride, -(-side // stride)) for side, cells in zip(size, grid, strict=True))
-        for stride in strides
-    )
+    sides = list(zip(size, grid, strict=True))
+    strides = {side // cells for side, cells in sides if 0 < cells <= side}
+    strides |= {-(-side // cells) for side, cells in sides if 0 < cells <= side}
+    return any(_tiled(sides, stride) for stride in strides)
+
+
+def _tiled(sides: list[tuple[int, int]], stride: int) -> bool:
+    return all(cells in (side // stride, -(-side // stride)) for side, cells in sides)
 
 
 def _mixes_last(part: nn.Module, channels: int) -> bool:

@@ -13,7 +13,7 @@ from interpretkit.model.layertable import LayerTable
 from interpretkit.model.layout import Layout, arrange
 from interpretkit.model.outputs.classes import Chosen, Classes, Contrast, Top
 from interpretkit.model.outputs.grammar import parse
-from interpretkit.model.preprocessing import Preprocessing, stretched
+from interpretkit.model.preprocessing import Preprocessing, as_image, stretched
 from interpretkit.results.origin import UNTRAINED, WeightsInfo
 
 if TYPE_CHECKING:
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from interpretkit.model.outputs.output import Output, Prediction
     from interpretkit.results.image import InputImage
     from interpretkit.results.targets import Target, TargetData
-_USUAL_SIZE = 224
+
+_USUAL_CHANNELS, _USUAL_SIZE = 3, 224
+_OTHER_SIZE = (
+    "it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`, a number for each axis"
+)
 CLASS_TOKEN = "class_token"
 """What the output is called that is the class token of a transformer, and with it its target."""
 
@@ -50,10 +54,14 @@ class Wanted:
 class Model:
     """A network that can be looked into.
 
+    What is said here of images `(image, channel, y, x)` holds of signals `(image, channel, x)` and volumes
+    `(image, channel, z, y, x)` alike.
+
     Attributes:
         module: The network. It runs in eval mode, whatever its own mode is.
         name: What figures and reports call it.
-        preprocessing: Turns a PIL image into a tensor `(channel, y, x)`; a `Preprocessing`, or any callable.
+        preprocessing: Turns a PIL image into a tensor `(channel, y, x)`; a `Preprocessing`, or any callable, which may
+            make a signal `(channel, x)` or a volume `(channel, z, y, x)` too.
         outputs: How what the network returns is read, by name; targets are those of the first, unless they name
             another.
         aliases: Short names of layers, each for a module path.
@@ -125,12 +133,13 @@ class Model:
         """
         return self._names.find(patterns)
 
-    def layers(self, *patterns: str, size: tuple[int, int] | None = None) -> LayerTable:
+    def layers(self, *patterns: str, size: tuple[int, ...] | None = None) -> LayerTable:
         """List the layers that a forward pass of one image calls, in the order of execution.
 
         Args:
             *patterns: Restrict the list as in `find`.
-            size: Height and width of the image in pixels; by default what the preprocessing makes, else 224 × 224.
+            size: Height and width of the image in pixels, `(x,)` of a signal, `(z, y, x)` of a volume; by default what
+                the preprocessing makes, else 224 × 224.
 
         Raises:
             RecipeError: If a pattern matches nothing.
@@ -141,24 +150,23 @@ class Model:
         from interpretkit.capture.probe import probe
 
         like = next(self.module.parameters(), torch.zeros(()))
-        shape = (1, _input_channels(self.module), *(size or self._input_size()))
+        first = first_convolution(self.module)
+        shape = (_USUAL_CHANNELS if first is None else first.in_channels, *(size or self._input_size()))
         names = self._names
         asked = names.asked(patterns) if patterns else None
         try:
-            calls = probe(self.module, torch.zeros(shape, dtype=like.dtype, device=like.device))
+            calls = probe(self.module, torch.zeros((1, *shape), dtype=like.dtype, device=like.device))
         except Exception as error:
-            cause = next(iter(str(error).strip().splitlines()), "")
-            raise StepError(
-                f"model {self.name!r} failed on an image {'×'.join(map(str, shape[1:]))}: "
-                f"{type(error).__name__}: {cause}",
-                hint="it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`",
-            ) from error
+            what = f"model {self.name!r} failed on an image {'×'.join(map(str, shape))}"
+            told = next(iter(str(error).strip().splitlines()), "")
+            raise StepError(f"{what}: {type(error).__name__}: {told}", hint=_OTHER_SIZE) from error
         return LayerTable(names.rows(calls, asked))
 
     def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> Arranged:
         """Return what `layer` gave for `inputs`, or its gradient, as a view with its axes named.
 
-        Maps are arranged to `(image, channel, y, x)`. What is no map, or cannot be told to be one, stays as it is.
+        Maps are arranged to `(image, channel, y, x)`, the axes of `inputs`. What is no map, or cannot be told to be
+        one, stays as it is.
         """
         path = layer.address.path
         declared = (layout for pattern, layout in self.layouts.items() if matches(path, pattern))
@@ -358,12 +366,13 @@ class Model:
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.
 
-        A preprocessing of the user's own cannot be undone: its values are stretched from least to greatest.
+        Of a volume it is the slice in the middle of z; a signal is a strip. A preprocessing of the user's own cannot be
+        undone: its values are stretched from least to greatest.
         """
-        known = self.preprocessing
-        if isinstance(known, Preprocessing) and len(known.std) == len(tensor):
-            return known.picture(tensor)
-        return stretched(tensor)
+        known, shown = self.preprocessing, as_image(tensor)
+        if isinstance(known, Preprocessing) and len(known.std) == len(shown):
+            return known.picture(shown)
+        return stretched(shown)
 
     def baseline(self, image: torch.Tensor, name: Baseline, *, blur: float = 0.05) -> torch.Tensor:
         """Return what a preprocessed image `(1, channel, y, x)` is set against, or what stands in for parts of it.
@@ -373,7 +382,7 @@ class Model:
             name: `zero` (of the network's input: the mean colour of the training images where the preprocessing
                 subtracts that), `black` (what the preprocessing makes of it), `image_mean` (the image's mean in each
                 channel), or `blurred` (the image under a Gaussian).
-            blur: Standard deviation of the Gaussian, as a part of the shorter side.
+            blur: Standard deviation of the Gaussian, as a part of the shortest side.
 
         Returns:
             A tensor of the image's shape.
@@ -410,7 +419,7 @@ class Model:
         note = lost if "reparameterized" in self.notes else ""
         return LayerNames(self.module, self.aliases, model=self.name, note=note)
 
-    def _input_size(self) -> tuple[int, int]:
+    def _input_size(self) -> tuple[int, ...]:
         known = self.preprocessing
         if isinstance(known, Preprocessing):
             side = known.crop or known.resize or _USUAL_SIZE
@@ -418,11 +427,11 @@ class Model:
         from PIL import Image
 
         try:
-            shape = known(Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE))).shape
+            made = known(Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE)))
+            return tuple(made.shape[1:])
         except Exception as error:
             what = f"the preprocessing of model {self.name!r} failed on a black image: {type(error).__name__}: {error}"
             raise StepError(what, hint="or say the size: `--size`, or `layers(size=(height, width))`") from error
-        return (shape[-2], shape[-1])
 
 
 def _among_others(output: str, spec: TargetData) -> TargetData:
@@ -432,12 +441,15 @@ def _among_others(output: str, spec: TargetData) -> TargetData:
     return {"of": output, **(spec if isinstance(spec, Mapping) else {"class": spec})}
 
 
-def _input_channels(module: torch.nn.Module) -> int:
-    """Guess the channels of the input from the first convolution; 3 without one."""
-    import torch
+def first_convolution(module: torch.nn.Module) -> torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d | None:
+    """Return the first convolution of a network, which mostly says what it is fed; None without one.
 
-    convolutions = (
-        part for part in module.modules() if isinstance(part, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d)
-    )
-    first = next(convolutions, None)
-    return 3 if first is None else first.in_channels
+    Example:
+        >>> import torch
+        >>> first_convolution(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Conv1d(2, 4, 3))).in_channels
+        2
+    """
+    from torch import nn
+
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return next((part for part in module.modules() if isinstance(part, kinds)), None)

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from interpretkit.results.axes import of_inputs
+
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_ROWS_OF_A_STRIP = 16
 
 MAX_PIXELS = 2**26
 """How many pixels a resize may make: an image of 1 × 50000 pixels would otherwise fill the memory."""
@@ -103,6 +107,23 @@ def _check_resize(size: tuple[int, int], shorter: int) -> None:
         )
 
 
+def as_image(tensor: torch.Tensor) -> torch.Tensor:
+    """Return what pictures show of what a network is fed, `(channel, y, x)`.
+
+    Of a volume `(channel, z, y, x)` it is the slice in the middle; a signal `(channel, x)` becomes a strip of equal
+    rows.
+
+    Example:
+        >>> import torch
+        >>> as_image(torch.arange(3.0).reshape(1, 3, 1, 1)).tolist(), as_image(torch.zeros(2, 50)).shape
+        ([[[1.0]]], torch.Size([2, 16, 50]))
+    """
+    axes = of_inputs(1 + tensor.ndim)
+    if "z" in axes:
+        return tensor[:, tensor.shape[1] // 2]
+    return tensor if "y" in axes else tensor[:, None].expand(-1, _ROWS_OF_A_STRIP, -1)
+
+
 def stretched(tensor: torch.Tensor) -> np.ndarray:
     """Return an image `(channel, y, x)` of unknown preprocessing as a picture `(y, x, 3)` uint8, least to greatest."""
     values = tensor.detach().cpu().double().numpy()
@@ -115,5 +136,6 @@ def as_picture(values: np.ndarray) -> np.ndarray:
 
     One or two channels are shown as the first in grey, more than three as the first three.
     """
-    picture = (values.clip(0.0, 1.0) * 255.0).round().astype(np.uint8).transpose(1, 2, 0)
+    levels = (values.clip(0.0, 1.0) * 255.0).round().astype(np.uint8)
+    picture = levels.transpose(1, 2, 0)
     return np.repeat(picture[..., :1], 3, axis=-1) if picture.shape[-1] < 3 else picture[..., :3]  # noqa: PLR2004

@@ -39,7 +39,7 @@ class AblationCAM(ScoredMaps):
             return drops
         done = position * len(alive)
         for chosen in torch.split(alive, self.options.internal_batch_size):
-            variants = activation.repeat(len(chosen), 1, 1, 1)
+            variants = activation.expand(len(chosen), *activation.shape).clone()
             variants[range(len(chosen)), chosen] = 0
             scores = captured.model.scores_with(image, target, layer=layer, variants=variants)
             drops[chosen] = (target.score - scores.double()).to(drops.dtype)

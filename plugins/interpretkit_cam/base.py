@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 class LayerMaps(Visualizer):
     r"""A method that returns one map `(image, y, x)` for each layer, at the layer's own resolution, with its sign.
 
+    The formulas of all methods are over the cells of a grid, however many axes it has: in networks of signals the maps
+    are `(image, x)`, of volumes `(image, z, y, x)`, and $HW$ is the number of cells.
+
     The papers end with $\max(L, 0)$; the sign is kept here, and only the overlay shows the positive part.
     """
 
@@ -44,7 +47,7 @@ class LayerMaps(Visualizer):
         """Return one map per layer, `(image, y, x)`.
 
         Raises:
-            StepError: If a layer returns anything but `(image, channel, y, x)`, or `#*` stands for no call at all.
+            StepError: If a layer returns anything without a grid of cells, or `#*` stands for no call at all.
         """
         if not captured.activations:
             raise StepError(f"none of the layers {', '.join(self.options.layers)} is called on the way to the score")
@@ -128,6 +131,31 @@ class ScoredMaps(TargetMaps):
         return maps
 
 
+def grid_of(values: torch.Tensor) -> tuple[int, ...]:
+    """Return the dims of the grid of `values` `(image, channel, y, x)`: all after image and channel.
+
+    Example:
+        >>> import torch
+        >>> grid_of(torch.zeros(1, 4, 7, 7)), grid_of(torch.zeros(1, 4, 16))
+        ((2, 3), (2,))
+    """
+    return tuple(range(2, values.ndim))
+
+
+def interpolated(values: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """Return `values` `(image, channel, y, x)` interpolated linearly along each axis to a grid of `size`.
+
+    Example:
+        >>> import torch
+        >>> interpolated(torch.tensor([[[0.0, 4.0]]]), (4,))
+        tensor([[[0., 1., 3., 4.]]])
+    """
+    import torch
+
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    return torch.nn.functional.interpolate(values, size, mode=mode, align_corners=False)
+
+
 def weighted_sum(weights: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:
     """Return the sum over the channels of `activation` `(image, channel, y, x)` with `weights` `(image, channel)`.
 
@@ -138,4 +166,4 @@ def weighted_sum(weights: torch.Tensor, activation: torch.Tensor) -> torch.Tenso
     """
     import torch
 
-    return torch.einsum("nk,nkyx->nyx", weights, activation)
+    return torch.einsum("nk,nk...->n...", weights, activation)

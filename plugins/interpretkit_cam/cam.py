@@ -47,10 +47,10 @@ class CAM(TargetMaps):
         activation = captured.activations[layer]
         weights, bias = self._last_linear(captured, layer)
         maps = weighted_sum(weights, activation)
-        reached = maps.double().mean((1, 2)) + bias
+        reached = _pooled(maps) + bias
         scores = reached.new_tensor([target.score for target in captured.targets])
         # How far rounding may lead, beside the size of the terms that are summed.
-        scale = weighted_sum(weights.abs(), activation.abs()).double().mean((1, 2)) + bias.abs()
+        scale = _pooled(weighted_sum(weights.abs(), activation.abs())) + bias.abs()
         off = (reached - scores).abs() > torch.finfo(maps.dtype).eps ** 0.5 * scale
         if bool(off.any()):
             first = int(off.nonzero()[0])
@@ -72,9 +72,10 @@ class CAM(TargetMaps):
         bias = weight.new_zeros(len(weight)) if fitting[-1].bias is None else fitting[-1].bias.detach()
         rows = [model.output_of(target).terms(target) for target in captured.targets]
         classes = [target.index for terms in rows for _, target in terms]
-        if None in classes:
+        known = [index for index in classes if index is not None]
+        if len(known) < len(classes):
             raise _unfit(layer, "the target is no class")
-        if max(index for index in classes if index is not None) >= len(weight):
+        if max(known) >= len(weight):
             raise _unfit(layer, f"the last linear layer that takes its {channels} channels returns no logits")
         # The classes as rows of a matrix that picks them, less those they are set against.
         picked = weight.new_zeros(len(rows), len(weight))
@@ -82,6 +83,11 @@ class CAM(TargetMaps):
             for sign, target in terms:
                 row[target.index] += sign
         return picked @ weight, picked.double() @ bias.double()
+
+
+def _pooled(maps: torch.Tensor) -> torch.Tensor:
+    """Return the mean over the cells of maps `(image, y, x)` in float64, `(image,)`."""
+    return maps.double().mean(tuple(range(1, maps.ndim)))
 
 
 def _unfit(layer: str, why: str) -> StepError:

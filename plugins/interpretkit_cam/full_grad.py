@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interpretkit import Figure, Needs, Result, Table, Targeted, Visualizer, figures
+from interpretkit_cam.base import interpolated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +30,8 @@ class FullGrad(Visualizer):
     $$S = \psi(\nabla_x y \circ x) + \sum_l \psi(\nabla_{b_l} y \circ b_l)$$
 
     where $\psi$ takes magnitudes, rescales those of an image and module from 0 to 1, interpolates bilinearly to the
-    size of the input and sums over channels. One map `(image, y, x)` at the input's resolution, never negative.
+    size of the input (linearly along each axis, where there are not two) and sums over channels. One map
+    `(image, y, x)` at the input's resolution, never negative.
 
     The table `contributions` has the sum of each part, with its sign; `completeness` the score, what the parts sum to,
     and the gap between. Into the gap falls whatever is not piecewise linear (a smooth activation, attention, a
@@ -62,8 +64,9 @@ class FullGrad(Visualizer):
         saliency = torch.zeros_like(captured.inputs[:, 0])
         for name, each in _parts(captured):
             names.append(name)
-            sums.append(each.double().flatten(1).sum(1).cpu().numpy())
-            if each.ndim == captured.inputs.ndim:
+            total = each.double().flatten(1).sum(1)
+            sums.append(total.cpu().numpy())
+            if _has_grid(captured, name):
                 saliency += _laid_over(each, saliency.shape[1:])
         return Result(
             maps={_INPUT: captured.map(_INPUT, saliency, polarity="unsigned")},
@@ -94,7 +97,11 @@ def _parts(captured: Captured) -> Iterator[tuple[str, torch.Tensor]]:
         part = captured.model.module.get_submodule(layer.partition("#")[0])
         bias = _bias(part)
         if bias is not None:
-            yield layer, gradient * _spread(bias, part, gradient)
+            yield layer, gradient * _spread(bias, part, gradient, has_grid=_has_grid(captured, layer))
+
+
+def _has_grid(captured: Captured, layer: str) -> bool:
+    return "x" in captured.axes_of(layer)
 
 
 def _bias(part: nn.Module) -> torch.Tensor | None:
@@ -119,11 +126,11 @@ def _bias(part: nn.Module) -> torch.Tensor | None:
     return implied if bias is None else bias.detach() + implied
 
 
-def _spread(bias: torch.Tensor, part: nn.Module, gradient: torch.Tensor) -> torch.Tensor:
-    """Return the bias in a shape that broadcasts to the module's output."""
+def _spread(bias: torch.Tensor, part: nn.Module, gradient: torch.Tensor, *, has_grid: bool) -> torch.Tensor:
+    """Return the bias in a shape that broadcasts to the module's output, in which channels come before a grid."""
     from torch import nn
 
-    first = gradient.ndim == 4 or not isinstance(part, nn.Linear | nn.LayerNorm)  # noqa: PLR2004 - channels before cells
+    first = has_grid or not isinstance(part, nn.Linear | nn.LayerNorm)
     if bias.ndim > 1 or not first or gradient.shape[1] != len(bias):
         return bias
     return bias.view(-1, *(1,) * (gradient.ndim - 2))
@@ -134,11 +141,12 @@ def _laid_over(part: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     import torch
 
     sizes = part.abs()
-    low, high = sizes.amin((1, 2, 3), keepdim=True), sizes.amax((1, 2, 3), keepdim=True)
+    dims = tuple(range(1, sizes.ndim))
+    low, high = sizes.amin(dims, keepdim=True), sizes.amax(dims, keepdim=True)
     rescaled = (sizes - low) / torch.where(high > low, high - low, 1)
     # Interpolation is linear, so the channels can be summed before it.
     total = rescaled.sum(1, keepdim=True)
-    return torch.nn.functional.interpolate(total, size, mode="bilinear", align_corners=False)[:, 0]
+    return interpolated(total, size)[:, 0]
 
 
 def _tables(captured: Captured, names: Sequence[str], sums: np.ndarray) -> dict[str, Table]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit_cam.base import GradientMaps, weighted_sum
+from interpretkit_cam.base import GradientMaps, grid_of, weighted_sum
 
 if TYPE_CHECKING:
     import torch
@@ -28,4 +28,4 @@ class GradCAM(GradientMaps):
 
     def maps(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return the activations weighted by their channels' mean gradients, `(image, y, x)`."""
-        return weighted_sum(gradient.mean((2, 3)), activation)
+        return weighted_sum(gradient.mean(grid_of(gradient)), activation)

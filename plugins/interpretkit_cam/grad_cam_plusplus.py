@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit_cam.base import GradientMaps, weighted_sum
+from interpretkit_cam.base import GradientMaps, grid_of, weighted_sum
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +34,8 @@ class GradCAMPlusPlus(GradientMaps):
 
     def maps(self, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return the activations weighted by the sums of alpha times positive gradient, `(image, y, x)`."""
+        grid = grid_of(activation)
         positive = gradient.clamp(min=0)
-        total = activation.sum((2, 3), keepdim=True)
-        return weighted_sum((positive / (2 + positive * total)).sum((2, 3)), activation)
+        total = activation.sum(grid, keepdim=True)
+        alpha = positive / (2 + positive * total)
+        return weighted_sum(alpha.sum(grid), activation)

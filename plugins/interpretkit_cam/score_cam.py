@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from interpretkit_cam.base import ScoredMaps
+from interpretkit_cam.base import ScoredMaps, grid_of, interpolated
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,8 @@ class ScoreCAM(ScoredMaps):
       \alpha = \operatorname{softmax}_k f(X \circ s(\operatorname{Up}(A_k))),
       \qquad s(M) = \frac{M - \min M}{\max M - \min M}$$
 
-    $f$ is the score, a logit, and $\operatorname{Up}$ bilinear interpolation to the size of the input. The paper's
+    $f$ is the score, a logit, and $\operatorname{Up}$ bilinear interpolation to the size of the input (linear
+    along each axis, where there are not two). The paper's
     baseline $f(X_b)$ is the same for all channels, so the softmax takes it away. A channel that is the same
     everywhere is no mask, and has the weight 0. One map per layer, `(image, y, x)`, in units of the activation.
     """
@@ -73,6 +74,7 @@ def _masks(channels: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     """Return `channels` `(channel, y, x)`, interpolated and each stretched from 0 to 1, `(channel, 1, y, x)`."""
     import torch
 
-    masks = torch.nn.functional.interpolate(channels[:, None], size, mode="bilinear", align_corners=False)
-    low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
+    masks = interpolated(channels[:, None], size)
+    grid = grid_of(masks)
+    low, high = masks.amin(grid, keepdim=True), masks.amax(grid, keepdim=True)
     return (masks - low) / (high - low).clamp(min=torch.finfo(masks.dtype).tiny)

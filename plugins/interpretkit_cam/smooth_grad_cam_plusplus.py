@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from interpretkit import Needs
-from interpretkit_cam.base import TargetMaps, weighted_sum
+from interpretkit_cam.base import TargetMaps, grid_of, weighted_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,10 @@ def _weights(activation: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
     """Return the weights `(image, channel)` from `moments` `(power, image, channel, y, x)` of the gradients."""
     import torch
 
+    grid = grid_of(activation)
     first, second, third = moments
-    alpha = second / (2 * second + third * activation.double().sum((2, 3), keepdim=True))
+    total = activation.double().sum(grid, keepdim=True)
+    alpha = second / (2 * second + third * total)
     # Where all gradients are 0, alpha is 0/0 and what it is to weight is 0.
-    return torch.where(second == 0, 0, alpha * first.clamp(min=0)).sum((2, 3)).to(activation.dtype)
+    weighted = torch.where(second == 0, 0, alpha * first.clamp(min=0))
+    return weighted.sum(grid).to(activation.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit_cam.base import GradientMaps, weighted_sum
+from interpretkit_cam.base import GradientMaps, grid_of, weighted_sum
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +30,8 @@ class XGradCAM(GradientMaps):
         """Return the activations weighted by their channels' activation-weighted mean gradients, `(image, y, x)`."""
         import torch
 
-        total = activation.sum((2, 3))
-        weights = torch.einsum("nkyx,nkyx->nk", activation, gradient) / torch.where(total == 0, torch.inf, total)
+        total = activation.sum(grid_of(activation))
+        cells = "zyx"[-len(grid_of(activation)) :]
+        products = torch.einsum(f"nk{cells},nk{cells}->nk", activation, gradient)
+        weights = products / torch.where(total == 0, torch.inf, total)
         return weighted_sum(weights, activation)

@@ -93,8 +93,9 @@ class GuidedGradCam(Rectified):
     $$M(y, x) = \sum_c R_c(y, x) \cdot \mathrm{up}\Big( \max\Big(\sum_k \alpha_k A_k, 0\Big) \Big)(y, x)$$
 
     with guided backpropagation $R$, and Grad-CAM at `layer`, interpolated to the image bilinearly, as in the paper
-    (captum's default is nearest). The layer may have its channels last, or be tokens. The map `input`, `(image, y, x)`,
-    is signed and summed over the colour channels. It has no baseline and promises no completeness.
+    (linearly along each axis, where there are not two; captum's default is nearest). The layer may have its channels
+    last, or be tokens. The map `input`, `(image, y, x)`, is signed and summed over the colour channels. It has no
+    baseline and promises no completeness.
     """
 
     name = "guided_grad_cam"
@@ -148,8 +149,9 @@ def _grad_cam(captured: Captured, layer: str) -> np.ndarray:
         raise StepError(f"guided_grad_cam needs one layer; {layer} stands for {found}", hint="name one")
     ((name, gradient),) = captured.gradients.items()
     activation = captured.features(name)
-    weights = gradient.double().mean((2, 3))
-    cam = torch.einsum("nk,nkyx->nyx", weights, activation.double()).clamp(min=0)
+    weights = gradient.double().mean(tuple(range(2, gradient.ndim)))
+    cam = torch.einsum("nk,nk...->n...", weights, activation.double()).clamp(min=0)
     size = captured.inputs.shape[2:]
-    raised = torch.nn.functional.interpolate(cam[:, None], size, mode="bilinear", align_corners=False)
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    raised = torch.nn.functional.interpolate(cam[:, None], size, mode=mode, align_corners=False)
     return np.asarray(raised[:, 0].cpu().numpy())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from interpretkit import StepError
+from interpretkit import StepError, figures
 from interpretkit_captum.attribution import INPUT, OwnPasses, total
 from interpretkit_captum.completeness import Explanation
 from interpretkit_captum.options import Baselined, Batched, Seeded
@@ -58,17 +58,18 @@ class Occlusion(OwnPasses):
         """Cover one window after the other."""
         import captum.attr
 
-        options, (channels, height, width) = self.options, subject.image.shape[1:]
-        if options.window > min(height, width):
+        options, (channels, *size) = self.options, subject.image.shape[1:]
+        if options.window > min(size):
             raise StepError(
-                f"a window of {options.window} pixels does not fit into an image of {height}×{width}",
+                f"a window of {options.window} pixels does not fit into an image of {figures.shape(size)}",
                 hint="choose a smaller window",
             )
+        axes = len(size)
         baseline = subject.baseline(options.baseline)
         values = captum.attr.Occlusion(subject.scored).attribute(
             subject.image,
-            sliding_window_shapes=(channels, options.window, options.window),
-            strides=(channels, options.stride, options.stride),
+            sliding_window_shapes=(channels, *[options.window] * axes),
+            strides=(channels, *[options.stride] * axes),
             baselines=baseline,
             perturbations_per_eval=options.internal_batch_size,
         )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+if TYPE_CHECKING:
+    from torch.nn.modules.pooling import _MaxPoolNd
+
 _SMALL = 1e-10
+POOLS = {nn.MaxPool1d: functional.max_pool1d, nn.MaxPool2d: functional.max_pool2d, nn.MaxPool3d: functional.max_pool3d}
+"""What each module of this kind computes."""
 
 
 class MaxPool(nn.Module):
@@ -22,14 +27,14 @@ class MaxPool(nn.Module):
         part: The module that it stands for.
     """
 
-    def __init__(self, part: nn.MaxPool2d) -> None:
+    def __init__(self, part: _MaxPoolNd) -> None:
         super().__init__()
         self._part = [part]  # in a list, so that it is no part of this one
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Pool `values` `(image, channel, y, x)`: images, then as many baselines."""
         (part,) = self._part
-        pooled, places = functional.max_pool2d(
+        pooled, places = POOLS[type(part)](
             values.detach(),
             part.kernel_size,
             part.stride,

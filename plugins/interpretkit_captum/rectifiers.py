@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.modules.pooling import _MaxPoolNd
 
 from interpretkit import StepError
 from interpretkit_captum.network import out_of_place
 from interpretkit_captum.operations import observe
-from interpretkit_captum.pooling import MaxPool
+from interpretkit_captum.pooling import POOLS, MaxPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,10 +28,12 @@ _NOT_LINEAR = frozenset({
     "gelu", "silu", "mish", "softplus", "sigmoid", "log_sigmoid_forward", "tanh", "hardswish", "hardsigmoid",
     "_softmax", "_log_softmax", "maximum", "minimum", "abs", "exp", "log", "pow", "sqrt", "rsqrt",
     "max_pool2d_with_indices", "max_pool2d", "adaptive_max_pool2d", "amax", "max",
+    "max_pool3d_with_indices", "adaptive_max_pool3d",
     "native_layer_norm", "native_group_norm", "linalg_vector_norm",
     "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
     "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
 })  # fmt: skip
+_HAVE_MODULES = frozenset({"relu", "max_pool2d_with_indices", "max_pool3d_with_indices"})
 _PRODUCTS = frozenset({"mul", "div", "mm", "bmm", "matmul"})
 
 
@@ -78,10 +81,11 @@ def with_rules(captured: Captured, network: nn.Module) -> Iterator[None]:
             known = ", ".join(kind.__name__ for kind in kinds)
             raise StepError(
                 f"DeepLift has rules for modules {known}, but there is {what}",
-                hint="make it such a module" if each.name in {"relu", "max_pool2d_with_indices"} else _OTHER,
+                hint="make it such a module" if each.name in _HAVE_MODULES else _OTHER,
             )
-    pools = {part: MaxPool(part) for part in network.modules() if type(part) is nn.MaxPool2d}
-    others = one_for_each_call(network, seen, tuple(kind for kind in kinds if kind is not nn.MaxPool2d))
+    found = (part for part in network.modules() if isinstance(part, _MaxPoolNd))
+    pools = {part: MaxPool(part) for part in found if type(part) in POOLS}
+    others = one_for_each_call(network, seen, tuple(kind for kind in kinds if kind not in POOLS))
     with replaced(network, pools | others), own_input(captured, network, kinds), _cleared(network, kinds):
         yield
 

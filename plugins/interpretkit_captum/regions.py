@@ -1,4 +1,4 @@
-"""Regions of an image that are taken away together: square patches, or superpixels."""
+"""Regions of an image that are taken away together: patches of equal sides, or superpixels."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from interpretkit import PluginError
+from interpretkit import PluginError, StepError
 from interpretkit_captum.options import Baselined, Batched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -36,21 +36,34 @@ def regions_of(subject: Subject, options: RegionOptions) -> torch.Tensor:
     """Return which region each pixel is in, `(y, x)`, counted from 0 without gaps.
 
     Raises:
+        StepError: If superpixels are wanted of anything but images.
         PluginError: If superpixels are wanted and scikit-image is not installed.
     """
     import torch
 
     if options.regions == "grid":
-        height, width = subject.image.shape[-2:]
-        down, across = torch.arange(height) // options.patch, torch.arange(width) // options.patch
-        labels = down[:, None] * (int(across[-1]) + 1) + across
+        labels = _patches(subject.image.shape[2:], options.patch)
     else:
         labels = torch.from_numpy(_superpixels(subject, options))
     regions: torch.Tensor = torch.unique(labels, return_inverse=True)[1]
     return regions.to(subject.image.device)
 
 
+def _patches(size: Sequence[int], side: int) -> torch.Tensor:
+    """Return the number of the patch that each cell of a grid of `size` is in, row by row."""
+    import torch
+
+    labels = torch.zeros((), dtype=torch.long)
+    for length in size:
+        along = torch.arange(length) // side
+        labels = labels[..., None] * (int(along[-1]) + 1) + along
+    return labels
+
+
 def _superpixels(subject: Subject, options: RegionOptions) -> object:
+    if subject.image.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
+        found = f"{subject.image.ndim - 2} axes after image and channel"
+        raise StepError(f"superpixels are regions of images, not of {found}", hint="choose regions: grid")
     try:
         from skimage.segmentation import slic
     except ImportError as error:

@@ -11,14 +11,14 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from interpretkit.capture.dataflow.operation import Operation
 from interpretkit.capture.dataflow.rules import field_of
-from interpretkit.capture.receptive import UNKNOWN, Field, join, of_image
+from interpretkit.capture.receptive import Field, join, of_grid
 
 
 class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within it, every operation is followed.
 
     Args:
-        image: What the network is fed, `(image, channel, y, x)`.
+        image: What the network is fed: `(image, channel, y, x)`, or with other axes of a grid.
 
     Example:
         >>> image = torch.zeros(1, 3, 32, 32, device="meta")
@@ -30,7 +30,7 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, image: torch.Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._fields: Any = WeakTensorKeyDictionary({image: of_image(image.shape[2], image.shape[3])})
+        self._fields: Any = WeakTensorKeyDictionary({image: of_grid(image.shape[2:])})
 
     def field(self, tensor: torch.Tensor) -> Field | None:
         """Return what `tensor` sees of the image; None if it does not depend on it."""
@@ -61,12 +61,21 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         before = self.field(base)
         if field is None or (before is not None and _same_cells(before, field)):
             return
-        fits = base.ndim == part.ndim and all(
-            axis is not None and (axis.place is None or base.shape[axis.place.dim] == part.shape[axis.place.dim])
-            for axis in field
-        )
-        self._fields[base] = join([field] if before is None else [before, field]) if fits else UNKNOWN
+        if not _fits(field, part, base):
+            self._fields[base] = field.each(lambda _: None)
+            return
+        self._fields[base] = field if before is None else join([before, field])
+
+
+def _fits(field: Field, part: torch.Tensor, base: torch.Tensor) -> bool:
+    """Whether the cells of a part are all cells of its base."""
+    if base.ndim != part.ndim:
+        return False
+    places = [axis.place for axis in field.axes if axis is not None]
+    whole = (place is None or base.shape[place.dim] == part.shape[place.dim] for place in places)
+    return len(places) == len(field.axes) and all(whole)
 
 
 def _same_cells(first: Field, second: Field) -> bool:
-    return all(a is not None and b is not None and a.cells == b.cells for a, b in zip(first, second, strict=True))
+    pairs = zip(first.axes, second.axes, strict=True)
+    return all(a is not None and b is not None and a.cells == b.cells for a, b in pairs)

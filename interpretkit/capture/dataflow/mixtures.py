@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit.capture.dataflow.operation import Operation, broadcast, dim_of, without
+from interpretkit.capture.dataflow.operation import Operation, broadcast, dim_of, dims_of, without
 from interpretkit.capture.receptive import COLLAPSED, Axis, Field, join
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ FACTORS = {
 def reduction(operation: Operation, output: torch.Tensor) -> Field:
     """What lies along the dims that are reduced is put together."""
     source = operation.source
-    dims = operation["dim"]
-    if dims is None or dims == []:
-        dims = range(source.ndim)
-    reduced = [dim % source.ndim for dim in ([dims] if isinstance(dims, int) else dims)]
+    reduced = dims_of(operation) or range(source.ndim)
     gone = [] if output.ndim == source.ndim else reduced
     return operation.field.each(lambda axis: COLLAPSED if dim_of(axis) in reduced else without(axis, gone))
 
@@ -69,7 +66,8 @@ def product(operation: Operation, output: torch.Tensor) -> Field:
 def attention(operation: Operation, _output: torch.Tensor) -> Field:
     """The cells of the queries see what all keys and values see."""
     query = operation.field_of("query") or operation.field_of("src")
-    others = [_summed_over(operation, name, -2) for name in ("key", "value", "src") if operation[name] is not None]
+    given = (name for name in ("key", "value", "src") if operation[name] is not None)
+    others = [_summed_over(operation, name, -2) for name in given]
     return _paired([part for part in (query, *others) if part is not None])
 
 
@@ -83,9 +81,14 @@ def _paired(fields: Sequence[Field]) -> Field:
     """Return the field of what has an entry for every pair of cells: some pairs lie at opposite ends of the image."""
     first = fields[0]
     for other in fields[1:]:
-        y, x = (
-            a.everywhere() if a and b and a.place and b.place and a.place != b.place else joined
-            for a, b, joined in zip(first, other, join([first, other]), strict=True)
-        )
-        first = Field(y, x)
+        joined = join([first, other])
+        axes = zip(first.axes, other.axes, joined.axes, strict=True)
+        first = Field(tuple(_pair(*each) for each in axes))
     return first
+
+
+def _pair(first: Axis | None, other: Axis | None, joined: Axis | None) -> Axis | None:
+    """Return the axis of all pairs of cells; `joined` where each is paired with its like."""
+    if first is None or other is None or first.place is None or other.place is None:
+        return joined
+    return joined if first.place == other.place else first.everywhere()

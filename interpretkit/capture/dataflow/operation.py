@@ -38,11 +38,14 @@ class Operation:
             self.name = self.name.removesuffix("_")
         self.reshapes = torch.Tag.inplace_view in function.tags
         self.pointwise = torch.Tag.pointwise in function.tags
-        self._arguments = {each.name: each.default_value for each in schema.arguments if each.has_default_value()}
-        self._arguments |= dict(zip((each.name for each in schema.arguments), args, strict=False)) | dict(kwargs)
+        names = (each.name for each in schema.arguments)
+        defaults = (each for each in schema.arguments if each.has_default_value())
+        self._arguments = {each.name: each.default_value for each in defaults}
+        self._arguments.update(zip(names, args, strict=False))
+        self._arguments.update(kwargs)
         # What is overwritten has no part in what comes of it.
         read = [value for name, value in self._arguments.items() if (self.name, name) != ("copy", "self")]
-        tensors = (leaf for leaf in tree_leaves(read) if isinstance(leaf, torch.Tensor))
+        tensors = [leaf for leaf in tree_leaves(read) if isinstance(leaf, torch.Tensor)]
         self.fields: list[tuple[torch.Tensor, Field]] = [(each, known[each]) for each in tensors if each in known]
 
     def __getitem__(self, name: str) -> Any:
@@ -82,7 +85,9 @@ def broadcast(field: Field, shape: Sequence[int], wanted: Sequence[int]) -> Fiel
         if axis.place is None:
             return axis
         dim = axis.place.dim
-        return axis.moved(dim + more) if dim + more >= 0 and shape[dim] == wanted[dim + more] else axis.lost()
+        moved = dim + more
+        same = moved >= 0 and shape[dim] == wanted[moved]
+        return axis.moved(moved) if same else axis.lost()
 
     return field.each(change)
 
@@ -92,6 +97,14 @@ def kept(operation: Operation, _output: torch.Tensor) -> Field:
     return operation.field
 
 
+def dims_of(operation: Operation) -> list[int]:
+    """Return the dims that its argument `dim` names, counted from 0; all where it has none."""
+    count, named = operation.source.ndim, operation["dim"]
+    if named is None:
+        return list(range(count))
+    return [dim % count for dim in ([named] if isinstance(named, int) else named)]
+
+
 def dim_of(axis: Axis) -> int:
     """Return the dim in which the cells lie; -1 if they were put together."""
     return -1 if axis.place is None else axis.place.dim
@@ -99,9 +112,11 @@ def dim_of(axis: Axis) -> int:
 
 def without(axis: Axis, dims: Sequence[int]) -> Axis:
     """Return the axis of a tensor that has lost `dims`."""
-    return axis.moved(dim_of(axis) - sum(dim < dim_of(axis) for dim in dims))
+    place = dim_of(axis)
+    return axis.moved(place - sum(dim < place for dim in dims))
 
 
 def with_new(axis: Axis, dim: int) -> Axis:
     """Return the axis of a tensor that has got a new `dim`."""
-    return axis.moved(dim_of(axis) + (dim_of(axis) >= dim))
+    place = dim_of(axis)
+    return axis.moved(place + (place >= dim))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from interpretkit.capture.dataflow.operation import Operation, dim_of, with_new, without
+from interpretkit.capture.dataflow.operation import Operation, dim_of, dims_of, with_new, without
 from interpretkit.capture.receptive import Axis, Field, Place, join
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def concatenation(operation: Operation, output: torch.Tensor) -> Field:
         return axis if dim_of(axis) != dim else Axis(axis.cells, Place(dim, 1, output.shape[dim], ordered=False))
 
     # Cells put one after the other are not put on one another: their order does not matter for their union.
-    along = [field.each(change) for _, field in operation.fields]
-    return along[0] if all(field == along[0] for field in along) else join(along)
+    first, *others = (field.each(change) for _, field in operation.fields)
+    return first if all(field == first for field in others) else join([first, *others])
 
 
 def stack(operation: Operation, output: torch.Tensor) -> Field:
@@ -59,47 +59,54 @@ def unsqueeze(operation: Operation, output: torch.Tensor) -> Field:
 def squeeze(operation: Operation, _output: torch.Tensor) -> Field:
     """Dims of length 1 are lost."""
     shape = operation.source.shape
-    dims = operation["dim"] if operation["dim"] is not None else range(len(shape))
-    gone = [dim % len(shape) for dim in ([dims] if isinstance(dims, int) else dims) if shape[dim] == 1]
+    gone = [dim for dim in dims_of(operation) if shape[dim] == 1]
     return operation.field.each(lambda axis: axis.lost() if dim_of(axis) in gone else without(axis, gone))
 
 
 def permutation(operation: Operation, _output: torch.Tensor) -> Field:
     """The dims in another order."""
-    source = operation.source
-    order = list(range(source.ndim))
-    if operation["dims"] is not None:
-        order = [dim % source.ndim for dim in operation["dims"]]
-    else:
-        first, second = (0, source.ndim - 1) if operation.name == "t" else (operation["dim0"], operation["dim1"])
-        order[first], order[second] = order[second], order[first]
+    order = _order(operation)
     return operation.field.each(lambda axis: axis if axis.place is None else axis.moved(order.index(axis.place.dim)))
+
+
+def _order(operation: Operation) -> list[int]:
+    """Return which dim of the source each dim of the output is."""
+    count = operation.source.ndim
+    if operation["dims"] is not None:
+        return [dim % count for dim in operation["dims"]]
+    order = list(range(count))
+    first, second = (0, count - 1) if operation.name == "t" else (operation["dim0"], operation["dim1"])
+    order[first], order[second] = order[second], order[first]
+    return order
 
 
 def view(operation: Operation, output: torch.Tensor) -> Field:
     """The cells keep their distance in the flat order of all entries; find the dim that holds them all."""
-    field, shape = operation.field, operation.source.shape
-    y, x = (
-        axis and _viewed(axis, shape, output.shape, last=last) for axis, last in zip(field, (False, True), strict=True)
-    )
-    return Field(y, x)
+    axes, shape = operation.field.axes, operation.source.shape
+    from_last = range(len(axes), 0, -1)
+    pairs = zip(axes, from_last, strict=True)
+    return Field(tuple(axis and _viewed(axis, shape, output.shape, from_last=place) for axis, place in pairs))
 
 
-def _viewed(axis: Axis, shape: Sequence[int], wanted: Sequence[int], *, last: bool) -> Axis | None:
+def _viewed(axis: Axis, shape: Sequence[int], wanted: Sequence[int], *, from_last: int) -> Axis | None:
+    """Return an axis in the `wanted` shape; its dim is usually the one so many from the last."""
     place = axis.place
     if place is None:
         return axis
     flat = place.inner * math.prod(shape[place.dim + 1 :])
     steps = [math.prod(wanted[dim + 1 :]) for dim in range(len(wanted))]
-    holding = [
-        dim
-        for dim, step in enumerate(steps)
-        if flat % step == 0
-        and flat * place.size <= step * wanted[dim]
-        and step * wanted[dim] % (flat * place.size) == 0
-    ]
+    spans = [step * length for step, length in zip(steps, wanted, strict=True)]
+    holding = [dim for dim in range(len(wanted)) if _holds(flat, place.size, step=steps[dim], span=spans[dim])]
     if not holding:
         return axis.lost()
-    # More than one dim holds a single cell: the tightest, and of equals the one where the direction usually lies.
-    dim = min(holding[::-1] if last else holding, key=lambda dim: steps[dim] * wanted[dim])
+    # More than one dim holds a single cell: the tightest, and of equals the one where the axis usually lies.
+    least = min(spans[dim] for dim in holding)
+    tightest = [dim for dim in holding if spans[dim] == least]
+    dim = tightest[-min(from_last, len(tightest))]
     return Axis(axis.cells, place._replace(dim=dim, inner=flat // steps[dim]))
+
+
+def _holds(flat: int, size: int, *, step: int, span: int) -> bool:
+    """Whether a dim, with entries `step` apart over a `span` of them, holds `size` cells that lie `flat` apart."""
+    cells = flat * size
+    return flat % step == 0 and cells <= span and span % cells == 0

@@ -37,7 +37,9 @@ def _rule(operation: Operation) -> Rule:
 
 def _lies_in(axis: Axis, shape: Sequence[int]) -> bool:
     place = axis.place
-    return place is None or (place.dim < len(shape) and shape[place.dim] % (place.inner * place.size) == 0)
+    if place is None:
+        return True
+    return place.dim < len(shape) and shape[place.dim] % (place.inner * place.size) == 0
 
 
 # torch marks the operations that work cell by cell, but not all of them.
@@ -62,11 +64,16 @@ _KINDS: dict[Rule, tuple[str, ...]] = {
         *("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
     ),
     windows.upsample: (
-        *("_upsample_nearest_exact2d", "upsample_bicubic2d", "upsample_bilinear2d", "upsample_nearest2d"),
+        *("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"),
+        *("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d"),
+        *("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d"),
     ),
     windows.pixel_shuffle: ("pixel_shuffle",),
     windows.pixel_unshuffle: ("pixel_unshuffle",),
-    windows.pad: ("constant_pad_nd", "reflection_pad2d", "replication_pad2d"),
+    windows.pad: (
+        *("constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d"),
+        *("replication_pad1d", "replication_pad2d", "replication_pad3d"),
+    ),
     windows.slice_: ("slice",),
     places.split: ("split", "split_with_sizes"),
     places.select: ("select", "unbind"),

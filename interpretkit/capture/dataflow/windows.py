@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
-from interpretkit.capture.dataflow.operation import Operation, unknown
+from interpretkit.capture.dataflow.operation import Operation, dim_of, unknown
 from interpretkit.capture.receptive import COLLAPSED, Axis, Field, Place
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     import torch
 
     Window = tuple[int, int, Callable[[int], Iterable[int]]]
+
+_TWO = (0, 1)
+_AROUND = {"linear": _TWO, "bilinear": _TWO, "trilinear": _TWO, "bicubic": (-1, 0, 1, 2)}
+_SCALES = {1: ("scales",), 2: ("scales_h", "scales_w"), 3: ("scales_d", "scales_h", "scales_w")}
 
 
 def convolution(operation: Operation, output: torch.Tensor) -> Field:
@@ -26,11 +31,12 @@ def convolution(operation: Operation, output: torch.Tensor) -> Field:
     kind = _transposed if operation["transposed"] else _window
 
     def change(axis: Axis) -> Axis | None:
-        if axis.place is None or axis.place.dim == 0:
+        dim = dim_of(axis)
+        if dim < 1:
             return axis
-        index = axis.place.dim - 2
-        if index < 0:
+        if dim == 1:
             return COLLAPSED
+        index = dim - 2
         sizes = (_at(operation[name], index) for name in ("stride", "padding", "dilation"))
         return _slid(axis, source, output, kind(kernel[index], *sizes))
 
@@ -39,15 +45,17 @@ def convolution(operation: Operation, output: torch.Tensor) -> Field:
 
 def pool(operation: Operation, output: torch.Tensor) -> Field:
     """Windows of the pool's size; with `ceil_mode` the last ones stick out, which makes no difference here."""
-    kernel = operation["kernel_size"]
-    stride = operation["stride"] or kernel
-    source, dims = operation.source, 3 if "3d" in operation.name else 2
+    kernel, padding = operation["kernel_size"], operation["padding"]
+    stride, dilation = operation["stride"] or kernel, operation["dilation"] or [1]
+    source = operation.source
+    # torch makes pools over one dim of pools over two.
+    first = source.ndim - (3 if "3d" in operation.name else 2)
 
     def change(axis: Axis) -> Axis | None:
-        index = -1 if axis.place is None else axis.place.dim - (source.ndim - dims)
+        index = dim_of(axis) - first
         if index < 0:
             return axis
-        sizes = (_at(values, index) for values in (kernel, stride, operation["padding"], operation["dilation"] or [1]))
+        sizes = (_at(values, index) for values in (kernel, stride, padding, dilation))
         return _slid(axis, source, output, _window(*sizes))
 
     return operation.field.each(change)
@@ -58,64 +66,77 @@ def adaptive_pool(operation: Operation, output: torch.Tensor) -> Field:
     source = operation.source
 
     def change(axis: Axis) -> Axis | None:
-        if axis.place is None:
+        dim = dim_of(axis)
+        if axis.place is None or source.shape[dim] == output.shape[dim]:
             return axis
-        length, wanted = source.shape[axis.place.dim], output.shape[axis.place.dim]
-        if length == wanted:
-            return axis
-        if wanted == 1:
+        step, rest = divmod(source.shape[dim], output.shape[dim])
+        if output.shape[dim] == 1:
             return COLLAPSED
-        step = length // wanted
-        return axis.lost() if length % wanted else _slid(axis, source, output, _window(step, step, 0, 1))
+        return axis.lost() if rest else _slid(axis, source, output, _window(step, step, 0, 1))
 
     return operation.field.each(change)
 
 
 def upsample(operation: Operation, output: torch.Tensor) -> Field:
-    """The nearest cell, or the two or four around the place where a cell falls."""
+    """The nearest cell, or those around the place where a cell falls."""
     source = operation.source
     method = operation.name.removeprefix("_").removeprefix("upsample_").rstrip("123d")
-    scales = {2 + index: operation[name] for index, name in enumerate(("scales_h", "scales_w"))}
 
     def change(axis: Axis) -> Axis | None:
-        if axis.place is None:
+        dim = dim_of(axis)
+        if axis.place is None or source.shape[dim] == output.shape[dim]:
             return axis
-        dim = axis.place.dim
-        length, wanted = source.shape[dim], output.shape[dim]
-        if length == wanted:
-            return axis
-        scale = scales.get(dim)
-        ratio = Fraction(length, wanted) if not scale else Fraction(1 / scale).limit_denominator(1000)
-        if operation["align_corners"]:
-            ratio = Fraction(length - 1, max(wanted - 1, 1))
+        ratio = _ratio(operation, dim, source.shape[dim], output.shape[dim])
         centred = not operation["align_corners"] and method != "nearest"
         offset = (ratio - 1) / 2 if centred else Fraction(0)
-        around = {"bilinear": (0, 1), "bicubic": (-1, 0, 1, 2)}.get(method)
-
-        def taps(cell: int) -> list[int]:
-            position = cell * ratio + offset
-            if method == "nearest_exact":
-                position += Fraction(1, 2)
-            whole = math.floor(position)
-            return [whole] if around is None or whole == position else [whole + step for step in around]
-
-        return _slid(axis, source, output, (ratio.denominator, ratio.numerator, taps))
+        window = ratio.denominator, ratio.numerator, partial(_resampled, method, ratio, offset)
+        return _slid(axis, source, output, window)
 
     return operation.field.each(change)
+
+
+def _ratio(operation: Operation, dim: int, length: int, wanted: int) -> Fraction:
+    """Return how many cells of the source go to a cell of the output, along a dim."""
+    if operation["align_corners"]:
+        return Fraction(length - 1, max(wanted - 1, 1))
+    names = _SCALES[operation.source.ndim - 2]
+    scale = operation[names[dim - 2]] if dim > 1 else None
+    return Fraction(1 / scale).limit_denominator(1000) if scale else Fraction(length, wanted)
+
+
+def _resampled(method: str, ratio: Fraction, offset: Fraction, cell: int) -> list[int]:
+    """Return the cells that a cell of a resampled tensor reads."""
+    position = cell * ratio + offset
+    if method == "nearest_exact":
+        position += Fraction(1, 2)
+    whole = math.floor(position)
+    around = _AROUND.get(method)
+    return [whole] if around is None or whole == position else [whole + step for step in around]
 
 
 def pixel_shuffle(operation: Operation, output: torch.Tensor) -> Field:
     """Channels become cells: neighbours see the same."""
     factor = operation["upscale_factor"]
-    return operation.field.each(
-        lambda axis: _slid(axis, operation.source, output, (factor, 1, lambda cell: [cell // factor]))
-    )
+    return _in_the_last_two(operation, output, (factor, 1, lambda cell: [cell // factor]))
 
 
 def pixel_unshuffle(operation: Operation, output: torch.Tensor) -> Field:
     """Cells become channels."""
     factor = operation["downscale_factor"]
-    return operation.field.each(lambda axis: _slid(axis, operation.source, output, _window(factor, factor, 0, 1)))
+    return _in_the_last_two(operation, output, _window(factor, factor, 0, 1))
+
+
+def _in_the_last_two(operation: Operation, output: torch.Tensor, window: Window) -> Field:
+    """Windows slide along the last two dims; the one before them is that of the channels."""
+    source = operation.source
+
+    def change(axis: Axis) -> Axis | None:
+        from_channels = dim_of(axis) - (source.ndim - 3)
+        if from_channels == 0:
+            return axis.lost()
+        return axis if from_channels < 0 else _slid(axis, source, output, window)
+
+    return operation.field.each(change)
 
 
 def pad(operation: Operation, output: torch.Tensor) -> Field:
@@ -123,7 +144,7 @@ def pad(operation: Operation, output: torch.Tensor) -> Field:
     source, padding = operation.source, operation["pad"] or operation["padding"]
 
     def change(axis: Axis) -> Axis | None:
-        index = 0 if axis.place is None else 2 * (source.ndim - 1 - axis.place.dim)
+        index = 2 * (source.ndim - 1 - dim_of(axis))
         if axis.place is None or not any(padding[index : index + 2]):
             return axis
         return _slid(axis, source, output, (1, 1, lambda cell: [cell - padding[index]]))
@@ -134,15 +155,17 @@ def pad(operation: Operation, output: torch.Tensor) -> Field:
 def slice_(operation: Operation, output: torch.Tensor) -> Field:
     """A part of the cells, or one of every so many."""
     source = operation.source
-    dim, start, step = operation["dim"] % source.ndim, operation["start"] or 0, operation["step"]
-    length = source.shape[dim]
+    dim, step = operation["dim"] % source.ndim, operation["step"]
+    length, left = source.shape[dim], output.shape[dim]
+    start = operation["start"] or 0
     start = max(start + length, 0) if start < 0 else start
 
     def change(axis: Axis) -> Axis | None:
-        if axis.place is None or axis.place.dim != dim or output.shape[dim] == length:
+        place = axis.place
+        if place is None or place.dim != dim or left == length:
             return axis
-        if not axis.place.ordered:
-            return Axis(axis.cells, axis.place._replace(size=output.shape[dim]))
+        if not place.ordered:
+            return Axis(axis.cells, place._replace(size=left))
         return _slid(axis, source, output, (1, step, lambda cell: [start + step * cell]))
 
     return operation.field.each(change)
@@ -159,7 +182,11 @@ def _slid(axis: Axis, source: torch.Tensor, output: torch.Tensor, window: Window
 
 
 def _window(kernel: int, stride: int, padding: int, dilation: int) -> Window:
-    return 1, stride, lambda cell: range(cell * stride - padding, cell * stride - padding + kernel * dilation, dilation)
+    def taps(cell: int) -> range:
+        first = cell * stride - padding
+        return range(first, first + kernel * dilation, dilation)
+
+    return 1, stride, taps
 
 
 def _transposed(kernel: int, stride: int, padding: int, dilation: int) -> Window:

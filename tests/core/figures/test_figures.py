@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interpretkit import figures
+from interpretkit import StepError, figures
 from interpretkit.figures import grids, maps, sheet
 from interpretkit.figures.colour import CROSS, DEAD, FLAT, INK, LEVELS, NOT_FINITE, PAPER, palette
 from interpretkit.figures.text import paragraph, width_of, wrap
@@ -511,13 +511,13 @@ def test_degenerate_input_is_drawn_within_its_margins(picture):
     ("call", "message"),
     [
         (lambda: draw_grid(np.zeros((0, 7, 7))), r"not of shape 0×7×7"),
-        (lambda: draw_grid(np.zeros((7, 7)), labels=["0"]), r"not of shape 7×7"),
+        (lambda: draw_grid(np.zeros((2, 7, 7, 7, 7))), r"not of shape 2×7×7×7×7"),
         (lambda: figures.gallery([], labels=[], title=""), "0 labels do not fit 0 rows"),
         (lambda: figures.gallery([[figures.Exhibit(np.eye(3), "")]], labels=["a"], title=""), "not float64 3×3"),
         (lambda: draw_grid(np.zeros((1, 7, 7)), scope="fixed"), "fixed limits None are not finite and ascending"),
         (lambda: draw_grid(np.zeros((1, 7, 7)), scope="fixed", limits=(1.0, 1.0)), "not finite and ascending"),
         (lambda: draw_grid(np.zeros((2, 7, 7)), labels=["0"]), "1 labels do not fit 2 channels"),
-        (lambda: figures.heatmap(np.zeros((2, 2, 2)), title="t", polarity="signed"), "not shape 2×2×2"),
+        (lambda: figures.heatmap(np.zeros((2, 0)), title="t", polarity="signed"), "not shape 2×0"),
         (lambda: figures.heatmap(np.eye(2), title="t", polarity="signed", limits=(1, 0)), "not finite and ascending"),
         (lambda: figures.overlay(np.eye(2), np.zeros((9, 9, 3)), title="t"), "not float64 9×9×3"),
         (lambda: figures.matrix(np.eye(2), rows=["a"], columns=["a", "b"], title="t"), "1 rows and 2 columns"),
@@ -527,6 +527,22 @@ def test_degenerate_input_is_drawn_within_its_margins(picture):
 def test_what_cannot_be_drawn_is_refused_in_words(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda cells: draw_grid(np.zeros((2, *cells))),
+        lambda cells: figures.heatmap(np.zeros(cells), title="t", polarity="signed"),
+        lambda cells: figures.overlay(np.zeros(cells), np.zeros((9, 9, 3), np.uint8), title="t"),
+        lambda cells: figures.attribution(np.zeros(cells), np.zeros((9, 9, 3), np.uint8), title="t", polarity="signed"),
+    ],
+    ids=["grid", "heatmap", "overlay", "attribution"],
+)
+@pytest.mark.parametrize(("cells", "axes"), [((7,), r"\(x\), 7 cells"), ((4, 7, 6), r"\(z, y, x\), 4×7×6 cells")])
+def test_maps_of_signals_and_volumes_are_refused_with_a_way_out(call, cells, axes):
+    with pytest.raises(StepError, match=rf"draw maps \(y, x\); this one is {axes} .*`figures: false`"):
+        call(cells)
 
 
 def test_alt_text_names_place_range_and_what_is_not_finite():

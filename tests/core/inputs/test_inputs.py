@@ -782,7 +782,8 @@ def test_a_preprocessing_that_works_in_place_does_not_reach_the_next_model():
     [
         (lambda picture: {}["key"], "failed: KeyError: 'key'"),
         (lambda picture: np.zeros((3, 2, 2)), "made a ndarray"),
-        (lambda picture: torch.zeros(1, 3, 2, 2), "torch.float32 of shape (1, 3, 2, 2)"),
+        (lambda picture: torch.zeros(1, 1, 3, 2, 2), "torch.float32 of shape (1, 1, 3, 2, 2)"),
+        (lambda picture: torch.zeros(3), "finite floats (channel, y, x) or (channel, x) or (channel, z, y, x)"),
         (lambda picture: torch.zeros(3, 2, 2, dtype=torch.uint8), "torch.uint8 of shape (3, 2, 2)"),
         (lambda picture: torch.zeros(3, 0, 2), "of shape (3, 0, 2)"),
         (lambda picture: torch.full((3, 2, 2), torch.nan), "NaN or infinity"),
@@ -839,13 +840,70 @@ def test_the_hash_of_an_image_in_a_tensor_is_that_of_its_bytes_in_order():
 @pytest.mark.parametrize(
     "tensor",
     [
-        torch.zeros(3, 4, 4),
+        torch.zeros(4, 4),
+        torch.zeros(1, 1, 3, 4, 4, 4),
         torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
         torch.zeros(0, 3, 4, 4),
         torch.full((1, 3, 4, 4), torch.inf),
         COLOUR,
     ],
-    ids=["three dims", "integers", "empty", "infinite", "array"],
+    ids=["two dims", "six dims", "integers", "empty", "infinite", "array"],
 )
 def test_what_cannot_be_fed_as_it_is_is_refused(tensor):
     assert "(image, channel, y, x)" in refusal(list, tensor_batches(tensor, {}, batch_size=1)).message
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "shown"),
+    [
+        ((2, 3, 7), (7, 1), lambda values: np.repeat(values[:, None], 16, axis=1)),
+        ((2, 3, 5, 4, 6), (6, 4), lambda values: values[:, 2]),
+        ((2, 3, 4, 4, 6), (6, 4), lambda values: values[:, 2]),
+    ],
+    ids=["signals", "volumes", "volumes of even depth"],
+)
+def test_signals_and_volumes_are_fed_as_they_are_and_have_a_picture(shape, size, shown):
+    tensor = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    scaled = Preprocessing(resize=None, crop=None, mean=(0.5, 0.4, 0.3), std=(0.9, 0.8, 0.7))
+    models = {"own": plain_model(), "known": plain_model(scaled)}
+    [batch] = tensor_batches(tensor, models, batch_size=4)
+    assert [image.size for image in batch.images] == [size, size]
+    assert torch.equal(batch.inputs["own"], tensor)
+    for position, values in enumerate(tensor.double().numpy()):
+        slice_ = shown(values)
+        stretched = (slice_ - slice_.min()) / (slice_.max() - slice_.min())
+        assert np.array_equal(batch.pixels["own"][position], as_picture(stretched))
+        undone = slice_ * np.reshape((0.9, 0.8, 0.7), (3, 1, 1)) + np.reshape((0.5, 0.4, 0.3), (3, 1, 1))
+        assert np.array_equal(batch.pixels["known"][position], as_picture(undone))
+
+
+@pytest.mark.parametrize(
+    ("kind", "image"), [(torch.nn.Conv1d, (3, 8)), (torch.nn.Conv2d, (3, 8, 6)), (torch.nn.Conv3d, (3, 4, 8, 6))]
+)
+def test_one_image_without_the_axis_image_is_refused_by_what_the_network_takes(kind, image):
+    models = {"net": Model(module=torch.nn.Sequential(kind(3, 2, 1)))}
+    if len(image) > 2:
+        error = refusal(list, tensor_batches(torch.zeros(image), models, batch_size=1))
+        assert f"shape {image} is that of one image as model 'net' takes them" in error.message
+    [batch] = tensor_batches(torch.zeros(1, *image), models, batch_size=1)
+    assert batch.inputs["net"].shape == (1, *image)
+
+
+def test_a_network_that_brings_its_inputs_to_other_axes_itself_is_given_them():
+    models = {"spectrum": Model(module=torch.nn.Sequential(torch.nn.Unflatten(1, (1, 1)), torch.nn.Conv2d(1, 2, 1)))}
+    [batch] = tensor_batches(torch.zeros(1, 1, 8), models, batch_size=1)
+    assert batch.inputs["spectrum"].shape == (1, 1, 8)
+
+
+@pytest.mark.parametrize("shape", [(2, 9), (2, 3, 4, 4)], ids=["signal", "volume"])
+def test_a_preprocessing_may_make_signals_and_volumes(shape):
+    models = {"mine": plain_model(lambda picture: torch.full(shape, picture.width / 10, dtype=torch.float64))}
+    [batch] = batches(images_of([3, 4]), models, batch_size=2)
+    assert torch.equal(batch.inputs["mine"], torch.full((2, *shape), 0.4))
+
+
+def test_a_preprocessing_that_makes_a_batch_of_one_is_refused_by_what_the_network_takes():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1))
+    models = {"mine": Model(module=net, preprocessing=lambda picture: scaled(picture)[None])}
+    error = refusal(list, batches(images_of([4]), models, batch_size=1))
+    assert "model 'mine' made torch.float32 of shape (1, 3, 4, 4), a batch of one image" in error.message
