@@ -42,7 +42,7 @@ class _Split:
 
 
 class ChannelContributions(Visualizer):
-    r"""Which channels make up an attribution map, and whether the score depends on them.
+    r"""Which channels make up a layer's Grad-CAM map, and whether the score depends on them.
 
     Grad-CAM sums channels $A_k$, each weighted by its mean gradient. Summed over the cells instead, each channel has
     one signed contribution to the score $s$,
@@ -59,11 +59,14 @@ class ChannelContributions(Visualizer):
 
     Tables: `channels` (rank 1 is the greatest contribution; `share` is $c_k / \sum_j |c_j|$; `cumulative` is the part
     of the sum of all positive contributions that ranks up to this one carry; `rank_correlation` and `iou`, that of the
-    top 20 % of the cells, are those of $\alpha_k A_k$ with the attribution map, on the coarser of their grids),
-    `ablation` (`spread` is the sample standard deviation over the draws, `fall` how much the score falls), `summary`.
+    top 20 % of the cells, compare $\alpha_k A_k$ with the map `attribution`, on the coarser of their grids),
+    `ablation` (`spread` is the sample standard deviation over the draws, `fall` how much the score falls), `summary`
+    (`attribution` is the name of the map that channels are compared with).
 
-    The attribution map is that of the step under `of:` at the same layer, or its only one; without a step, the layer's
-    own Grad-CAM map, with its sign.
+    What is taken apart is always the layer's own Grad-CAM map, with its sign: the sum of $\alpha_k A_k$ over all
+    channels. A step under `of:` is not taken apart. Its map at the same layer, or its only one, is the map
+    `attribution`, which each $\alpha_k A_k$ is compared with; beside it the layer's own map is kept as `Grad-CAM`.
+    Without a step the layer's own map is both.
 
     Example:
         >>> import torch
@@ -102,12 +105,20 @@ class ChannelContributions(Visualizer):
         return Needs(gradients=self.options.layers, target=self.options.target, own_passes=True)
 
     def compute(self, captured: Captured) -> Result:
-        """Return the tables, and for each layer the attribution map and the maps of the channels at both ends."""
+        """Return the tables, and for each layer its maps: what channels are compared with, and those at both ends.
+
+        Raises:
+            StepError: If a layer has no grid, or the step that is read does not fit.
+        """
         maps: dict[str, Map] = {}
         tables: dict[str, list[Table]] = {"channels": [], "ablation": [], "summary": []}
         for layer in captured.gradients:
             splits = _splits(captured, layer)
-            name, attribution = self._attribution(captured, layer, splits)
+            own = _map(captured, layer, np.stack([split.maps.sum(0) for split in splits]))
+            name, attribution = f"Grad-CAM at {layer}", own
+            if captured.results:
+                name, attribution = self._read(captured, layer)
+                maps[f"{layer}, Grad-CAM"] = own
             maps[f"{layer}, attribution"] = attribution
             for end, step in (("for", 1), ("against", -1)):
                 shown = [split.maps[split.order[::step][: self.options.top]] for split in splits]
@@ -136,10 +147,8 @@ class ChannelContributions(Visualizer):
         for layer in result.tables["summary"]["layer"].tolist():
             yield contribution_figure.draw(layer, result)
 
-    def _attribution(self, captured: Captured, layer: str, splits: list[_Split]) -> tuple[str, Map]:
-        """Return the attribution map that channels are set beside, and what it is called."""
-        if not captured.results:
-            return f"Grad-CAM at {layer}", _map(captured, layer, np.stack([split.maps.sum(0) for split in splits]))
+    def _read(self, captured: Captured, layer: str) -> tuple[str, Map]:
+        """Return the map of an earlier step that channels are compared with, and what it is called."""
         found = attributions_of_one_step(captured.results, reader=self.name)
         chosen = [each for each in found if each.map.layer == layer] or found
         if len(chosen) > 1:

@@ -29,19 +29,17 @@ def draw(layer: str, result: Result) -> Figure:
     about = {name: column[0] for name, column in result.tables["summary"].where("layer", layer).columns.items()}
     channels, falls = (result.tables[name].where("layer", layer) for name in ("channels", "ablation"))
     (image,), (target,) = result.images, result.targets
-    attribution = result.maps[f"{layer}, attribution"]
-    above = figures.attribution(
-        attribution.values[0],
-        image.pixels,
-        title=f"The map that is taken apart: {about['attribution']}",
-        polarity=attribution.polarity,
-    )
+    titles = _titles(layer, about["attribution"], result)
+    above = [
+        figures.attribution(result.maps[name].values[0], image.pixels, title=title, polarity=result.maps[name].polarity)
+        for name, title in titles.items()
+    ]
     tiles = [
         _tiles(result.maps[f"{layer}, {end}"].values[0], end, channels, limits=(about["least"], about["greatest"]))
         for end in ("for", "against")
     ]
     picture = figures.panels(
-        [above, *tiles, _charts(about, channels, falls, target)],
+        [*above, *tiles, _charts(about, channels, falls, target)],
         title=f"{layer}: which channels speak for {target}",
         columns=1,
     )
@@ -53,6 +51,15 @@ def draw(layer: str, result: Result) -> Figure:
         f"number, its share of the sum of all magnitudes. {words}",
         alt=f"Channels of {layer} for {target}. {words}",
     )
+
+
+def _titles(layer: str, compared: str, result: Result) -> dict[str, str]:
+    """Return the titles of a layer's maps: the one that is taken apart, and below it another that was read."""
+    own, read = f"{layer}, Grad-CAM", f"{layer}, attribution"
+    apart = f"The map that is taken apart: Grad-CAM at {layer}, the sum of all channels"
+    if own not in result.maps:
+        return {read: apart}
+    return {own: apart, read: f"The map that each channel is compared with: {compared}"}
 
 
 def _tiles(shown: np.ndarray, end: str, channels: Table, *, limits: tuple[float, float]) -> Image:
@@ -129,9 +136,9 @@ def _in_words(about: dict[str, Any], channels: Table, falls: Table) -> str:
             "Means change nothing here: what follows the layer does not see where in the grid a channel is active."
         )
     words.append(
-        f"Likeness to the attribution map, median of all channels: rank correlation "
-        f"{_median(channels['rank_correlation'])}, IoU of the top {figures.percent(SHARE, '.0')} of the cells "
-        f"{_median(channels['iou'])}."
+        f"The map that is taken apart is Grad-CAM at {about['layer']}. Each channel's part of it, compared with "
+        f"{about['attribution']}: median rank correlation {_median(channels['rank_correlation'])}, median IoU of the "
+        f"top {figures.percent(SHARE, '.0')} of the cells {_median(channels['iou'])}."
     )
     return " ".join(words)
 
