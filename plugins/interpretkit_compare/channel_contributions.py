@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Layered, Map, Needs, Reads, Result, StepError, Table, Targeted, Visualizer
+from interpretkit import (
+    Figure,
+    Layered,
+    Map,
+    Needs,
+    Reads,
+    Result,
+    StepError,
+    Table,
+    Targeted,
+    Visualizer,
+    area_averaged,
+    common_grid,
+    rank_correlation,
+)
 from interpretkit_compare import contribution_figure
 from interpretkit_compare.ablation import ablation
-from interpretkit_compare.grids import averaged, coarser
 from interpretkit_compare.measures import top_iou
-from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import attributions_of_one_step
 
 if TYPE_CHECKING:
@@ -194,8 +206,8 @@ def _map(captured: Captured, layer: str, values: np.ndarray) -> Map:
 def _channels(about: dict[str, str], split: _Split, attribution: np.ndarray) -> Table:
     """Return the channels of one image and layer, from the greatest contribution to the least."""
     order, contribution = split.order, split.contribution[split.order]
-    grid = coarser(split.maps.shape[1:], attribution.shape)
-    iou = top_iou(averaged(split.maps, grid), averaged(attribution, grid), share=contribution_figure.SHARE)
+    grid = common_grid(split.maps.shape[1:], attribution.shape)
+    iou = top_iou(area_averaged(split.maps, grid), area_averaged(attribution, grid), share=contribution_figure.SHARE)
     whole = np.abs(contribution).sum()
     return Table(
         **{name: np.full(len(order), value) for name, value in about.items()},

@@ -9,9 +9,20 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Array, Figure, Map, Reads, Reduction, Result, StepError, Table, figures
+from interpretkit import (
+    Array,
+    Figure,
+    Map,
+    Reads,
+    Reduction,
+    Result,
+    StepError,
+    Table,
+    area_averaged,
+    common_grid,
+    figures,
+)
 from interpretkit_compare import cka_sums
-from interpretkit_compare.grids import averaged
 from interpretkit_compare.sources import FEATURES, sources
 
 if TYPE_CHECKING:
@@ -170,7 +181,7 @@ class CKA(Reduction):
 
     def _examples(self, captured: Captured, layers: Mapping[str, Map]) -> dict[str, np.ndarray]:
         """Return the features by layer, `(example, channel)`, float64."""
-        grid = tuple(np.min([each.values.shape[2:] for each in layers.values()], axis=0).tolist())
+        grid = common_grid(*(layer.values.shape[2:] for layer in layers.values()))
         found = {}
         for name, each in layers.items():
             broken = ~np.isfinite(each.values).all(axis=(1, 2, 3))
@@ -180,7 +191,7 @@ class CKA(Reduction):
             if self.options.examples == "images":
                 found[name] = each.values.mean((2, 3), dtype=np.float64)
             else:
-                cells = averaged(each.values, (grid[0], grid[1]))
+                cells = area_averaged(each.values, grid)
                 found[name] = cells.transpose(0, 2, 3, 1).reshape(-1, cells.shape[1])
         return found
 

@@ -9,10 +9,9 @@ import numpy as np
 from pydantic import Field
 
 import interpretkit_compare.attributions as attribution_maps
-from interpretkit import Figure, Reads, Result, StepError, Table, Visualizer, figures
+from interpretkit import Figure, Reads, Result, StepError, Table, Visualizer, figures, rank_correlation
 from interpretkit_compare.measures import MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, extents, how, matrices, on_one_grid
-from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import ATTRIBUTION, FEATURES, sources
 
 if TYPE_CHECKING:

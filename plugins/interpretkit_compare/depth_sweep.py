@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Reads, Result, StepError, Table, Visualizer, figures
+from interpretkit import Figure, Reads, Result, StepError, Table, Visualizer, figures, rank_correlation
 from interpretkit_compare.localization import energy_inside, overlap, pointing, positive_entropy
-from interpretkit_compare.ranks import rank_correlation
 from interpretkit_compare.sources import attributions_of_one_step
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interpretkit_compare.grids import averaged
+from interpretkit import area_averaged
 from interpretkit_compare.measures import topmost, varies
 from interpretkit_compare.sparseness import entropy
 
@@ -89,4 +89,4 @@ def _shares(values: np.ndarray) -> np.ndarray | None:
 
 def _inside(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return which part of the area of each cell of a map is inside."""
-    return averaged(mask, (values.shape[0], values.shape[1]))
+    return area_averaged(mask, (values.shape[0], values.shape[1]))

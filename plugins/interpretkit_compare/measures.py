@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit_compare.ranks import rank_correlation
+from interpretkit import rank_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

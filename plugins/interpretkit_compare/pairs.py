@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import StepError, Visualizer, figures
-from interpretkit_compare.grids import averaged, coarser
+from interpretkit import StepError, Visualizer, area_averaged, common_grid, figures
 from interpretkit_compare.measures import IN_WORDS, MEASURES, measures
 
 if TYPE_CHECKING:
@@ -51,13 +50,11 @@ def on_one_grid(sources: Sequence[Source], position: int, options: PairOptions) 
     Raises:
         StepError: If the grid that is asked for is finer than a map.
     """
-    grid = sources[0].grid
-    for source in sources:
-        grid = coarser(grid, source.grid)
+    grid = common_grid(*(source.grid for source in sources))
     if options.grid is not None:
         wanted = (options.grid[0], options.grid[1])
         for source in sources:
-            if coarser(source.grid, wanted) != wanted:
+            if common_grid(source.grid, wanted) != wanted:
                 asked, native = (figures.shape(each) for each in (wanted, source.grid))
                 raise StepError(
                     f"a grid of {asked} cells is finer than {source.name}, which has {native}",
@@ -65,7 +62,7 @@ def on_one_grid(sources: Sequence[Source], position: int, options: PairOptions) 
                 )
         grid = wanted
     part = _PARTS[options.values]
-    return np.stack([averaged(part(source.map.values[position]), grid) for source in sources])
+    return np.stack([area_averaged(part(source.map.values[position]), grid) for source in sources])
 
 
 def compared(maps: np.ndarray, options: PairOptions) -> dict[str, np.ndarray]:

@@ -9,7 +9,6 @@ import torch
 import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.cka import CKA
-from interpretkit_compare.grids import averaged
 
 
 def generator(seed=0):
@@ -78,7 +77,7 @@ def expected_examples(layers, how):
     if how == "images":
         return [each.mean((2, 3)) for each in layers]
     return [
-        np.stack([pixel for each in averaged(layer, (2, 3)) for pixel in each.reshape(len(each), -1).T])
+        np.stack([pixel for each in ik.area_averaged(layer, (2, 3)) for pixel in each.reshape(len(each), -1).T])
         for layer in layers
     ]
 
