@@ -2,55 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
-from interpretkit import (
-    Figure,
-    Layered,
-    Map,
-    Needs,
-    Reads,
-    Result,
-    StepError,
-    Table,
-    Targeted,
-    Visualizer,
-    area_averaged,
-    common_grid,
-    rank_correlation,
-)
-from interpretkit_compare import contribution_figure
+from interpretkit import Figure, Layered, Map, Needs, Reads, Result, StepError, Table, Targeted, Visualizer
+from interpretkit_compare import contribution_figure, contribution_tables
 from interpretkit_compare.ablation import ablation
-from interpretkit_compare.measures import top_iou
+from interpretkit_compare.contribution_split import split
 from interpretkit_compare.sources import attributions_of_one_step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from interpretkit import Captured
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Split:
-    """How the score splits over the channels of a layer; arrays over `(channel,)`, image by image.
-
-    Attributes:
-        weight: Mean gradient of each channel.
-        mean: Mean activation of each channel.
-        contribution: Weight times the sum of the activation.
-        order: Channels from the greatest contribution to the least.
-        maps: Weight times activation `(channel, y, x)`: summed over channels, the Grad-CAM map.
-    """
-
-    weight: np.ndarray
-    mean: np.ndarray
-    contribution: np.ndarray
-    order: np.ndarray
-    maps: np.ndarray
+    from interpretkit_compare.contribution_split import Split
 
 
 class ChannelContributions(Visualizer):
@@ -126,32 +93,21 @@ class ChannelContributions(Visualizer):
         tables: dict[str, list[Table]] = {"channels": [], "ablation": [], "summary": []}
         for layer in captured.gradients:
             splits = _splits(captured, layer)
-            own = _map(captured, layer, np.stack([split.maps.sum(0) for split in splits]))
-            name, attribution = f"Grad-CAM at {layer}", own
+            own = _map(captured, layer, [of_image.maps.sum(0) for of_image in splits])
+            name, compared = f"Grad-CAM at {layer}", own
             if captured.results:
-                name, attribution = self._read(captured, layer)
+                name, compared = self._read(captured, layer)
                 maps[f"{layer}, Grad-CAM"] = own
-            maps[f"{layer}, attribution"] = attribution
-            for end, step in (("for", 1), ("against", -1)):
-                shown = [split.maps[split.order[::step][: self.options.top]] for split in splits]
-                maps[f"{layer}, {end}"] = _map(captured, layer, np.stack(shown))
-            for position, split in enumerate(splits):
+            maps[f"{layer}, attribution"] = compared
+            maps |= self._ends(captured, layer, splits)
+            for position, of_image in enumerate(splits):
                 about = {"image": captured.images[position].id, "layer": layer}
-                tables["channels"].append(_channels(about, split, attribution.values[position]))
-                tables["summary"].append(
-                    _summary({**about, "attribution": name}, split, captured.targets[position].score)
-                )
-                tables["ablation"].append(
-                    ablation(
-                        captured,
-                        position,
-                        layer,
-                        split.order,
-                        draws=self.options.random,
-                        seed=self.options.seed,
-                        at_once=self.options.internal_batch_size,
-                    )
-                )
+                score = captured.targets[position].score
+                channels = contribution_tables.of_channels(about, of_image, compared.values[position])
+                summary = contribution_tables.of_layer({**about, "attribution": name}, of_image, score)
+                tables["channels"].append(channels)
+                tables["summary"].append(summary)
+                tables["ablation"].append(self._ablation(captured, position, layer, of_image.order))
         return Result(maps=maps, tables={name: Table.stacked(parts) for name, parts in tables.items()})
 
     def draw(self, result: Result) -> Iterator[Figure]:
@@ -162,96 +118,50 @@ class ChannelContributions(Visualizer):
     def _read(self, captured: Captured, layer: str) -> tuple[str, Map]:
         """Return the map of an earlier step that channels are compared with, and what it is called."""
         found = attributions_of_one_step(captured.results, reader=self.name)
-        chosen = [each for each in found if each.map.layer == layer] or found
+        step = found[0].step
+        chosen = [source for source in found if source.map.layer == layer] or found
         if len(chosen) > 1:
-            layers = ", ".join(each.key for each in found)
-            raise StepError(
-                f"step {found[0].step!r} has maps of {layers}, none of {layer}", hint="add that layer to it"
-            )
-        explained = captured.results[chosen[0].step].targets
+            layers = ", ".join(source.key for source in found)
+            raise StepError(f"step {step!r} has maps of {layers}, none of {layer}", hint="add that layer to it")
+        explained = captured.results[step].targets
         for ours, other in zip(captured.targets, explained, strict=False):
             if ours.spec != other.spec:
-                raise StepError(
-                    f"step {chosen[0].step!r} explains {other}, this one {ours}", hint="give both the same target"
-                )
+                raise StepError(f"step {step!r} explains {other}, this one {ours}", hint="give both the same target")
         return chosen[0].name, chosen[0].map
 
+    def _ends(self, captured: Captured, layer: str, splits: Sequence[Split]) -> dict[str, Map]:
+        """Return the maps of the channels that speak most for the target, and of those that speak most against it."""
+        top = self.options.top
+        first = [of_image.maps[of_image.order[:top]] for of_image in splits]
+        last = [of_image.maps[of_image.order[::-1][:top]] for of_image in splits]
+        return {
+            f"{layer}, for": _map(captured, layer, first),
+            f"{layer}, against": _map(captured, layer, last),
+        }
 
-def _splits(captured: Captured, layer: str) -> list[_Split]:
-    """Split the score of each image over the channels of a layer, in float64."""
-    activation, gradient = captured.features(layer), captured.gradients[layer]
-    found = []
-    for values, slopes in zip(activation.double().cpu().numpy(), gradient.double().cpu().numpy(), strict=True):
-        weight = slopes.mean((1, 2))
-        contribution = weight * values.sum((1, 2))
-        found.append(
-            _Split(
-                weight=weight,
-                mean=values.mean((1, 2)),
-                contribution=contribution,
-                order=np.argsort(-contribution, kind="stable"),
-                maps=weight[:, None, None] * values,
-            )
+    def _ablation(self, captured: Captured, position: int, layer: str, order: np.ndarray) -> Table:
+        options = self.options
+        return ablation(
+            captured,
+            position,
+            layer,
+            order,
+            draws=options.random,
+            seed=options.seed,
+            at_once=options.internal_batch_size,
         )
-    return found
 
 
-def _map(captured: Captured, layer: str, values: np.ndarray) -> Map:
-    """Return a map of the dtype that the layer has."""
+def _splits(captured: Captured, layer: str) -> list[Split]:
+    """Split the score of each image over the channels of a layer, in float64."""
+    activations = captured.features(layer).double().cpu().numpy()
+    gradients = captured.gradients[layer].double().cpu().numpy()
+    return [split(*of_image) for of_image in zip(activations, gradients, strict=True)]
+
+
+def _map(captured: Captured, layer: str, values: Sequence[np.ndarray]) -> Map:
+    """Return a map of the dtype that the layer has, from its values image by image."""
     import torch
 
-    return captured.map(layer, torch.from_numpy(values).to(captured.activations[layer].dtype), polarity="signed")
-
-
-def _channels(about: dict[str, str], split: _Split, attribution: np.ndarray) -> Table:
-    """Return the channels of one image and layer, from the greatest contribution to the least."""
-    order, contribution = split.order, split.contribution[split.order]
-    grid = common_grid(split.maps.shape[1:], attribution.shape)
-    iou = top_iou(area_averaged(split.maps, grid), area_averaged(attribution, grid), share=contribution_figure.SHARE)
-    whole = np.abs(contribution).sum()
-    return Table(
-        **{name: np.full(len(order), value) for name, value in about.items()},
-        rank=np.arange(1, len(order) + 1),
-        channel=order,
-        contribution=contribution,
-        share=np.zeros(len(order)) if whole == 0 else contribution / whole,
-        cumulative=_cumulative(contribution),
-        rank_correlation=rank_correlation(split.maps, attribution)[order],
-        iou=iou[order],
-        alpha=split.weight[order],
-        mean=split.mean[order],
-    )
-
-
-def _cumulative(contribution: np.ndarray) -> np.ndarray:
-    """Return which part of all that is positive the first channels carry; NaN where nothing is."""
-    carried = np.cumsum(contribution.clip(0))
-    return carried / carried[-1] if carried[-1] > 0 else np.full(len(carried), np.nan)
-
-
-def _summary(about: dict[str, str], split: _Split, score: float) -> Table:
-    contribution = split.contribution[split.order]
-    positive, negative = contribution[contribution > 0], contribution[contribution < 0]
-    cumulative = _cumulative(contribution)
-    row = {
-        **about,
-        "channels": len(contribution),
-        "positive": len(positive),
-        "negative": len(negative),
-        "sum_positive": positive.sum(),
-        "sum_negative": negative.sum(),
-        "sum": contribution.sum(),
-        "score": score,
-        "rest": score - contribution.sum(),
-        "carry_half": _needed(cumulative, 0.5),
-        "carry_80": _needed(cumulative, 0.8),
-        "least": split.maps.min(),
-        "greatest": split.maps.max(),
-    }
-    return Table.of_rows([row])
-
-
-def _needed(cumulative: np.ndarray, part: float) -> int:
-    """Return how many channels carry so large a part; 0 where nothing is positive."""
-    # The last sums differ from 1 by rounding, the part never does.
-    return 0 if np.isnan(cumulative[0]) else int(np.searchsorted(cumulative, part * (1 - 1e-12))) + 1
+    dtype = captured.activations[layer].dtype
+    return captured.map(layer, torch.from_numpy(np.stack(values)).to(dtype), polarity="signed")
