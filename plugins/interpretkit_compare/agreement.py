@@ -9,7 +9,8 @@ from pydantic import Field
 
 from interpretkit import Array, Figure, Reads, Reduction, Result, StepError, Table, figures
 from interpretkit_compare.measures import IN_WORDS, MEASURES
-from interpretkit_compare.pairs import PairOptions, compared, how, matrices, on_one_grid
+from interpretkit_compare.pairs import PairOptions, compared, on_one_grid
+from interpretkit_compare.pairs_figure import how, matrices
 from interpretkit_compare.sources import ATTRIBUTION, sources
 
 if TYPE_CHECKING:

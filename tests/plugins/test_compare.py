@@ -10,7 +10,7 @@ import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.compare import Compare
 from interpretkit_compare.measures import MEASURES, cosine, pearson, ssim, top_iou, topmost
-from interpretkit_compare.pairs import matrices
+from interpretkit_compare.pairs_figure import matrices
 
 GENERATOR = np.random.default_rng(0)
 
