@@ -226,13 +226,15 @@ def test_the_figure_says_how_many_examples_there_are_and_for_how_many_channels()
     (figure,) = ik.draw(tiny_model(), found, "cka")
     assert "over 6 images" in figure.caption
     assert "ndefined" not in figure.caption
-    assert "inflated where examples are few beside channels, as here: 6 for 3 to 7 channels" in figure.caption
+    warning = "inflated where there are few examples beside the number of channels, as here: 6 for 3 to 7 channels"
+    assert warning in figure.caption
     (figure,) = ik.draw(
         tiny_model(), ik.visualize(tiny_model(), tiny_images(2), "cka", of=results_of(*features(2))), "cka"
     )
     assert "of two examples it is 1 whatever the layers" in figure.caption
     assert "debiased undefined" in figure.alt
-    assert "Undefined: of a layer that tells no examples apart, and debiased with less than four" in figure.caption
+    undefined = "undefined for a layer that tells no examples apart, and the debiased one for fewer than four"
+    assert undefined in figure.caption
 
 
 def test_two_models_are_compared_through_one_recipe_and_no_sums_are_stored(tmp_path, monkeypatch):
