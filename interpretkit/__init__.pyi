@@ -35,6 +35,7 @@ from .errors import StorageError as StorageError
 from .errors import WeightsError as WeightsError
 from .errors import did_you_mean as did_you_mean
 from .model.baselines import Baseline as Baseline
+from .model.baselines import blurred as blurred
 from .model.layout import Layout as Layout
 from .model.model import Model as Model
 from .model.outputs.classes import Classes as Classes
@@ -50,6 +51,10 @@ from .results.axes import Array as Array
 from .results.figure import Figure as Figure
 from .results.image import InputImage as InputImage
 from .results.map import Map as Map
+from .results.measures import area_averaged as area_averaged
+from .results.measures import bootstrap_of_mean as bootstrap_of_mean
+from .results.measures import common_grid as common_grid
+from .results.measures import rank_correlation as rank_correlation
 from .results.result import Result as Result
 from .results.table import Table as Table
 from .results.targets import Target as Target

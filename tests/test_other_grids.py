@@ -99,7 +99,7 @@ def test_figures_are_refused_in_one_line_and_the_result_is_there(visualizer, axe
     result = ik.visualize(model, given, visualizer, **options)
     assert all(each.values.ndim > axes for each in result.maps.values())
     with pytest.raises(ik.StepError, match=rf"^step '{visualizer}'.*this one is {named}.*figures: false") as caught:
-        ik.draw(model, result, visualizer, **options)
+        ik.draw(result)
     assert "\n" not in str(caught.value)
 
 

@@ -42,7 +42,7 @@ def baseline_of(image: torch.Tensor, name: Baseline, *, preprocessing: Any, blur
         return image.mean(tuple(range(2, image.ndim)), keepdim=True).expand_as(image).clone()
     if name == "black":
         return _black(image, preprocessing)
-    return _blurred(image, blur)
+    return blurred(image, blur)
 
 
 def _black(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
@@ -71,7 +71,20 @@ def _level_of_black(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
     return level.to(image)
 
 
-def _blurred(image: torch.Tensor, blur: float) -> torch.Tensor:
+def blurred(image: torch.Tensor, blur: float) -> torch.Tensor:
+    """Return images `(…, y, x)` under a Gaussian, reflected at their borders; a tensor of the same shape and dtype.
+
+    Args:
+        image: One image or several, with any axes before y and x.
+        blur: Standard deviation of the Gaussian, as a part of the shorter side. It is cut off at three of these.
+
+    Example:
+        >>> import torch
+        >>> spot = torch.zeros(1, 1, 5, 5, dtype=torch.float64)
+        >>> spot[..., 2, 2] = 1
+        >>> blurred(spot, 0.1)[0, 0, 2].round(decimals=2).tolist()
+        [0.0, 0.08, 0.62, 0.08, 0.0]
+    """
     import torch
     from torchvision.transforms.v2 import functional
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from interpretkit import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
     from interpretkit import Captured
@@ -34,35 +37,57 @@ def ablation(
         A table with one row for each `order` (top, random), `fill` (zero, mean) and `k`: `score` is the mean over the
         draws, `spread` their sample standard deviation (0 for top), `fall` the score of the whole image less `score`.
     """
-    generator = np.random.default_rng(captured.seed(position, seed))
-    orders = {"top": [order], "random": [generator.permutation(len(order)) for _ in range(draws)]}
-    counts = [*(2**power for power in range(len(order).bit_length()) if 2**power < len(order)), len(order)]
-    places = [(kind, fill, k) for kind in orders for fill in ("zero", "mean") for k in counts]
-    chosen = [(fill, each[:k]) for kind, fill, k in places for each in orders[kind]]
-    scores = iter(_scores(captured, position, layer, chosen, at_once=at_once))
-    found = [[next(scores) for _ in orders[kind]] for kind, _, _ in places]
-    count, means = len(places), np.array([np.mean(each) for each in found])
-    return Table(
-        image=np.full(count, captured.images[position].id),
-        layer=np.full(count, layer),
-        order=[kind for kind, _, _ in places],
-        fill=[fill for _, fill, _ in places],
-        k=[k for _, _, k in places],
-        score=means,
-        spread=[np.std(each, ddof=1) if len(each) > 1 else 0.0 for each in found],
-        fall=captured.targets[position].score - means,
-    )
+    orders = {"top": [order], "random": _random_orders(captured.seed(position, seed), len(order), draws)}
+    places = list(product(orders, ("zero", "mean"), _counts(len(order))))
+    edits: list[tuple[str, np.ndarray]] = []
+    for kind, fill, k in places:
+        edits += [(fill, channels[:k]) for channels in orders[kind]]
+    scores = iter(_scores(captured, position, layer, edits, at_once=at_once))
+    rows = []
+    for kind, fill, k in places:
+        of_draws = list(islice(scores, len(orders[kind])))
+        score = np.mean(of_draws)
+        row = {
+            "image": captured.images[position].id,
+            "layer": layer,
+            "order": kind,
+            "fill": fill,
+            "k": k,
+            "score": score,
+            "spread": np.std(of_draws, ddof=1) if len(of_draws) > 1 else 0.0,
+            "fall": captured.targets[position].score - score,
+        }
+        rows.append(row)
+    return Table.of_rows(rows)
+
+
+def _random_orders(seed: int, channels: int, draws: int) -> list[np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return [generator.permutation(channels) for _ in range(draws)]
+
+
+def _counts(channels: int) -> list[int]:
+    """Return 1, 2, 4, … below the number of channels, and that number.
+
+    Example:
+        >>> _counts(5), _counts(4)
+        ([1, 2, 4, 5], [1, 2, 4])
+    """
+    powers = [2**power for power in range(channels.bit_length())]
+    return [power for power in powers if power < channels] + [channels]
 
 
 def _scores(
-    captured: Captured, position: int, layer: str, chosen: list[tuple[str, np.ndarray]], *, at_once: int
+    captured: Captured, position: int, layer: str, edits: Sequence[tuple[str, np.ndarray]], *, at_once: int
 ) -> list[float]:
     """Return the score of an image with some channels filled, for each fill and choice of channels."""
     import torch
 
-    model, activation = captured.model, captured.activations[layer][position]
-    fills = {"zero": torch.zeros_like(activation), "mean": activation.mean((1, 2), keepdim=True).expand_as(activation)}
-    scores: list[float] = []
+    model, target = captured.model, captured.targets[position]
+    image = captured.inputs[position : position + 1]
+    activation = captured.activations[layer][position]
+    means = activation.mean((1, 2), keepdim=True)
+    fills = {"zero": torch.zeros_like(activation), "mean": means.expand_as(activation)}
 
     def filled(fill: str, channels: np.ndarray) -> torch.Tensor:
         variant = activation.clone()
@@ -70,11 +95,9 @@ def _scores(
         variant[index] = fills[fill][index]
         return variant
 
-    for start in range(0, len(chosen), at_once):
-        scores += model.scores_with(
-            captured.inputs[position : position + 1],
-            captured.targets[position],
-            layer=layer,
-            variants=torch.stack([filled(*each) for each in chosen[start : start + at_once]]),
-        ).tolist()
+    scores: list[float] = []
+    for start in range(0, len(edits), at_once):
+        variants = [filled(*edit) for edit in edits[start : start + at_once]]
+        found = model.scores_with(image, target, layer=layer, variants=torch.stack(variants))
+        scores += found.tolist()
     return scores

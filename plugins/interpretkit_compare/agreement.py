@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Array, Figure, Reads, Reduction, Result, StepError, Table, figures
-from interpretkit_compare.measures import IN_WORDS, MEASURES
-from interpretkit_compare.pairs import PairOptions, compared, how, matrices, on_one_grid
+from interpretkit import Array, Figure, Reads, Reduction, Result, StepError, Table
+from interpretkit_compare import agreement_figure
+from interpretkit_compare.measures import MEASURES
+from interpretkit_compare.pairs import PairOptions, compared, on_one_grid
 from interpretkit_compare.sources import ATTRIBUTION, sources
 
 if TYPE_CHECKING:
@@ -64,15 +65,15 @@ class Agreement(Reduction):
                 f"two attribution maps can agree, and {', '.join(captured.results)} has {len(found)}",
                 hint="read several steps with attribution maps, or one at several layers",
             )
-        ids = [image.id for image in captured.images]
-        maps = [on_one_grid(found, position, self.options) for position in range(len(ids))]
-        measured = [compared(each, self.options) for each in maps]
-        kept = {
-            f"{image}: {source.name}": Array(values=values, dims=("y", "x"))
-            for image, of_image in zip(ids, maps, strict=True)
-            for source, values in zip(found, of_image, strict=True)
-        }
         names = [source.name for source in found]
+        ids = [image.id for image in captured.images]
+        kept: dict[str, Array] = {}
+        measured = []
+        for position, image in enumerate(ids):
+            maps = on_one_grid(found, position, self.options)
+            measured.append(compared(maps, self.options))
+            for name, values in zip(names, maps, strict=True):
+                kept[f"{image}: {name}"] = Array(values=values, dims=("y", "x"))
         tables = {"pairs": _pairs(names, measured), "images": _images(ids, names, measured, by=self.options.by)}
         return self._shortened(Result(arrays=kept, tables=tables, images=captured.images))
 
@@ -82,13 +83,13 @@ class Agreement(Reduction):
             "pairs": _merged(first.tables["pairs"], second.tables["pairs"]),
             "images": Table.stacked([first.tables["images"], second.tables["images"]]),
         }
-        both = Result(arrays={**first.arrays, **second.arrays}, tables=tables, images=(*first.images, *second.images))
-        return self._shortened(both)
+        arrays = {**first.arrays, **second.arrays}
+        return self._shortened(Result(arrays=arrays, tables=tables, images=(*first.images, *second.images)))
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the matrices of means, and the images on which the maps agree least."""
-        yield self._matrices(result)
-        yield self._disputed(result)
+        yield agreement_figure.means(result, self.options)
+        yield agreement_figure.disputed(result, self.options)
 
     def _shortened(self, result: Result) -> Result:
         """Return a result with its images in their order, and only what is shown of the first ones kept."""
@@ -96,91 +97,49 @@ class Agreement(Reduction):
         order = np.lexsort((table["image"], table[self.options.by]))
         table = Table({name: column[order] for name, column in table.columns.items()})
         shown = table["image"][: self.options.show].tolist()
+        kept = {name: array for name, array in result.arrays.items() if name.partition(": ")[0] in shown}
         return Result(
-            arrays={name: each for name, each in result.arrays.items() if name.partition(": ")[0] in shown},
+            arrays=kept,
             tables={**result.tables, "images": table},
             images=tuple(image for image in result.images if image.id in shown),
-        )
-
-    def _matrices(self, result: Result) -> Figure:
-        pairs, images = result.tables["pairs"], result.tables["images"]
-        names = list(dict.fromkeys([*pairs["first"].tolist(), *pairs["second"].tolist()]))
-        means = {name: _matrix(pairs.where("measure", name), names, "mean", own=1.0) for name in MEASURES}
-        chosen, by = pairs.where("measure", self.options.by), IN_WORDS[self.options.by]
-        spread = _matrix(chosen, names, "std", own=0.0)
-        last = figures.matrix(spread, rows=names, columns=names, title=f"spread of the {by}", limits=(0.0, 1.0))
-        grid, extent = next(iter(result.arrays.values())).values.shape, _extent(chosen)
-        over = figures.count(len(images), "image")
-        return Figure(
-            name="pairs",
-            picture=matrices(means, names, title=f"How alike the attribution maps are: means over {over}", more=[last]),
-            caption=f"Every two attribution maps over {over}: {how(self.options, grid)}. "
-            f"Mean {by} ± spread, from the least to the most alike pair: {extent}.",
-            alt=f"Matrices of {', '.join(names)}; mean {by} from the least to the most alike pair: {extent}.",
-        )
-
-    def _disputed(self, result: Result) -> Figure:
-        images, photos = result.tables["images"], {image.id: image.pixels for image in result.images}
-        by, pictures, words = IN_WORDS[self.options.by], [], []
-        columns = (images[name][: self.options.show].tolist() for name in ("image", self.options.by, "first", "second"))
-        for image, value, first, second in zip(*columns, strict=True):
-            maps = {
-                name.partition(": ")[2]: each for name, each in result.arrays.items() if name.startswith(f"{image}: ")
-            }
-            values = np.stack([each.values for each in maps.values()])
-            pictures += [
-                figures.photo(photos[image], title=image),
-                figures.grid(
-                    values,
-                    title=f"mean {by} {_value(value)}; least alike: {first} and {second}",
-                    labels=list(maps),
-                    scope="channel",
-                    polarity=figures.polarity_of(values),
-                    noun="map",
-                ),
-            ]
-            words.append(f"{image} ({_value(value)})")
-        of = figures.count(len(images), "image")
-        said = f"mean {by} over all pairs of maps, least first: {', '.join(words)}; of {of}"
-        return Figure(
-            name="images",
-            picture=figures.panels(pictures, title="Images on which the attribution maps disagree most", columns=2),
-            caption=f"Images on which the maps disagree most, by the {said}. Maps as they were compared: "
-            f"{how(self.options, values.shape[1:])}; each on a scale of its own.",
-            alt=f"Images and their maps, by the {said}.",
         )
 
 
 def _pairs(names: Sequence[str], measured: Sequence[Mapping[str, np.ndarray]]) -> Table:
     """Return the moments of every measure of every two maps over some images."""
+    first, second = np.triu_indices(len(names), k=1)
     parts = []
     for name in MEASURES:
-        first, second = np.triu_indices(len(names), k=1)
-        values = np.stack([each[name][first, second] for each in measured])
-        defined = ~np.isnan(values)
-        count = defined.sum(0)
-        mean = np.where(defined, values, 0).sum(0) / np.maximum(count, 1)
-        moments = {
-            "images": count,
-            "mean": mean,
-            "squares": np.where(defined, (values - mean) ** 2, 0).sum(0),
-            "least": np.where(defined, values, np.inf).min(0),
-            "greatest": np.where(defined, values, -np.inf).max(0),
-        }
+        values = np.stack([of_image[name][first, second] for of_image in measured])
         places = [np.array(names)[first], np.array(names)[second], np.full(len(first), name)]
-        parts.append(_with_moments(places, moments))
+        parts.append(_with_moments(places, _moments(values)))
     return Table.stacked(parts)
 
 
+def _moments(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the moments and the range of values `(image, pair)` that are defined, over the images."""
+    defined = ~np.isnan(values)
+    count = defined.sum(0)
+    mean = np.where(defined, values, 0).sum(0) / np.maximum(count, 1)
+    return {
+        "images": count,
+        "mean": mean,
+        "squares": np.where(defined, (values - mean) ** 2, 0).sum(0),
+        "least": np.where(defined, values, np.inf).min(0),
+        "greatest": np.where(defined, values, -np.inf).max(0),
+    }
+
+
 def _merged(first: Table, second: Table) -> Table:
-    count = first["images"] + second["images"]
+    one, other = first["images"], second["images"]
+    count = one + other
     some = np.maximum(count, 1)
-    before, after = (np.nan_to_num(table["mean"]) for table in (first, second))
+    before, after = np.nan_to_num(first["mean"]), np.nan_to_num(second["mean"])
     step = after - before
     moments = {
         "images": count,
-        "mean": before + step * second["images"] / some,
-        "squares": first["squares"] + second["squares"] + step**2 * (first["images"] * second["images"] / some),
+        "mean": before + step * other / some,
+        "squares": first["squares"] + second["squares"] + step**2 * (one * other / some),
         "least": np.fmin(first["least"], second["least"]),
         "greatest": np.fmax(first["greatest"], second["greatest"]),
     }
@@ -190,13 +149,17 @@ def _merged(first: Table, second: Table) -> Table:
 def _with_moments(places: Sequence[np.ndarray], moments: Mapping[str, np.ndarray]) -> Table:
     """Return the table with what follows from the moments; NaN where no image has the measure."""
     count = moments["images"]
-    columns = {
-        **moments,
-        **{name: np.where(count > 0, moments[name], np.nan) for name in ("mean", "least", "greatest")},
-        "std": np.where(count > 0, np.sqrt(moments["squares"] / np.maximum(count, 1)), np.nan),
-    }
-    order = ("images", "mean", "std", "least", "greatest", "squares")
-    return Table({**dict(zip(_PLACES, places, strict=True)), **{name: columns[name] for name in order}})
+    variance = moments["squares"] / np.maximum(count, 1)
+    known = {name: np.where(count > 0, moments[name], np.nan) for name in ("mean", "least", "greatest")}
+    return Table(
+        dict(zip(_PLACES, places, strict=True)),
+        images=count,
+        mean=known["mean"],
+        std=np.where(count > 0, np.sqrt(variance), np.nan),
+        least=known["least"],
+        greatest=known["greatest"],
+        squares=moments["squares"],
+    )
 
 
 def _images(
@@ -204,41 +167,16 @@ def _images(
 ) -> Table:
     """Return for each image the mean of every measure over all pairs, and the pair that is least alike by one."""
     first, second = np.triu_indices(len(names), k=1)
-    columns: dict[str, list[object]] = {"image": list(ids)}
-    for name in MEASURES:
-        columns[name] = [_mean(each[name][first, second]) for each in measured]
-    values = [each[by][first, second] for each in measured]
-    least = [int(np.argmin(np.where(np.isnan(each), np.inf, each))) for each in values]
-    columns["lowest"] = [each[place] for each, place in zip(values, least, strict=True)]
-    columns["first"] = [names[first[place]] for place in least]
-    columns["second"] = [names[second[place]] for place in least]
-    return Table(columns)
+    rows = []
+    for image, matrices in zip(ids, measured, strict=True):
+        means = {name: _mean(matrices[name][first, second]) for name in MEASURES}
+        values = matrices[by][first, second]
+        least = int(np.argmin(np.where(np.isnan(values), np.inf, values)))
+        pair = {"lowest": values[least], "first": names[first[least]], "second": names[second[least]]}
+        rows.append({"image": image, **means, **pair})
+    return Table.of_rows(rows)
 
 
 def _mean(values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
-
-
-def _matrix(pairs: Table, names: Sequence[str], column: str, *, own: float) -> np.ndarray:
-    matrix = np.full((len(names), len(names)), own)
-    first, second = (np.array([names.index(name) for name in pairs[place].tolist()]) for place in ("first", "second"))
-    matrix[first, second] = matrix[second, first] = pairs[column]
-    return matrix
-
-
-def _extent(pairs: Table) -> str:
-    """Return the least and the most alike pair by one measure, in words."""
-    known = np.flatnonzero(~np.isnan(pairs["mean"]))
-    if not len(known):
-        return "undefined"
-    ends = [known[function(pairs["mean"][known])] for function in (np.argmin, np.argmax)]
-    return " to ".join(
-        f"{figures.number(pairs['mean'][end])} ± {figures.number(pairs['std'][end])} "
-        f"({pairs['first'][end]} and {pairs['second'][end]})"
-        for end in dict.fromkeys(ends)
-    )
-
-
-def _value(value: float) -> str:
-    return "undefined" if np.isnan(value) else figures.number(value)

@@ -45,7 +45,8 @@ class Attribution(Source):
             StepError: If it has cells that are not finite.
         """
         values: np.ndarray = self.map.values[position].astype(np.float64)
-        if broken := int((~np.isfinite(values)).sum()):
+        broken = int((~np.isfinite(values)).sum())
+        if broken:
             image = captured.images[position].id
             raise StepError(f"map {self.name} of image {image!r}: {broken} cells are NaN or infinite")
         return values
@@ -87,9 +88,10 @@ def attributions(captured: Captured) -> list[Attribution]:
     """
     found = []
     for source in attribution_sources(captured.results):
-        explained = (captured.results[source.step].targets_of(image.id) for image in captured.images)
-        targets = tuple(of_image[_rank(source.key, len(of_image))] for of_image in explained if of_image)
-        found.append(Attribution(source.step, source.key, source.map, targets))
+        result = captured.results[source.step]
+        explained = [result.targets_of(image.id) for image in captured.images]
+        targets = [of_image[_rank(source.key, len(of_image))] for of_image in explained if of_image]
+        found.append(Attribution(source.step, source.key, source.map, tuple(targets)))
     return found
 
 
@@ -101,10 +103,8 @@ def labels(table: Table) -> list[str]:
         >>> labels(Table(attribution=["cam/a", "cam/b"], target=["tench", ""]))
         ['cam/a: tench', 'cam/b']
     """
-    return [
-        f"{name}: {target}" if target else name
-        for name, target in zip(table["attribution"].tolist(), table["target"].tolist(), strict=True)
-    ]
+    rows = zip(table["attribution"].tolist(), table["target"].tolist(), strict=True)
+    return [f"{name}: {target}" if target else name for name, target in rows]
 
 
 def _rank(key: str, count: int) -> int:

@@ -11,6 +11,7 @@ from interpretkit import figures
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from matplotlib.axes import Axes
     from PIL.Image import Image
 
 _WIDTH, _HEAD, _BAR = 7.2, 1.3, 0.36
@@ -41,17 +42,28 @@ def bars(
     panels = np.atleast_1d(figure.subplots(1, len(scores), sharey=True))
     places = np.arange(len(names))
     for panel, (what, values) in zip(panels, scores.items(), strict=True):
-        known = np.where(np.isfinite(values), values, 0.0)
-        panel.barh(places, known, height=0.6)
-        low, high = limits or (min(0.0, float(known.min())), max(0.0, float(known.max())) or 1.0)
+        lengths = np.where(np.isfinite(values), values, 0.0)
+        panel.barh(places, lengths, height=0.6)
+        low, high = limits or _limits(lengths)
         # Room for the numbers behind the bars.
         panel.set(xlabel=what, xlim=(low, high + 0.3 * (high - low)), yticks=places, yticklabels=names)
         if limits:
             panel.set_xticks(np.linspace(low, high, 6))
         panel.grid(visible=False, axis="y")
-        for place, value, remark in zip(places, values, remarks or [""] * len(names), strict=True):
-            text = figures.number(float(value)) if np.isfinite(value) else "undefined"
-            text = f" {text}{remark}"
-            panel.text(max(float(known[place]), 0.0), place, text, va="center", fontsize=8.5, color="#1f2328")
+        _write_numbers(panel, values, remarks or [""] * len(names))
     panels[0].set_ylim(len(names) - 0.4, -0.6)
     return figures.picture(figure)
+
+
+def _limits(lengths: np.ndarray) -> tuple[float, float]:
+    low, high = float(lengths.min()), float(lengths.max())
+    return min(0.0, low), max(0.0, high) or 1.0
+
+
+def _write_numbers(panel: Axes, values: np.ndarray, remarks: Sequence[str]) -> None:
+    """Write each number, and what is remarked of it, behind its bar."""
+    for place, (value, remark) in enumerate(zip(values.tolist(), remarks, strict=True)):
+        known = np.isfinite(value)
+        text = figures.number(value) if known else "undefined"
+        start = max(value, 0.0) if known else 0.0
+        panel.text(start, place, f" {text}{remark}", va="center", fontsize=8.5, color="#1f2328")

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Array, Figure, Map, Reads, Reduction, Result, StepError, Table, figures
-from interpretkit_compare import cka_sums
-from interpretkit_compare.grids import averaged
+from interpretkit import Array, Figure, Map, Reads, Reduction, Result, StepError, Table, area_averaged, common_grid
+from interpretkit_compare import cka_estimates, cka_figure, cka_sums
 from interpretkit_compare.sources import FEATURES, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from interpretkit import Captured
 
-# From 0 to 1 in viridis: what a debiased estimate has below 0 gets the first colour, and its number says how much.
-_LIMITS = (0.0, 1.0)
-_SIDE_BY_SIDE = 8
+_FEWEST = 2  # examples
 
 
 class CKA(Reduction):
@@ -86,31 +82,34 @@ class CKA(Reduction):
             StepError: If there are no feature maps, or they are not finite.
         """
         layers = _layers(captured.results)
-        rows, columns = list(layers[0]), list(layers[-1])
-        found = self._examples(captured, {**layers[0], **layers[-1]})
-        origins = {name: values.mean(0) for name, values in found.items()}
+        rows, columns = layers[0], layers[-1]
+        features = self._examples(captured, {**rows, **columns})
+        origins = {name: values.mean(0) for name, values in features.items()}
         arrays = {name: Array(values=origin, dims=("channel",)) for name, origin in origins.items()}
-        for first, second in _pairs(rows, columns):
-            sums = cka_sums.about(found[first], found[second], (origins[first], origins[second]))
-            arrays[_key(first, second)] = Array(values=sums, dims=("first", "second"))
-        return Result(arrays=arrays, tables={"rows": Table(layer=rows), "columns": Table(layer=columns)})
+        for first, second in cka_estimates.pairs(list(rows), list(columns)):
+            sums = cka_sums.about(features[first], features[second], (origins[first], origins[second]))
+            arrays[cka_estimates.key(first, second)] = Array(values=sums, dims=("first", "second"))
+        return Result(arrays=arrays, tables={"rows": Table(layer=list(rows)), "columns": Table(layer=list(columns))})
 
     def merge(self, first: Result, second: Result) -> Result:
         """Return the sums of two parts of the set together: both are moved to the common mean and added."""
-        pairs = _pairs(*_names(first))
-        counts = [_count(part) for part in (first, second)]
+        pairs = cka_estimates.pairs(*cka_estimates.sides(first))
+        one, other = cka_estimates.count_of(first), cka_estimates.count_of(second)
         arrays = {}
+        # By how far the origin of either part has to move, for each layer.
         steps: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for name in dict.fromkeys(name for pair in pairs for name in pair):
-            before, other = first.arrays[name].values, second.arrays[name].values
-            step = (other - before) * (counts[1] / sum(counts))
-            steps[name] = (step, step - (other - before))
-            arrays[name] = replace(first.arrays[name], values=before + step)
-        for one, two in pairs:
-            key = _key(one, two)
-            parts = (first.arrays[key].values, second.arrays[key].values)
-            sums = sum(cka_sums.moved(part, (steps[one][k], steps[two][k])) for k, part in enumerate(parts))
-            arrays[key] = replace(first.arrays[key], values=np.asarray(sums))
+            origin = first.arrays[name].values
+            apart = second.arrays[name].values - origin
+            step = apart * (other / (one + other))
+            steps[name] = (step, step - apart)
+            arrays[name] = replace(first.arrays[name], values=origin + step)
+        for row, column in pairs:
+            key = cka_estimates.key(row, column)
+            before, after = zip(steps[row], steps[column], strict=True)
+            sums = cka_sums.moved(first.arrays[key].values, before)
+            sums = sums + cka_sums.moved(second.arrays[key].values, after)
+            arrays[key] = replace(first.arrays[key], values=sums)
         return Result(arrays=arrays, tables=first.tables)
 
     def finish(self, result: Result) -> Result:
@@ -119,78 +118,34 @@ class CKA(Reduction):
         Raises:
             StepError: If there are less than two examples.
         """
-        rows, columns = _names(result)
-        count = _count(result)
-        if count < cka_sums.FEWEST:
+        count = cka_estimates.count_of(result)
+        if count < _FEWEST:
+            noun = cka_figure.noun(self.options.examples, count)
             raise StepError(
-                f"CKA compares how layers tell examples apart, and there is {count} {self._noun(count)}",
+                f"CKA compares how layers tell examples apart, and there is {count} {noun}",
                 hint="look at more images, or set `examples: cells`",
             )
-        own = {name: _numbers(result, name, name) for name in dict.fromkeys([*rows, *columns])}
-        found = []
-        for row, column in product(rows, columns):
-            biased, debiased = _ratios(_numbers(result, row, column), own[row], own[column])
-            sizes = {
-                "row_channels": len(result.arrays[row].values),
-                "column_channels": len(result.arrays[column].values),
-            }
-            found.append({"row": row, "column": column, "cka": biased, "debiased": debiased, "n": count, **sizes})
-        return Result(tables={"cka": Table.of_rows(found)})
+        return Result(tables={"cka": cka_estimates.table_of(result)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw both estimates as matrices, rows and columns being layers."""
-        table = result.tables["cka"]
-        rows, columns = (list(dict.fromkeys(table[side].tolist())) for side in ("row", "column"))
-        titles = {"cka": "biased: inflated by few examples", "debiased": "debiased"}
-        matrices = [
-            figures.matrix(
-                table[estimate].reshape(len(rows), len(columns)),
-                rows=rows,
-                columns=columns,
-                title=title,
-                limits=_LIMITS,
-            )
-            for estimate, title in titles.items()
-        ]
-        count = int(table["n"][0])
-        title = f"Linear CKA of layers over {count} {self._noun(count)}: 1 means alike, 0 unrelated"
-        picture = figures.panels(matrices, title=title, columns=2 if len(columns) <= _SIDE_BY_SIDE else 1)
-        extents = {estimate: _extent(table, estimate) for estimate in titles}
-        caption = (
-            f"Linear CKA between layers over {count} {self._noun(count)}, {self._how()}. The biased estimate of "
-            f"Kornblith et al. ({extents['cka']}) is inflated where examples are few beside channels"
-            f"{_warning(table)}. The debiased one ({extents['debiased']}) is about 0 for unrelated layers and may fall "
-            f"below 0, which has the colour of 0.{_undefined(table)}"
-        )
-        alt = (
-            f"Two matrices of linear CKA, {len(rows)} by {len(columns)} layers: biased {extents['cka']}, "
-            f"debiased {extents['debiased']}."
-        )
-        yield Figure(name="cka", picture=picture, caption=caption, alt=alt)
+        yield cka_figure.draw(result.tables["cka"], self.options.examples)
 
     def _examples(self, captured: Captured, layers: Mapping[str, Map]) -> dict[str, np.ndarray]:
         """Return the features by layer, `(example, channel)`, float64."""
-        grid = tuple(np.min([each.values.shape[2:] for each in layers.values()], axis=0).tolist())
-        found = {}
-        for name, each in layers.items():
-            broken = ~np.isfinite(each.values).all(axis=(1, 2, 3))
-            if broken.any():
-                image = captured.images[int(broken.argmax())].id
+        grid = common_grid(*(layer.values.shape[2:] for layer in layers.values()))
+        examples = {}
+        for name, layer in layers.items():
+            finite = np.isfinite(layer.values).all(axis=(1, 2, 3))
+            if not finite.all():
+                image = captured.images[int(finite.argmin())].id
                 raise StepError(f"CKA: layer {name} has NaN or infinity in image {image!r}", hint="leave it out")
             if self.options.examples == "images":
-                found[name] = each.values.mean((2, 3), dtype=np.float64)
+                examples[name] = layer.values.mean((2, 3), dtype=np.float64)
             else:
-                cells = averaged(each.values, (grid[0], grid[1]))
-                found[name] = cells.transpose(0, 2, 3, 1).reshape(-1, cells.shape[1])
-        return found
-
-    def _noun(self, count: int) -> str:
-        return self.options.examples.removesuffix("s" if count == 1 else "")
-
-    def _how(self) -> str:
-        if self.options.examples == "images":
-            return "features averaged over the cells"
-        return "on the coarsest grid of all layers by area averaging (cells of one image are not independent)"
+                cells = area_averaged(layer.values, grid)
+                examples[name] = cells.transpose(0, 2, 3, 1).reshape(-1, cells.shape[1])
+        return examples
 
 
 def _layers(results: Mapping[str, Result]) -> list[dict[str, Map]]:
@@ -211,67 +166,3 @@ def _layers(results: Mapping[str, Result]) -> list[dict[str, Map]]:
             )
         found.append(layers)
     return found
-
-
-def _pairs(rows: Sequence[str], columns: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the pairs of layers whose moments are needed: those of the matrix, and each layer with itself."""
-    if rows == columns:
-        return list(combinations_with_replacement(rows, 2))
-    return [*((name, name) for name in (*rows, *columns)), *product(rows, columns)]
-
-
-def _key(first: str, second: str) -> str:
-    return f"{first} × {second}"
-
-
-def _names(result: Result) -> tuple[list[str], list[str]]:
-    return result.tables["rows"]["layer"].tolist(), result.tables["columns"]["layer"].tolist()
-
-
-def _count(result: Result) -> int:
-    name = _names(result)[0][0]
-    return int(result.arrays[_key(name, name)].values[0, 0])
-
-
-def _numbers(result: Result, first: str, second: str) -> tuple[float, float]:
-    """Return HSIC of two layers, biased and debiased, but for factors that cancel; NaN where it is not defined."""
-    key = _key(first, second)
-    sums = (result.arrays[key] if key in result.arrays else result.arrays[_key(second, first)]).values
-    if first == second and not cka_sums.varies(sums, result.arrays[first].values):
-        return np.nan, np.nan
-    enough = sums[0, 0] >= cka_sums.FEWEST_DEBIASED
-    return cka_sums.hsic(sums), cka_sums.hsic_debiased(sums) if enough else np.nan
-
-
-def _ratios(both: tuple[float, float], first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
-    """Return CKA, biased and debiased, of HSIC between two layers and of each with itself."""
-    biased = both[0] / np.sqrt(first[0] * second[0])
-    # Where no two examples are nearer to each other than any other two, the debiased HSIC is rounding about 0.
-    some = min(first[1] / first[0], second[1] / second[0]) > cka_sums.NO_STRUCTURE
-    return float(biased), float(both[1] / np.sqrt(first[1] * second[1])) if some else np.nan
-
-
-def _extent(table: Table, estimate: str) -> str:
-    """Say between which values an estimate lies for different layers; for all pairs where it compares two steps."""
-    values = table[estimate][table["row"] != table["column"]]
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return "undefined" if len(values) else "one layer only"
-    missing = f", {len(values) - len(known)} undefined" if len(known) < len(values) else ""
-    return f"{figures.fixed(known.min())} to {figures.fixed(known.max())} between different layers{missing}"
-
-
-def _undefined(table: Table) -> str:
-    if not np.isnan(table["debiased"]).any():
-        return ""
-    return " Undefined: of a layer that tells no examples apart, and debiased with less than four examples."
-
-
-def _warning(table: Table) -> str:
-    count = int(table["n"][0])
-    channels = np.concatenate([table["row_channels"], table["column_channels"]])
-    low, high = int(channels.min()), int(channels.max())
-    here = f"{count} for {low} channels" if low == high else f"{count} for {low} to {high} channels"
-    if count == cka_sums.FEWEST:
-        return f"; of two examples it is 1 whatever the layers ({here})"
-    return f", as here: {here}" if count < high else f" (here {here})"

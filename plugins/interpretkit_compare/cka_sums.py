@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-FEWEST, FEWEST_DEBIASED = 2, 4
 # A layer whose values differ by less than this part of their magnitude is the same for all examples: the rest is
 # rounding in float64. Single precision, in which features come, is coarser by far.
 _NO_SPREAD = 1e-10
-# Debiased HSIC of a layer with itself, as a part of the biased, below which it is rounding.
-NO_STRUCTURE = 1e-12
 
 
 def about(first: np.ndarray, second: np.ndarray, origins: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -34,7 +31,8 @@ def about(first: np.ndarray, second: np.ndarray, origins: tuple[np.ndarray, np.n
                [0., 4., 0.],
                [2., 0., 8.]])
     """
-    return np.asarray(_raised(first, origins[0]).T @ _raised(second, origins[1]))
+    one, other = _raised(first, origins[0]), _raised(second, origins[1])
+    return np.asarray(one.T @ other)
 
 
 def moved(sums: np.ndarray, steps: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -45,7 +43,9 @@ def moved(sums: np.ndarray, steps: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         >>> np.array_equal(moved(from_origin(np.zeros(1)), (np.ones(1), np.ones(1))), from_origin(np.ones(1)))
         True
     """
-    return _moved_rows(_moved_rows(sums, steps[0]).T, steps[1]).T
+    rows, columns = steps
+    half = _moved_rows(sums, rows)
+    return _moved_rows(half.T, columns).T
 
 
 def hsic(sums: np.ndarray) -> float:
@@ -73,9 +73,9 @@ def hsic_debiased(sums: np.ndarray) -> float:
     which needs four examples or more, and no Gram matrix.
     """
     count = sums[0, 0]
-    return float(
-        hsic(sums) - sums[-1, -1] * count / (count - 2) + sums[-1, 0] * sums[0, -1] / ((count - 1) * (count - 2))
-    )
+    products = sums[-1, -1] * count / (count - 2)
+    lengths = sums[-1, 0] * sums[0, -1] / ((count - 1) * (count - 2))
+    return float(hsic(sums) - products + lengths)
 
 
 def varies(own: np.ndarray, mean: np.ndarray) -> bool:
@@ -85,18 +85,22 @@ def varies(own: np.ndarray, mean: np.ndarray) -> bool:
         own: Moments about the mean of the layer with itself.
         mean: Its mean, `(channel,)`.
     """
-    return bool(own[-1, 0] > own[0, 0] * (mean @ mean) * _NO_SPREAD**2)
+    spread, magnitude = own[-1, 0], own[0, 0] * (mean @ mean)
+    return bool(spread > magnitude * _NO_SPREAD**2)
 
 
 def _raised(values: np.ndarray, origin: np.ndarray) -> np.ndarray:
     """Return 1, the features about an origin, and their squared length, for each example."""
     about = values - origin
-    return np.concatenate([np.ones((len(about), 1)), about, (about**2).sum(1, keepdims=True)], axis=1)
+    ones = np.ones((len(about), 1))
+    lengths = (about**2).sum(1, keepdims=True)
+    return np.concatenate([ones, about, lengths], axis=1)
 
 
 def _moved_rows(sums: np.ndarray, step: np.ndarray) -> np.ndarray:
     r"""Move the origin of the layer that the rows are about: $x - s$, and $|x - s|^2 = |x|^2 - 2 s x + |s|^2$."""
+    ones, features = sums[0], sums[1:-1]
     result = sums.copy()
-    result[1:-1] -= np.outer(step, sums[0])
-    result[-1] += (step @ step) * sums[0] - 2 * step @ sums[1:-1]
+    result[1:-1] -= np.outer(step, ones)
+    result[-1] += (step @ step) * ones - 2 * step @ features
     return result

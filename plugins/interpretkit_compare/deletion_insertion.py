@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import textwrap
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Reads, Result, Table, Visualizer, figures
+from interpretkit import Figure, Needs, Reads, Result, Table, Visualizer
+from interpretkit_compare import deletion_insertion_figure
 from interpretkit_compare.attributions import attributions
-from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
+from interpretkit_compare.curves import Curves, Watched
+from interpretkit_compare.perturbed import PerturbedOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-    import torch
-    from matplotlib.axes import Axes
-
-    from interpretkit import Captured, Target
+    from interpretkit import Captured
     from interpretkit_compare.attributions import Attribution
-
-_STYLES: dict[str, dict[str, Any]] = {
-    "map": {"color": "#0072b2", "lw": 1.8},
-    "random": {"color": "#57606a", "lw": 1.2, "ls": "--"},
-    "reverse": {"color": "#d55e00", "lw": 1.2, "ls": ":"},
-}
-_LINE = 26  # characters beside a panel
-_ROOM = 0.5  # of the height of the curves, for a legend
-_BETTER = {"deletion": "lower", "insertion": "higher"}
-
-
-class Curve(NamedTuple):
-    """Scores by the share of pixels that have been replaced."""
-
-    fractions: np.ndarray
-    scores: np.ndarray
-
-    @property
-    def area(self) -> float:
-        """Area under it, by trapezoids: the mean score along the way."""
-        return float(np.diff(self.fractions) @ (self.scores[1:] + self.scores[:-1]) / 2)
 
 
 class DeletionInsertion(Visualizer):
@@ -109,144 +85,60 @@ class DeletionInsertion(Visualizer):
         maps = attributions(captured)
         for position in range(len(captured.images)):
             # Maps of one grid that explain the same class share their random orders.
-            random: dict[tuple[object, ...], dict[str, Curve]] = {}
-            for number, each in enumerate(maps):
+            random: dict[tuple[object, ...], Curves] = {}
+            for number, attribution in enumerate(maps):
                 captured.progress(position * len(maps) + number, len(captured.images) * len(maps))
-                watched = _Watched(captured, position, each.target(captured, position), self.options)
-                ranks = self._ranks(captured, each, position)
-                same = (each.map.values.shape[1:], str(watched.target.spec))
+                target = attribution.target(captured, position)
+                watched = Watched(captured, position, target, self.options)
+                ranks = self._ranks(captured, attribution, position)
+                same = (attribution.grid, str(target.spec))
                 if same not in random:
                     random[same] = watched.mean_curves(ranks["random"])
-                orders = {order: watched.curves(ranks[order][0]) for order in ("map", "reverse")}
-                orders["random"] = random[same]
-                for curve in _BETTER:
-                    about = each.about(captured, position)
+                orders = {
+                    "map": watched.curves(ranks["map"][0]),
+                    "reverse": watched.curves(ranks["reverse"][0]),
+                    "random": random[same],
+                }
+                about = attribution.about(captured, position)
+                for curve in Curves._fields:
                     areas.append({**about, "score": watched.scored, "curve": curve, **_areas(curve, orders)})
-                    points += [_points(about, curve, order, found[curve]) for order, found in orders.items()]
+                    points += [_points(about, curve, order, curves) for order, curves in orders.items()]
         return Result(tables={"auc": Table.of_rows(areas), "curves": Table.stacked(points)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw one row for each map: its deletion curve and its insertion curve, beside random and reverse order."""
-        areas, points = result.tables["auc"], result.tables["curves"]
-        names = list(dict.fromkeys(areas["attribution"].tolist()))
-        figure = figures.chart(8.4, 1.2 + 2.9 * len(names), title="Deletion and insertion in the order of each map")
-        panels = figure.subplots(len(names), len(_BETTER), sharex=True, sharey="row", squeeze=False)
-        for row, name in zip(panels, names, strict=True):
-            for panel, curve in zip(row, _BETTER, strict=True):
-                area = areas.where("attribution", name).where("curve", curve)
-                _plot(panel, area, points.where("attribution", name).where("curve", curve))
-            # The legends stand above the curves and cover none.
-            low, high = row[0].get_ylim()
-            # No tick where only the legend is: there is no probability above 1.
-            row[0].set_yticks([tick for tick in row[0].get_yticks() if low <= tick <= high])
-            row[0].set_ylim(low, high + _ROOM * (high - low))
-        options = self.options
-        caption = (
-            "Score while the image is replaced cell by cell of each map's native grid, greatest value first. "
-            f"Deletion: by {IN_WORDS[options.fill]}; lower is better. Insertion: of the blurred image (Gaussian, "
-            f"standard deviation {options.blur:g} of the shorter side) by the image; higher is better. An AUC means "
-            f"something only beside that of random order, here the mean of {options.random_orders}. Images with holes "
-            "are none that the network was trained on."
-        )
-        rows = zip(areas["attribution"], areas["curve"], areas["auc"], areas["auc_random"], strict=True)
-        numbers = "; ".join(
-            f"{name}, {curve}: {figures.number(area)} (random {figures.number(other)})"
-            for name, curve, area, other in rows
-        )
-        picture = figures.picture(figure)
-        yield Figure(name="curves", picture=picture, caption=caption, alt=f"Areas under the curves: {numbers}.")
+        yield deletion_insertion_figure.draw(result, self.options)
 
-    def _ranks(self, captured: Captured, each: Attribution, position: int) -> dict[str, list[np.ndarray]]:
+    def _ranks(self, captured: Captured, attribution: Attribution, position: int) -> dict[str, list[np.ndarray]]:
         """Return when each cell is replaced, counted from 0, by order: of the map, its reverse, at random."""
-        values = each.values(captured, position).ravel()
+        values = attribution.values(captured, position)
+        count, shape = values.size, values.shape
         generator = np.random.default_rng(captured.seed(position, self.options.seed))
-        random = [generator.permutation(values.size) for _ in range(self.options.random_orders)]
+        random = [generator.permutation(count).reshape(shape) for _ in range(self.options.random_orders)]
         # Cells of equal value stay in a random order, since sorting is stable.
-        shuffled = generator.permutation(values.size)
-        order = shuffled[np.argsort(-values[shuffled], kind="stable")]
-        ranks = np.empty(values.size, np.int64)
-        ranks[order] = np.arange(values.size)
-        shape = each.map.values.shape[1:]
-        found = {"map": [ranks], "reverse": [values.size - 1 - ranks], "random": random}
-        return {name: [one.reshape(shape) for one in several] for name, several in found.items()}
+        shuffled = generator.permutation(count)
+        descending = np.argsort(-values.ravel()[shuffled], kind="stable")
+        ranks = np.empty(count, np.int64)
+        ranks[shuffled[descending]] = np.arange(count)
+        in_order = ranks.reshape(shape)
+        return {"map": [in_order], "reverse": [count - 1 - in_order], "random": random}
 
 
-class _Watched:
-    """One image whose score for one target is watched while its pixels are replaced."""
-
-    def __init__(self, captured: Captured, position: int, target: Target, options: DeletionInsertion.Options) -> None:
-        self.target = target
-        likely = not (math.isnan(target.probability) or target.against_label)
-        self.scored = "probability" if likely and options.score == "probability" else target.quantity
-        self._model = captured.model
-        self._options = options
-        image = captured.inputs[position : position + 1]
-        self._image = image
-        self._deleted = self._model.baseline(image, options.fill, blur=options.blur)
-        self._blurred = self._model.baseline(image, "blurred", blur=options.blur)
-
-    def curves(self, ranks: np.ndarray) -> dict[str, Curve]:
-        """Return the deletion and the insertion curve of the cells of a grid `(y, x)` in the order of their ranks."""
-        return {
-            "deletion": self._curve(self._image, self._deleted, ranks),
-            "insertion": self._curve(self._blurred, self._image, ranks),
-        }
-
-    def mean_curves(self, several: Sequence[np.ndarray]) -> dict[str, Curve]:
-        """Return the means of the curves in several orders."""
-        found = [self.curves(ranks) for ranks in several]
-        return {
-            curve: Curve(*(np.mean([getattr(each[curve], part) for each in found], axis=0) for part in Curve._fields))
-            for curve in _BETTER
-        }
-
-    def _curve(self, before: torch.Tensor, after: torch.Tensor, ranks: np.ndarray) -> Curve:
-        """Return the scores while the pixels of one image are replaced by those of another."""
-        import torch
-
-        cells = cells_of((ranks.shape[0], ranks.shape[1]), (before.shape[-2], before.shape[-1]))
-        when = torch.from_numpy(ranks.ravel())[cells].to(before.device)
-        counts = np.unique(np.linspace(0, ranks.size, min(self._options.steps, ranks.size) + 1).round().astype(int))
-        fractions, scores = [], []
-        for start in range(0, len(counts), self._options.internal_batch_size):
-            limits = torch.from_numpy(counts[start : start + self._options.internal_batch_size]).to(before.device)
-            replaced = when < limits[:, None, None]
-            scores.append(self._scores(torch.where(replaced[:, None], after, before)))
-            fractions.append(replaced.double().mean((1, 2)).cpu().numpy())
-        return Curve(np.concatenate(fractions), np.concatenate(scores))
-
-    def _scores(self, variants: torch.Tensor) -> np.ndarray:
-        """Return the watched score of each image, `(variant,)`, float64."""
-        if self.scored == "probability" and (found := self._model.probability(variants, self.target)) is not None:
-            return np.asarray(found.cpu().numpy())
-        return np.asarray(self._model.scores(variants, [self.target]).double().cpu().numpy())
-
-
-def _points(about: Mapping[str, str], curve: str, order: str, found: Curve) -> Table:
+def _points(about: Mapping[str, str], curve: str, order: str, curves: Curves) -> Table:
+    fractions, scores = getattr(curves, curve)
     same = {"image": about["image"], "attribution": about["attribution"], "curve": curve, "order": order}
-    columns = {name: np.full(len(found.scores), value) for name, value in same.items()}
-    return Table(columns, fraction=found.fractions, score=found.scores)
+    columns = {name: np.full(len(scores), value) for name, value in same.items()}
+    return Table(columns, fraction=fractions, score=scores)
 
 
-def _areas(curve: str, orders: Mapping[str, Mapping[str, Curve]]) -> dict[str, float]:
+def _areas(curve: str, orders: Mapping[str, Curves]) -> dict[str, float]:
     """Return the areas under a curve in the order of the map, at random and in reverse, and the gain over random."""
-    of_map, random, reverse = (orders[order][curve].area for order in ("map", "random", "reverse"))
-    gain = of_map - random if _BETTER[curve] == "higher" else random - of_map
-    return {"auc": of_map, "auc_random": random, "auc_reverse": reverse, "gain": gain}
-
-
-def _plot(panel: Axes, area: Table, points: Table) -> None:
-    (curve,), (scored,), (target,) = area["curve"], area["score"], area["target"]
-    areas = {"map": area["auc"][0], "random": area["auc_random"][0], "reverse": area["auc_reverse"][0]}
-    for order, style in _STYLES.items():
-        line = points.where("order", order)
-        label = f"{order}: AUC {figures.number(float(areas[order]))}"
-        if order == "map":
-            # Areas may be alike in all digits that are shown; by how much they differ is what counts.
-            gain = float(area["gain"][0])
-            label += f", gain {'+' if gain > 0 else ''}{figures.number(gain)}"
-        panel.plot(line["fraction"], line["score"], label=label, **style)
-    panel.set(title=f"{area['attribution'][0]}: {curve} ({_BETTER[curve]} is better)", xlim=(0, 1))
-    panel.set(xlabel="share of pixels replaced", ylabel=textwrap.fill(f"{scored} of {target}", _LINE))
-    panel.label_outer()
-    panel.legend(loc="upper right")
+    area = {order: getattr(curves, curve).area for order, curves in orders.items()}
+    # Deletion is better where its area is smaller.
+    more, less = ("random", "map") if curve == "deletion" else ("map", "random")
+    return {
+        "auc": area["map"],
+        "auc_random": area["random"],
+        "auc_reverse": area["reverse"],
+        "gain": area[more] - area[less],
+    }

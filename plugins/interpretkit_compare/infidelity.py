@@ -84,32 +84,39 @@ class Infidelity(Visualizer):
         rows: list[dict[str, object]] = []
         maps = attributions(captured)
         for position in range(len(captured.images)):
-            for each in maps:
+            for attribution in maps:
                 captured.progress(len(rows), len(captured.images) * len(maps))
-                target = each.target(captured, position)
-                values = each.values(captured, position)
-                shares, drops = self._drops(captured, position, target, (values.shape[0], values.shape[1]))
-                scores = compared(shares @ values.ravel(), drops)
-                rows.append({**each.about(captured, position), **scores._asdict()})
+                target = attribution.target(captured, position)
+                values = attribution.values(captured, position)
+                shares, drops = self._drops(captured, position, target, attribution.grid)
+                foretold = shares @ values.ravel()
+                scores = compared(foretold, drops)
+                rows.append({**attribution.about(captured, position), **scores._asdict()})
         return Result(tables={"infidelity": Table.of_rows(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the relative infidelity of all maps as bars; a map that points the wrong way says so."""
-        table, options = result.tables["infidelity"], self.options
+        table = result.tables["infidelity"]
         names, values = labels(table), table["relative"]
-        caption = (
-            f"How badly each map foretells the change of the explained score, with its optimal scale, when every "
-            f"cell moves by a share of the way to {IN_WORDS[options.fill]}, the shares normal with standard deviation "
-            f"{options.sigma:g}; {options.samples} draws. 0: every change is foretold; 1: none is. Lower is better. "
-            "Maps of different grids are perturbed differently and are not to be compared."
-        )
         remarks = [" (wrong sign)" if scale < 0 else "" for scale in table["scale"]]
         scores = {"infidelity / mean squared change of the score (lower is better)": values}
         picture = bars(names, scores, title="Infidelity of attribution maps", limits=(0.0, 1.0), remarks=remarks)
-        rows = zip(names, values, remarks, strict=True)
-        numbers = ", ".join(f"{name} {figures.number(float(value))}{remark}" for name, value, remark in rows)
+        rows = zip(names, map(figures.number, values), remarks, strict=True)
+        numbers = ", ".join(f"{name} {value}{remark}" for name, value, remark in rows)
         yield Figure(
-            name="infidelity", picture=picture, caption=caption, alt=f"Bars of relative infidelity: {numbers}."
+            name="infidelity",
+            picture=picture,
+            caption=self._caption(),
+            alt=f"Bars of relative infidelity: {numbers}.",
+        )
+
+    def _caption(self) -> str:
+        options = self.options
+        return (
+            "How badly each map foretells the change of the explained score, with its optimal scale, when every "
+            f"cell moves by a share of the way to {IN_WORDS[options.fill]}, the shares normal with standard deviation "
+            f"{options.sigma:g}; {options.samples} draws. 0: every change is foretold; 1: none is. Lower is better. "
+            "Maps of different grids are perturbed differently and are not to be compared."
         )
 
     def _drops(
@@ -120,16 +127,18 @@ class Infidelity(Visualizer):
 
         model, options = captured.model, self.options
         image = captured.inputs[position : position + 1]
+        height, width = image.shape[-2:]
         way = image - model.baseline(image, options.fill, blur=options.blur)
-        cells = cells_of(grid, (image.shape[-2], image.shape[-1])).to(image.device)
+        cells = cells_of(grid, (height, width)).to(image.device)
         generator = np.random.default_rng(captured.seed(position, options.seed))
         shares = options.sigma * generator.standard_normal((options.samples, grid[0] * grid[1]))
-        drops = []
+        scores = []
         for start in range(0, options.samples, options.internal_batch_size):
             some = torch.from_numpy(shares[start : start + options.internal_batch_size]).to(image)
-            drops.append(model.scores(image - some[:, cells][:, None] * way, [target]).double().cpu())
+            of_pixels = some[:, cells][:, None]
+            scores.append(model.scores(image - of_pixels * way, [target]).double().cpu())
         score = model.scores(image, [target]).double().cpu()
-        return shares, (score - torch.cat(drops)).numpy()
+        return shares, (score - torch.cat(scores)).numpy()
 
 
 def compared(foretold: np.ndarray, drops: np.ndarray) -> Scores:

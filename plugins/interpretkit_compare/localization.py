@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from interpretkit_compare.grids import averaged
+from interpretkit import area_averaged
 from interpretkit_compare.measures import topmost, varies
 from interpretkit_compare.sparseness import entropy
 
@@ -51,11 +51,9 @@ def pointing(values: np.ndarray, mask: np.ndarray) -> float:
     """
     if _shares(values) is None or not mask.any():
         return float("nan")
-    rows, columns = (
-        ((np.arange(cells) + 0.5) * pixels / cells).astype(int)
-        for cells, pixels in zip(values.shape, mask.shape, strict=True)
-    )
-    return float(mask[np.ix_(rows, columns)][values == values.max()].mean())
+    rows, columns = _middles(values.shape[0], mask.shape[0]), _middles(values.shape[1], mask.shape[1])
+    hits = mask[np.ix_(rows, columns)]
+    return float(hits[values == values.max()].mean())
 
 
 def overlap(values: np.ndarray, mask: np.ndarray) -> float:
@@ -74,7 +72,8 @@ def overlap(values: np.ndarray, mask: np.ndarray) -> float:
         return float("nan")
     inside = _inside(mask, values).reshape(-1)
     member = topmost(values.reshape(-1), float(inside.sum()))
-    return float((member * inside).sum() / (member + inside - member * inside).sum())
+    common = member * inside
+    return float(common.sum() / (member + inside - common).sum())
 
 
 def _shares(values: np.ndarray) -> np.ndarray | None:
@@ -87,6 +86,12 @@ def _shares(values: np.ndarray) -> np.ndarray | None:
     return np.asarray(positive / positive.sum())
 
 
+def _middles(cells: int, pixels: int) -> np.ndarray:
+    """Return the pixel in the middle of each of some cells along an axis."""
+    middles = (np.arange(cells) + 0.5) * pixels / cells
+    return middles.astype(int)
+
+
 def _inside(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return which part of the area of each cell of a map is inside."""
-    return averaged(mask, (values.shape[0], values.shape[1]))
+    return area_averaged(mask, (values.shape[0], values.shape[1]))

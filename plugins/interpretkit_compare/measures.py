@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit_compare.ranks import rank_correlation
+from interpretkit import rank_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,12 +62,11 @@ def cosine(first: np.ndarray, second: np.ndarray) -> float:
         >>> round(cosine(np.array([[1.0, 0.0]]), np.array([[3.0, 4.0]])), 3)
         0.6
     """
-    reach = _reach(first), _reach(second)
-    if not all(0 < each < np.inf for each in reach):
+    one, other = _scaled(first), _scaled(second)
+    if one is None or other is None:
         return float("nan")
-    # Divided first, so that squares of very small gradients do not vanish.
-    one, other = (each / most for each, most in zip((first, second), reach, strict=True))
-    return float((one * other).sum() / np.sqrt((one**2).sum() * (other**2).sum()))
+    lengths = (one**2).sum() * (other**2).sum()
+    return float((one * other).sum() / np.sqrt(lengths))
 
 
 def top_iou(maps: np.ndarray, reference: np.ndarray, *, share: float) -> np.ndarray:
@@ -86,7 +85,9 @@ def top_iou(maps: np.ndarray, reference: np.ndarray, *, share: float) -> np.ndar
     member = topmost(maps.reshape(*maps.shape[:-2], -1), count)
     other = topmost(reference.reshape(-1), count)
     with np.errstate(invalid="ignore"):
-        found = np.minimum(member, other).sum(-1) / np.maximum(member, other).sum(-1)
+        intersection = np.minimum(member, other).sum(-1)
+        union = np.maximum(member, other).sum(-1)
+        found = intersection / union
     return np.where(varies(maps) & varies(reference), found, np.nan)
 
 
@@ -99,10 +100,12 @@ def topmost(values: np.ndarray, count: float) -> np.ndarray:
         >>> topmost(np.array([5.0, 0.0, 0.0]), 2).tolist()
         [1.0, 0.5, 0.5]
     """
-    border = -np.sort(-values, axis=-1)[..., [int(np.ceil(count)) - 1]]
+    descending = -np.sort(-values, axis=-1)
+    border = descending[..., [int(np.ceil(count)) - 1]]
     above, tied = values > border, values == border
     left = count - above.sum(-1, keepdims=True)
-    return np.where(tied, left / np.maximum(tied.sum(-1, keepdims=True), 1), above.astype(np.float64))
+    sharing = np.maximum(tied.sum(-1, keepdims=True), 1)
+    return np.where(tied, left / sharing, above.astype(np.float64))
 
 
 def ssim(first: np.ndarray, second: np.ndarray, *, signed: bool) -> float:
@@ -124,18 +127,18 @@ def ssim(first: np.ndarray, second: np.ndarray, *, signed: bool) -> float:
     """
     side = min(_WIDEST_WINDOW, *first.shape)
     side -= 1 - side % 2
-    reach = _reach(first), _reach(second)
-    if side < 3 or not all(0 < each < np.inf for each in reach):  # noqa: PLR2004 - one cell has no structure
+    one, other = _scaled(first), _scaled(second)
+    if side < 3 or one is None or other is None:  # noqa: PLR2004 - one cell has no structure
         return float("nan")
-    one, other = (each / most for each, most in zip((first, second), reach, strict=True))
     spread = 2.0 if signed else 1.0
-    small, smaller = (_K1 * spread) ** 2, (_K2 * spread) ** 2
+    of_means, of_spreads = (_K1 * spread) ** 2, (_K2 * spread) ** 2
     mean, other_mean = _windows(one, side), _windows(other, side)
     unbiased = side**2 / (side**2 - 1)
     variances = unbiased * (_windows(one**2, side) - mean**2 + _windows(other**2, side) - other_mean**2)
     covariance = unbiased * (_windows(one * other, side) - mean * other_mean)
-    likeness = (2 * mean * other_mean + small) * (2 * covariance + smaller)
-    return float((likeness / ((mean**2 + other_mean**2 + small) * (variances + smaller))).mean())
+    likeness = (2 * mean * other_mean + of_means) * (2 * covariance + of_spreads)
+    greatest = (mean**2 + other_mean**2 + of_means) * (variances + of_spreads)
+    return float((likeness / greatest).mean())
 
 
 def varies(maps: np.ndarray) -> np.ndarray:
@@ -144,9 +147,10 @@ def varies(maps: np.ndarray) -> np.ndarray:
     return np.asarray(np.isfinite(low) & np.isfinite(high) & (high > low))
 
 
-def _reach(values: np.ndarray) -> float:
-    """Return the greatest magnitude; NaN if a value is."""
-    return float(np.abs(values).max())
+def _scaled(values: np.ndarray) -> np.ndarray | None:
+    """Return values by their greatest magnitude, so that squares of small ones do not vanish; None if it has none."""
+    most = float(np.abs(values).max())
+    return values / most if 0 < most < np.inf else None
 
 
 def _windows(values: np.ndarray, side: int) -> np.ndarray:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from interpretkit import StepError, Visualizer, figures
-from interpretkit_compare.grids import averaged, coarser
-from interpretkit_compare.measures import IN_WORDS, MEASURES, measures
+from interpretkit import StepError, Table, Visualizer, area_averaged, common_grid, figures
+from interpretkit_compare.measures import measures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from PIL.Image import Image
-
+    from interpretkit_compare.attributions import Attribution
     from interpretkit_compare.sources import Source
 
 _PARTS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -23,8 +22,6 @@ _PARTS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "positive": lambda values: values.clip(0),
     "absolute": np.abs,
 }
-_LIMITS = {"iou": (0.0, 1.0)}
-_WIDEST = 1420
 
 
 class PairOptions(Visualizer.Options):
@@ -51,61 +48,59 @@ def on_one_grid(sources: Sequence[Source], position: int, options: PairOptions) 
     Raises:
         StepError: If the grid that is asked for is finer than a map.
     """
-    grid = sources[0].grid
-    for source in sources:
-        grid = coarser(grid, source.grid)
+    grid = common_grid(*(source.grid for source in sources))
     if options.grid is not None:
-        wanted = (options.grid[0], options.grid[1])
-        for source in sources:
-            if coarser(source.grid, wanted) != wanted:
-                asked, native = (figures.shape(each) for each in (wanted, source.grid))
-                raise StepError(
-                    f"a grid of {asked} cells is finer than {source.name}, which has {native}",
-                    hint="choose one that is not, or leave it out: the coarsest is taken",
-                )
-        grid = wanted
+        grid = (options.grid[0], options.grid[1])
+        _check_not_finer(grid, sources)
     part = _PARTS[options.values]
-    return np.stack([averaged(part(source.map.values[position]), grid) for source in sources])
+    maps = [source.map.values[position] for source in sources]
+    return np.stack([area_averaged(part(values), grid) for values in maps])
+
+
+def _check_not_finer(grid: tuple[int, int], sources: Sequence[Source]) -> None:
+    for source in sources:
+        if common_grid(source.grid, grid) != grid:
+            asked, native = figures.shape(grid), figures.shape(source.grid)
+            raise StepError(
+                f"a grid of {asked} cells is finer than {source.name}, which has {native}",
+                hint="choose one that is not, or leave it out: the coarsest is taken",
+            )
 
 
 def compared(maps: np.ndarray, options: PairOptions) -> dict[str, np.ndarray]:
     """Return the measures of every two of `maps` `(source, y, x)`, each with itself included, `(source, source)`."""
     found = {}
-    for name, measure in measures(share=options.share, signed=options.values == "signed").items():
-        matrix = np.empty((len(maps), len(maps)))
-        for first, second in zip(*np.triu_indices(len(maps)), strict=True):
-            matrix[first, second] = matrix[second, first] = measure(maps[first], maps[second])
+    count = len(maps)
+    functions = measures(share=options.share, signed=options.values == "signed")
+    for name, measure in functions.items():
+        matrix = np.empty((count, count))
+        for first, second in combinations_with_replacement(range(count), 2):
+            value = measure(maps[first], maps[second])
+            matrix[first, second] = matrix[second, first] = value
         found[name] = matrix
     return found
 
 
-def matrices(found: Mapping[str, np.ndarray], names: Sequence[str], *, title: str, more: Sequence[Image] = ()) -> Image:
-    """Draw the matrix of each measure, and `more` matrices after them."""
-    panels = [
-        figures.matrix(
-            found[name], rows=names, columns=names, title=IN_WORDS[name], limits=_LIMITS.get(name, (-1.0, 1.0))
+def of_images(attributions: Sequence[Attribution], ids: Sequence[str], options: PairOptions) -> Table:
+    """Return the measures of every two attribution maps, each with itself included, image by image.
+
+    Every map is once the first of each pair, so its target stands there.
+    """
+    names = [attribution.name for attribution in attributions]
+    count = len(names)
+    parts = []
+    for position, image in enumerate(ids):
+        maps = on_one_grid(attributions, position, options)
+        found = compared(maps, options)
+        targets = [attribution.explained(position) for attribution in attributions]
+        part = Table(
+            {name: matrix.reshape(-1) for name, matrix in found.items()},
+            image=np.full(count**2, image),
+            first=np.repeat(names, count),
+            second=np.tile(names, count),
+            target=np.repeat(targets, count),
+            height=np.full(count**2, maps.shape[1]),
+            width=np.full(count**2, maps.shape[2]),
         )
-        for name in MEASURES
-    ]
-    # As many in a row as a page takes without making their numbers too small to read.
-    columns = min(max(_WIDEST // panels[0].width, 1), 3)
-    return figures.panels([*panels, *more], title=title, columns=columns)
-
-
-def how(options: PairOptions, grid: Sequence[int]) -> str:
-    """Say how maps were compared."""
-    part = {"signed": "values with their sign", "positive": "positive parts", "absolute": "magnitudes"}[options.values]
-    cells = figures.shape(grid)
-    share = figures.percent(options.share, ".0")
-    return f"{part}, averaged by area on one grid of {cells} cells; top cells: {share} of them"
-
-
-def extents(found: Mapping[str, np.ndarray]) -> str:
-    """Return from where to where each measure goes between different maps, in words."""
-    words = []
-    for name, matrix in found.items():
-        others = matrix[~np.eye(len(matrix), dtype=bool)]
-        known = others[~np.isnan(others)]
-        reach = f"{figures.fixed(known.min())} to {figures.fixed(known.max())}" if len(known) else "undefined"
-        words.append(f"{IN_WORDS[name]} {reach}")
-    return "; ".join(words)
+        parts.append(part)
+    return Table.stacked(parts)

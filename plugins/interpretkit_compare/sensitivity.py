@@ -73,28 +73,35 @@ class SensitivityMax(Visualizer):
         rows: list[dict[str, object]] = []
         maps = attributions(captured)
         for position in range(len(captured.images)):
-            for each in maps:
+            for attribution in maps:
                 captured.progress(len(rows), len(captured.images) * len(maps))
-                sensitivity = self._sensitivity(captured, each, position)
-                rows.append({**each.about(captured, position), "sensitivity_max": sensitivity})
+                greatest = self._sensitivity(captured, attribution, position)
+                rows.append({**attribution.about(captured, position), "sensitivity_max": greatest})
         return Result(tables={"sensitivity": Table.of_rows(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the sensitivity of all maps as bars."""
         table = result.tables["sensitivity"]
         names, values = labels(table), table["sensitivity_max"]
+        scores = {"greatest relative change (lower is more stable)": values}
+        rows = zip(names, map(figures.number, values), strict=True)
+        numbers = ", ".join(f"{name} {value}" for name, value in rows)
+        yield Figure(
+            name="sensitivity_max",
+            picture=bars(names, scores, title="Sensitivity of attribution maps to noise"),
+            caption=self._caption(),
+            alt=f"Bars of sensitivity: {numbers}.",
+        )
+
+    def _caption(self) -> str:
         options = self.options
-        caption = (
+        return (
             f"Greatest change of each map, relative to its Euclidean norm, in {options.samples} draws of uniform noise "
             f"within ±{options.radius:g} in the units of the network's input; the explained class is held fixed. 0: no "
             "change; 1: a change as large as the map. Lower is more stable; stable is not the same as right."
         )
-        numbers = ", ".join(f"{name} {figures.number(value)}" for name, value in zip(names, values, strict=True))
-        scores = {"greatest relative change (lower is more stable)": values}
-        picture = bars(names, scores, title="Sensitivity of attribution maps to noise")
-        yield Figure(name="sensitivity_max", picture=picture, caption=caption, alt=f"Bars of sensitivity: {numbers}.")
 
-    def _sensitivity(self, captured: Captured, each: Attribution, position: int) -> float:
+    def _sensitivity(self, captured: Captured, attribution: Attribution, position: int) -> float:
         import torch
         from captum.metrics import sensitivity_max
 
@@ -103,19 +110,19 @@ class SensitivityMax(Visualizer):
         repeat, image = captured.repeat, captured.inputs[position : position + 1]
 
         def explain(variants: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-            found = repeat(each.step, variants[0].to(image), position)
-            return (torch.from_numpy(found.maps[each.key].values),)
+            again = repeat(attribution.step, variants[0].to(image), position)
+            return (torch.from_numpy(again.maps[attribution.key].values),)
 
-        if not each.values(captured, position).any():
+        if not attribution.values(captured, position).any():
             return np.nan
         # captum draws from torch's own generator.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(captured.seed(position, self.options.seed))
-            found = sensitivity_max(
+            greatest = sensitivity_max(
                 explain,
                 image,
                 perturb_radius=self.options.radius,
                 n_perturb_samples=self.options.samples,
                 max_examples_per_batch=min(self.options.internal_batch_size, self.options.samples),
             )
-        return float(found[0])
+        return float(greatest[0])

@@ -43,8 +43,10 @@ class Source:
 
 def sources(results: Mapping[str, Result], dims: tuple[str, ...]) -> list[Source]:
     """Return the maps of some steps that have these dims."""
-    found = [Source(step, key, each) for step, result in results.items() for key, each in result.maps.items()]
-    return [source for source in found if source.map.dims == dims]
+    found = []
+    for step, result in results.items():
+        found += [Source(step, key, each) for key, each in result.maps.items() if each.dims == dims]
+    return found
 
 
 def attribution_sources(results: Mapping[str, Result]) -> list[Source]:

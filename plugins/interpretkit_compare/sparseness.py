@@ -50,10 +50,10 @@ class Sparseness(Visualizer):
         """
         rows = []
         for position in range(len(captured.images)):
-            for each in attributions(captured):
-                magnitudes = np.abs(each.values(captured, position)).ravel()
+            for attribution in attributions(captured):
+                magnitudes = np.abs(attribution.values(captured, position)).ravel()
                 scores = {"gini": gini(magnitudes), "entropy": entropy(magnitudes), "cells": magnitudes.size}
-                rows.append({**each.about(captured, position), **scores})
+                rows.append({**attribution.about(captured, position), **scores})
         return Result(tables={"sparseness": Table.of_rows(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
@@ -64,15 +64,25 @@ class Sparseness(Visualizer):
             "Gini index (higher is sparser)": table["gini"],
             "entropy (lower is sparser)": table["entropy"],
         }
-        cells = ", ".join(f"{name} {count}" for name, count in zip(table["attribution"], table["cells"], strict=True))
-        caption = (
-            "How concentrated the magnitudes of each map are on its native grid. Gini index: 0 all cells alike, 1 − "
-            "1/cells all in one. Entropy as a part of the greatest possible: 1 all cells alike, 0 all in one. Maps "
-            f"of different grids are not to be compared (cells: {cells}). Sparser is not more faithful."
+        rows = zip(names, map(figures.number, table["gini"]), strict=True)
+        numbers = ", ".join(f"{name} {value}" for name, value in rows)
+        yield Figure(
+            name="sparseness",
+            picture=bars(names, scores, title="Sparseness of attribution maps", limits=(0.0, 1.0)),
+            caption=_caption(table),
+            alt=f"Bars of the Gini index: {numbers}.",
         )
-        numbers = ", ".join(f"{name} {figures.number(value)}" for name, value in zip(names, table["gini"], strict=True))
-        picture = bars(names, scores, title="Sparseness of attribution maps", limits=(0.0, 1.0))
-        yield Figure(name="sparseness", picture=picture, caption=caption, alt=f"Bars of the Gini index: {numbers}.")
+
+
+def _caption(table: Table) -> str:
+    rows = zip(table["attribution"], table["cells"], strict=True)
+    cells = ", ".join(f"{name} {count}" for name, count in rows)
+    return (
+        "How concentrated the magnitudes of each map are on its native grid. Gini index: 0 if all cells are alike, 1 − "
+        "1/cells if one has everything. Entropy as a part of the greatest possible: 1 if all cells are alike, 0 if one "
+        f"has everything. Maps of different grids are not to be compared (cells: {cells}). Sparser is not more "
+        "faithful."
+    )
 
 
 def gini(magnitudes: np.ndarray) -> float:
@@ -87,7 +97,8 @@ def gini(magnitudes: np.ndarray) -> float:
         return np.nan
     count = magnitudes.size
     weights = 2 * np.arange(1, count + 1) - count - 1
-    return float(weights @ np.sort(magnitudes) / (count * total))
+    ascending = np.sort(magnitudes)
+    return float(weights @ ascending / (count * total))
 
 
 def entropy(magnitudes: np.ndarray) -> float:
@@ -101,4 +112,5 @@ def entropy(magnitudes: np.ndarray) -> float:
     if total == 0 or magnitudes.size == 1:
         return np.nan
     shares = magnitudes[magnitudes > 0] / total
-    return float(shares @ np.log(1 / shares) / np.log(magnitudes.size))
+    surprise = np.log(1 / shares)
+    return float(shares @ surprise / np.log(magnitudes.size))

@@ -168,7 +168,7 @@ def test_other_seeds_draw_other_channels_and_images_draw_their_own(model, images
     assert (scores(0) != scores(1)).all()
 
 
-def test_channels_are_set_beside_the_map_of_the_step_that_is_read(model, images):
+def test_channels_are_compared_with_the_map_of_the_step_that_is_read(model, images):
     cam = ik.visualize(model, images, "grad_cam", layers=["0"], target=2)
     found = ik.visualize(model, images, ID, of={"cam": cam}, layers=["3"], target=2)
     assert found.tables["summary"]["attribution"].tolist() == ["cam/0", "cam/0"]
@@ -267,3 +267,51 @@ def test_each_of_the_top_classes_is_taken_apart(model, images):
     second = found.tables["channels"].where("top", 2).where("image", "image0")
     alone = ik.visualize(model, images, ID, layers=["3"], target=found.targets[1].index).tables["channels"]
     np.testing.assert_array_equal(second["contribution"], alone.where("image", "image0")["contribution"])
+
+
+@pytest.fixture
+def titled(monkeypatch):
+    """What figures show of attribution maps, by title."""
+    shown = {}
+    original = ik.figures.attribution
+
+    def recorded(values, pixels, *, title, polarity):
+        shown[title] = values
+        return original(values, pixels, title=title, polarity=polarity)
+
+    monkeypatch.setattr(ik.figures, "attribution", recorded)
+    return shown
+
+
+def test_a_map_that_is_read_is_said_to_be_compared_with_and_not_to_be_taken_apart(model, images, titled):
+    read = ik.visualize(model, images[:1], "input_x_gradient", target=2)
+    found = ik.visualize(model, images[:1], ID, of={"read": read}, layers=["3"], target=2)
+    cam = ik.visualize(model, images[:1], "grad_cam", layers=["3"], target=2).maps["3"].values
+    np.testing.assert_allclose(found.maps["3, Grad-CAM"].values, cam, rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(found.maps["3, attribution"].values, read.maps["input"].values)
+    (figure,) = ik.draw(found)
+    apart, compared = titled
+    assert apart == "The map that is taken apart: Grad-CAM at 3, the sum of all channels"
+    assert compared == "The map that each channel is compared with: read/input"
+    np.testing.assert_allclose(titled[apart], cam[0], rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(titled[compared], read.maps["input"].values[0])
+    for words in (figure.caption, figure.alt):
+        assert "The map that is taken apart is Grad-CAM at 3." in words
+        assert "Each channel's part of it, compared with read/input:" in words
+
+
+def test_without_a_step_there_is_one_map_and_channels_are_compared_with_what_they_make_up(model, images, titled):
+    found = ik.visualize(model, images[:1], ID, layers=["3"], target=2)
+    assert set(found.maps) == {"3, attribution", "3, for", "3, against"}
+    (figure,) = ik.draw(found)
+    assert list(titled) == ["The map that is taken apart: Grad-CAM at 3, the sum of all channels"]
+    assert "Each channel's part of it, compared with Grad-CAM at 3:" in figure.caption
+
+
+def test_what_a_channel_contributes_does_not_depend_on_the_map_that_is_read(model, images):
+    read = ik.visualize(model, images, "input_x_gradient", target=2)
+    alone = ik.visualize(model, images, ID, layers=["3"], target=2)
+    beside = ik.visualize(model, images, ID, of={"read": read}, layers=["3"], target=2)
+    for column in ("channel", "contribution", "share", "cumulative"):
+        np.testing.assert_array_equal(alone.tables["channels"][column], beside.tables["channels"][column])
+    np.testing.assert_array_equal(beside.maps["3, Grad-CAM"].values, alone.maps["3, attribution"].values)

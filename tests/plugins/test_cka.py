@@ -9,7 +9,6 @@ import torch
 import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.cka import CKA
-from interpretkit_compare.grids import averaged
 
 
 def generator(seed=0):
@@ -78,7 +77,7 @@ def expected_examples(layers, how):
     if how == "images":
         return [each.mean((2, 3)) for each in layers]
     return [
-        np.stack([pixel for each in averaged(layer, (2, 3)) for pixel in each.reshape(len(each), -1).T])
+        np.stack([pixel for each in ik.area_averaged(layer, (2, 3)) for pixel in each.reshape(len(each), -1).T])
         for layer in layers
     ]
 
@@ -227,11 +226,13 @@ def test_the_figure_says_how_many_examples_there_are_and_for_how_many_channels()
     (figure,) = ik.draw(found)
     assert "over 6 images" in figure.caption
     assert "ndefined" not in figure.caption
-    assert "inflated where examples are few beside channels, as here: 6 for 3 to 7 channels" in figure.caption
+    warning = "inflated where there are few examples beside the number of channels, as here: 6 for 3 to 7 channels"
+    assert warning in figure.caption
     (figure,) = ik.draw(ik.visualize(tiny_model(), tiny_images(2), "cka", of=results_of(*features(2))))
     assert "of two examples it is 1 whatever the layers" in figure.caption
     assert "debiased undefined" in figure.alt
-    assert "Undefined: of a layer that tells no examples apart, and debiased with less than four" in figure.caption
+    undefined = "undefined for a layer that tells no examples apart, and the debiased one for fewer than four"
+    assert undefined in figure.caption
 
 
 def test_two_models_are_compared_through_one_recipe_and_no_sums_are_stored(tmp_path, monkeypatch):

@@ -3,60 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial import distance
-from scipy.stats import pearsonr, rankdata, spearmanr
+from scipy.stats import pearsonr, spearmanr
 from skimage.metrics import structural_similarity
 
 import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.compare import Compare
-from interpretkit_compare.grids import averaged
 from interpretkit_compare.measures import MEASURES, cosine, pearson, ssim, top_iou, topmost
-from interpretkit_compare.pairs import matrices
-from interpretkit_compare.ranks import rank_correlation, ranks
+from interpretkit_compare.pairs_figure import matrices
 
 GENERATOR = np.random.default_rng(0)
-
-
-def test_ranks_equal_scipys_with_ties():
-    values = GENERATOR.integers(0, 4, (6, 20)).astype(float)
-    np.testing.assert_array_equal(ranks(values), rankdata(values, axis=-1) - 1)
-
-
-@pytest.mark.parametrize(("fine", "coarse"), [((14, 14), (7, 7)), ((7, 9), (3, 4)), ((5, 5), (5, 2)), ((4, 4), (4, 4))])
-def test_area_averaging_equals_a_sum_over_a_finer_common_grid(fine, coarse):
-    values = GENERATOR.standard_normal(fine)
-    # Repeat each cell so often that both grids fall on whole cells; then a coarse cell is a plain mean of a block.
-    common = np.kron(values, np.ones(coarse))
-    blocks = common.reshape(coarse[0], fine[0], coarse[1], fine[1])
-    np.testing.assert_allclose(averaged(values, coarse), blocks.mean((1, 3)), rtol=1e-12, atol=1e-13)
-
-
-def test_areas_that_are_equal_stay_equal():
-    values = np.kron([[0.1, 0.7], [0.7, 0.1]], np.ones((9, 9))) / 3
-    coarse = averaged(values, (6, 6))
-    assert len(np.unique(coarse)) == 2
-
-
-def test_rank_correlation_equals_scipys_on_the_common_grid():
-    maps = np.maximum(GENERATOR.standard_normal((5, 8, 12)), 0)
-    reference = GENERATOR.standard_normal((4, 6))
-    found = rank_correlation(maps, reference)
-    for each, value in zip(maps, found, strict=True):
-        coarse = each.reshape(4, 2, 6, 2).mean((1, 3))
-        assert value == pytest.approx(spearmanr(coarse.ravel(), reference.ravel()).statistic, abs=1e-12)
-
-
-def test_a_reference_finer_than_the_maps_is_averaged_instead():
-    maps, reference = GENERATOR.standard_normal((3, 4, 4)), GENERATOR.standard_normal((8, 8))
-    swapped = [rank_correlation(reference, each) for each in maps]
-    np.testing.assert_allclose(rank_correlation(maps, reference), swapped)
-
-
-def test_a_flat_or_broken_map_has_no_correlation():
-    reference = GENERATOR.standard_normal((4, 4))
-    maps = np.stack([np.zeros((4, 4)), np.where(reference > 0, np.nan, 1.0), reference])
-    np.testing.assert_array_equal(np.isnan(rank_correlation(maps, reference)), [True, True, False])
-    assert np.isnan(rank_correlation(reference, np.ones((4, 4))))
 
 
 def overlap_of_sets(first, second, count):

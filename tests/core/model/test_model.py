@@ -6,6 +6,7 @@ from torch import nn
 
 from interpretkit.capture.addresses import Address
 from interpretkit.errors import RecipeError, StepError
+from interpretkit.model.baselines import blurred
 from interpretkit.model.layers import Layer
 from interpretkit.model.model import Model
 from interpretkit.model.outputs.classes import Classes
@@ -304,6 +305,7 @@ def test_a_blur_is_a_gaussian_of_a_part_of_the_shorter_side():
     expected = gaussian_filter(image.numpy(), (0, 0, 2.2, 2.2), mode="mirror", radius=(0, 0, 7, 7))
     found = Model(module=nn.Identity()).baseline(image, "blurred", blur=0.11)
     torch.testing.assert_close(found, torch.from_numpy(expected), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(blurred(image, 0.11), torch.from_numpy(expected), rtol=1e-5, atol=1e-6)
 
 
 def test_a_baseline_can_be_written_into():

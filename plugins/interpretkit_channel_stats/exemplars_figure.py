@@ -1,0 +1,63 @@
+"""The sheet of a layer's exemplars: rows are channels, columns the images that activate them most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from interpretkit import Figure, figures
+
+if TYPE_CHECKING:
+    from interpretkit_channel_stats.exemplar_parts import Part
+
+_NOTHING = np.zeros((0, 0, 3), np.uint8)
+
+
+def draw(part: Part) -> Figure:
+    """Draw the cut-outs of a layer, with value and image below each."""
+    silent = [channel for channel in part.shown if not part.table.where("channel", channel)["value"].any()]
+    picture = figures.gallery(
+        [[] if channel in silent else _exhibits(part, channel) for channel in part.shown],
+        labels=[f"channel {channel}{': 0 in every image' if channel in silent else ''}" for channel in part.shown],
+        title=f"{part.layer}: images that activate a channel most",
+    )
+    field = _field_in_words(part)
+    top = int(part.table["rank"].max(initial=0))
+    caption = (
+        f"Exemplars of {part.layer}: for {len(part.shown)} channels the images with the greatest values, {top} at "
+        f"most, the greatest first; below each the value and the image, and no pixels where the value is 0. {field}"
+    )
+    if silent:
+        caption += f" Channels that are 0 in every image: {len(silent)}."
+    return Figure(name=part.layer, picture=picture, caption=caption, alt=_told(part, field))
+
+
+def _exhibits(part: Part, channel: int) -> list[figures.Exhibit]:
+    table = part.table.where("channel", channel)
+    exhibits = []
+    for rank, value, image in zip(table["rank"].tolist(), table["value"], table["image"], strict=True):
+        # Where a channel is 0 all over an image no cell is the strongest, and the first would mislead.
+        pixels = part.cuts[channel, rank] if value else _NOTHING
+        exhibits.append(figures.Exhibit(pixels, f"{figures.number(value)} · {image}"))
+    return exhibits
+
+
+def _field_in_words(part: Part) -> str:
+    if part.table["whole"].all():
+        return "A cell sees the whole image, or it is not known what it sees: the whole image is shown."
+    size = f"{part.table['height'].max()}×{part.table['width'].max()}"
+    return f"Shown is what the strongest cell sees, {size} pixels at most, cut off at the border of the image."
+
+
+def _told(part: Part, field: str) -> str:
+    shown = part.table.where("channel", *part.shown)
+    if not len(shown):
+        return f"Exemplars of {part.layer}: no value is finite."
+    best = int(shown["value"].argmax())
+    about = {name: column[best] for name, column in shown.columns.items()}
+    return (
+        f"Exemplars of {part.layer}: the greatest value, {figures.number(about['value'])}, is that of channel "
+        f"{about['channel']} in image {about['image']} at row {about['y']}, column {about['x']} (counted from 0). "
+        f"{field}"
+    )

@@ -1,0 +1,105 @@
+"""The figures of agreement over a set: means of every pair, and the images on which the maps disagree most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interpretkit import Figure, figures
+from interpretkit_compare.measures import IN_WORDS, MEASURES
+from interpretkit_compare.pairs_figure import how, matrices
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from PIL.Image import Image
+
+    from interpretkit import Result, Table
+    from interpretkit_compare.agreement import Agreement
+
+
+def means(result: Result, options: Agreement.Options) -> Figure:
+    """Draw the matrices of means over all images, and the spread of the measure that images are sorted by."""
+    pairs = result.tables["pairs"]
+    names = list(dict.fromkeys([*pairs["first"].tolist(), *pairs["second"].tolist()]))
+    of_measures = {name: _matrix(pairs.where("measure", name), names, "mean", own=1.0) for name in MEASURES}
+    chosen, by = pairs.where("measure", options.by), IN_WORDS[options.by]
+    spread = _matrix(chosen, names, "std", own=0.0)
+    last = figures.matrix(spread, rows=names, columns=names, title=f"spread of the {by}", limits=(0.0, 1.0))
+    grid = next(iter(result.arrays.values())).values.shape
+    over = figures.count(len(result.tables["images"]), "image")
+    title = f"How alike the attribution maps are: means over {over}"
+    extent = _extent(chosen)
+    return Figure(
+        name="pairs",
+        picture=matrices(of_measures, names, title=title, more=[last]),
+        caption=f"Every two attribution maps over {over}: {how(options, grid)}. "
+        f"Mean {by} ± spread, from the least to the most alike pair: {extent}.",
+        alt=f"Matrices of {', '.join(names)}; mean {by} from the least to the most alike pair: {extent}.",
+    )
+
+
+def disputed(result: Result, options: Agreement.Options) -> Figure:
+    """Draw the images on which the maps agree least, each beside its maps as they were compared."""
+    table, by = result.tables["images"], IN_WORDS[options.by]
+    photos = {image.id: image.pixels for image in result.images}
+    pictures, words = [], []
+    for values in list(table.rows())[: options.show]:
+        row = dict(zip(table.columns, values, strict=True))
+        image, mean = row["image"], _value(row[options.by])
+        maps = _maps_of(result, image)
+        title = f"mean {by} {mean}; least alike: {row['first']} and {row['second']}"
+        pictures += [figures.photo(photos[image], title=image), _grid(maps, title)]
+        words.append(f"{image} ({mean})")
+    grid = next(iter(result.arrays.values())).values.shape
+    over = figures.count(len(table), "image")
+    said = f"mean {by} over all pairs of maps, least first: {', '.join(words)}; of {over}"
+    return Figure(
+        name="images",
+        picture=figures.panels(pictures, title="Images on which the attribution maps disagree most", columns=2),
+        caption=f"Images on which the maps disagree most, by the {said}. Maps as they were compared: "
+        f"{how(options, grid)}; each on a scale of its own.",
+        alt=f"Images and their maps, by the {said}.",
+    )
+
+
+def _maps_of(result: Result, image: str) -> dict[str, np.ndarray]:
+    """Return the maps of an image that a result keeps, by source."""
+    start = f"{image}: "
+    kept = {name: array for name, array in result.arrays.items() if name.startswith(start)}
+    return {name.removeprefix(start): array.values for name, array in kept.items()}
+
+
+def _grid(maps: Mapping[str, np.ndarray], title: str) -> Image:
+    values = np.stack(list(maps.values()))
+    polarity = figures.polarity_of(values)
+    return figures.grid(values, title=title, labels=list(maps), scope="channel", polarity=polarity, noun="map")
+
+
+def _matrix(pairs: Table, names: Sequence[str], column: str, *, own: float) -> np.ndarray:
+    """Return a symmetric matrix of a column of pairs, with `own` on its diagonal."""
+    matrix = np.full((len(names), len(names)), own)
+    first = [names.index(name) for name in pairs["first"].tolist()]
+    second = [names.index(name) for name in pairs["second"].tolist()]
+    matrix[first, second] = matrix[second, first] = pairs[column]
+    return matrix
+
+
+def _extent(pairs: Table) -> str:
+    """Return the least and the most alike pair by one measure, in words."""
+    known = np.flatnonzero(~np.isnan(pairs["mean"]))
+    if not len(known):
+        return "undefined"
+    means = pairs["mean"][known]
+    ends = dict.fromkeys([known[means.argmin()], known[means.argmax()]])
+    return " to ".join(_pair(pairs, end) for end in ends)
+
+
+def _pair(pairs: Table, row: Any) -> str:
+    mean, spread = figures.number(pairs["mean"][row]), figures.number(pairs["std"][row])
+    return f"{mean} ± {spread} ({pairs['first'][row]} and {pairs['second'][row]})"
+
+
+def _value(value: float) -> str:
+    return "undefined" if np.isnan(value) else figures.number(value)

@@ -1,0 +1,109 @@
+"""The score of one image while its pixels are replaced, cell by cell."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from interpretkit_compare.perturbed import cells_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from interpretkit import Captured, Target
+    from interpretkit_compare.deletion_insertion import DeletionInsertion
+
+
+class Curve(NamedTuple):
+    """Scores by the share of pixels that have been replaced.
+
+    Example:
+        >>> Curve(np.array([0.0, 0.5, 1.0]), np.array([1.0, 1.0, 0.0])).area
+        0.75
+    """
+
+    fractions: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def area(self) -> float:
+        """Area under it, by trapezoids: the mean score along the way."""
+        heights = self.scores[1:] + self.scores[:-1]
+        return float(np.diff(self.fractions) @ heights / 2)
+
+
+class Curves(NamedTuple):
+    """Both curves of one image in one order of its cells."""
+
+    deletion: Curve
+    insertion: Curve
+
+
+class Watched:
+    """One image whose score for one target is watched while its pixels are replaced."""
+
+    def __init__(self, captured: Captured, position: int, target: Target, options: DeletionInsertion.Options) -> None:
+        self.target = target
+        self.scored = _scored(target, options.score)
+        self._model = captured.model
+        self._steps = options.steps
+        self._at_once = options.internal_batch_size
+        image = captured.inputs[position : position + 1]
+        self._image = image
+        self._deleted = self._model.baseline(image, options.fill, blur=options.blur)
+        self._blurred = self._model.baseline(image, "blurred", blur=options.blur)
+
+    def curves(self, ranks: np.ndarray) -> Curves:
+        """Return the deletion and the insertion curve of the cells of a grid `(y, x)` in the order of their ranks."""
+        return Curves(
+            deletion=self._curve(self._image, self._deleted, ranks),
+            insertion=self._curve(self._blurred, self._image, ranks),
+        )
+
+    def mean_curves(self, orders: Sequence[np.ndarray]) -> Curves:
+        """Return the means of the curves in several orders."""
+        deletions, insertions = zip(*map(self.curves, orders), strict=True)
+        return Curves(_mean(deletions), _mean(insertions))
+
+    def _curve(self, before: torch.Tensor, after: torch.Tensor, ranks: np.ndarray) -> Curve:
+        """Return the scores while the pixels of one image are replaced by those of another."""
+        import torch
+
+        height, width = before.shape[-2:]
+        cells = cells_of((ranks.shape[0], ranks.shape[1]), (height, width))
+        when = torch.from_numpy(ranks.ravel())[cells].to(before.device)
+        steps = min(self._steps, ranks.size)
+        counts = np.unique(np.linspace(0, ranks.size, steps + 1).round().astype(int))
+        fractions, scores = [], []
+        for start in range(0, len(counts), self._at_once):
+            limits = torch.from_numpy(counts[start : start + self._at_once]).to(before.device)
+            replaced = when < limits[:, None, None]
+            variants = torch.where(replaced[:, None], after, before)
+            scores.append(self._scores(variants))
+            fractions.append(replaced.double().mean((1, 2)).cpu().numpy())
+        return Curve(np.concatenate(fractions), np.concatenate(scores))
+
+    def _scores(self, variants: torch.Tensor) -> np.ndarray:
+        """Return the watched score of each image, `(variant,)`, float64."""
+        found = None
+        if self.scored == "probability":
+            found = self._model.probability(variants, self.target)
+        if found is None:
+            found = self._model.scores(variants, [self.target]).double()
+        return np.asarray(found.cpu().numpy())
+
+
+def _scored(target: Target, wanted: str) -> str:
+    """Return what is watched: the probability where it is wanted and there is one, else the score."""
+    has_probability = not (math.isnan(target.probability) or target.against_label)
+    return "probability" if has_probability and wanted == "probability" else target.quantity
+
+
+def _mean(curves: Sequence[Curve]) -> Curve:
+    fractions = np.mean([curve.fractions for curve in curves], axis=0)
+    scores = np.mean([curve.scores for curve in curves], axis=0)
+    return Curve(fractions, scores)
