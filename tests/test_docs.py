@@ -77,7 +77,8 @@ def test_the_readmes_own_model_runs_as_it_stands(tmp_path, monkeypatch):
     module = run_block("ik.wrap", "README.md", tmp_path)
     assert module.gradcam.maps["1"].values.shape == (4, 30, 30)
     assert [target.label for target in module.gradcam.targets] == ["dog"] * 4
-    assert len(module.agreement.tables["channels"]) == 4 * 8
+    assert len(module.found["agreement"].tables["channels"]) == 4 * 8
+    assert module.run.status == "complete"
     assert (tmp_path / "gradcam.png").stat().st_size > 1000
 
 
