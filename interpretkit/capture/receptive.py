@@ -126,6 +126,11 @@ class Axis:
     place: Place | None
 
     @property
+    def dim(self) -> int:
+        """The dim in which the cells lie; -1 if they were put together."""
+        return -1 if self.place is None else self.place.dim
+
+    @property
     def row(self) -> Cells | None:
         """The cells in their order; None where they lie in none."""
         return self.cells if self.place and self.place.ordered else None
@@ -133,6 +138,10 @@ class Axis:
     def moved(self, dim: int) -> Axis:
         """Return the same cells in another dim."""
         return self if self.place is None else replace(self, place=self.place._replace(dim=dim))
+
+    def unordered(self, size: int) -> Axis:
+        """Return so many cells of its dim, in no known order."""
+        return replace(self, place=Place(self.dim, 1, size, ordered=False))
 
     def lost(self) -> Axis | None:
         """Return what is known once the cells' places are not: that they see the whole image, if they do."""
@@ -183,8 +192,8 @@ class Field:
         return tuple(None if axis is None else axis.row for axis in self.axes)
 
     def each(self, change: Callable[[Axis], Axis | None]) -> Field:
-        """Return the field with each axis that is known changed."""
-        return Field(tuple(axis and change(axis) for axis in self.axes))
+        """Return the field with each axis changed whose cells lie somewhere; those that were put together stay so."""
+        return Field(tuple(change(axis) if axis and axis.place else axis for axis in self.axes))
 
 
 def of_grid(sizes: Sequence[int]) -> Field:

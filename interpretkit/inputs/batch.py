@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from interpretkit.digests import sha256_bytes
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from interpretkit.model.model import Model
+
+    Models = Mapping[str, Model]
+    Inputs = Mapping[str, torch.Tensor]
 
 _WAITING_BATCHES = 4
 _IMAGES = tuple((CHANNEL, *spatial(count)) for count in (2, 1, 3))
@@ -42,14 +46,14 @@ class Batch:
     """
 
     images: tuple[InputImage, ...]
-    inputs: Mapping[str, torch.Tensor]
+    inputs: Inputs
     pixels: Mapping[str, tuple[np.ndarray, ...]]
     masks: Mapping[str, tuple[np.ndarray | None, ...]]
 
 
 def batches(
     images: Iterable[tuple[InputImage, Image]],
-    models: Mapping[str, Model],
+    models: Models,
     *,
     batch_size: int,
     unfit: Callable[[InputError], None] | None = None,
@@ -89,7 +93,7 @@ def batches(
         yield _batch(waiting.pop(next(iter(waiting))), models)
 
 
-def tensor_batches(tensor: torch.Tensor, models: Mapping[str, Model], *, batch_size: int) -> Iterator[Batch]:
+def tensor_batches(tensor: torch.Tensor, models: Models, *, batch_size: int) -> Iterator[Batch]:
     """Cut preprocessed images `(image, channel, y, x)` into batches, which every model is fed as they are.
 
     Signals `(image, channel, x)` and volumes `(image, channel, z, y, x)` are taken alike. All get the ids `image0`,
@@ -108,14 +112,16 @@ def tensor_batches(tensor: torch.Tensor, models: Mapping[str, Model], *, batch_s
     tensor = _checked(tensor, axes=axes, what="the images are", hint=_TENSOR_HINT)
     for key, model in models.items():
         if _fits(model, tensor.shape, channels=tensor.shape[1]):
-            what = f"shape {tuple(tensor.shape)} is that of one image as model {key!r} takes them, without axis image"
+            shape = tuple(tensor.shape)
+            what = f"shape {shape} is that of one image as model {key!r} takes them, without axis image"
             raise InputError(what, hint="give images[None]")
     for start in range(0, len(tensor), batch_size):
         rows = tensor[start : start + batch_size]
+        inputs = dict.fromkeys(models, rows)
         yield Batch(
             images=tuple(_numbered(row, index) for index, row in enumerate(rows, start)),
-            inputs=dict.fromkeys(models, rows),
-            pixels={key: tuple(map(model.picture, rows)) for key, model in models.items()},
+            inputs=inputs,
+            pixels=_pictures(models, inputs),
             masks=dict.fromkeys(models, (None,) * len(rows)),
         )
 
@@ -139,31 +145,42 @@ class _Waiting:
     """An image that waits for its batch, with what each model is fed of it and the mask over that."""
 
     image: InputImage
-    inputs: Mapping[str, torch.Tensor]
+    inputs: Inputs
     masks: Mapping[str, np.ndarray | None]
 
 
-def _ready(image: InputImage, picture: Image, models: Mapping[str, Model]) -> _Waiting:
-    inputs = {key: _preprocessed(picture, model, key=key, where=image.source) for key, model in models.items()}
-    masks = {key: _mask(image.mask, model) for key, model in models.items()}
+def _ready(image: InputImage, picture: Image, models: Models) -> _Waiting:
+    inputs, masks = {}, {}
+    for key, model in models.items():
+        inputs[key] = _preprocessed(picture, model, key=key, where=image.source)
+        masks[key] = _mask(image.mask, model)
     return _Waiting(replace(image, mask=None), inputs, masks)
 
 
-def _batch(alike: Sequence[_Waiting], models: Mapping[str, Model]) -> Batch:
+def _batch(alike: Sequence[_Waiting], models: Models) -> Batch:
     import torch
 
+    fed = [each.inputs for each in alike]
+    masks = [each.masks for each in alike]
+    inputs = {key: torch.stack(list(map(itemgetter(key), fed))) for key in models}
     return Batch(
         images=tuple(each.image for each in alike),
-        inputs={key: torch.stack([each.inputs[key] for each in alike]) for key in models},
-        pixels={key: tuple(model.picture(each.inputs[key]) for each in alike) for key, model in models.items()},
-        masks={key: tuple(each.masks[key] for each in alike) for key in models},
+        inputs=inputs,
+        pixels=_pictures(models, inputs),
+        masks={key: tuple(map(itemgetter(key), masks)) for key in models},
     )
+
+
+def _pictures(models: Models, inputs: Inputs) -> dict[str, tuple[np.ndarray, ...]]:
+    return {key: tuple(map(model.picture, inputs[key])) for key, model in models.items()}
 
 
 def _mask(mask: np.ndarray | None, model: Model) -> np.ndarray | None:
     """Return an image's mask as it lies on what the model is fed; None where nobody knows where its pixels went."""
     known = model.preprocessing
-    return known.mask(mask) if mask is not None and isinstance(known, Preprocessing) else None
+    if mask is None or not isinstance(known, Preprocessing):
+        return None
+    return known.mask(mask)
 
 
 def _preprocessed(picture: Image, model: Model, *, key: str, where: str) -> torch.Tensor:
@@ -179,7 +196,7 @@ def _preprocessed(picture: Image, model: Model, *, key: str, where: str) -> torc
     tensor = _checked(made, axes=_IMAGES, what=what, where=where, hint=_HINT, dtype=torch.float32)
     channels, *image = tensor.shape
     if channels == 1 and _fits(model, image, channels=channels):
-        found = f"{what} {tensor.dtype} of shape {tuple(tensor.shape)}, a batch of one image"
+        found = f"{what} {_shaped(tensor)}, a batch of one image"
         raise InputError(found, where=where, hint=_HINT)
     return tensor
 
@@ -189,7 +206,8 @@ def _fits(model: Model, image: Sequence[int], *, channels: int) -> bool:
     first = first_convolution(model.module)
     if first is None or channels == first.in_channels:
         return False
-    return image[0] == first.in_channels and len(image) - 1 == len(first.kernel_size)
+    read, *grid = image
+    return read == first.in_channels and len(grid) == len(first.kernel_size)
 
 
 def _checked(
@@ -208,11 +226,16 @@ def _checked(
     if not isinstance(tensor, torch.Tensor):
         found = f"a {type(tensor).__name__}"
     elif tensor.ndim not in known or not tensor.is_floating_point() or tensor.numel() == 0:
-        found = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+        found = _shaped(tensor)
     else:
         values: torch.Tensor = tensor.detach().to(device="cpu", dtype=dtype)
         if bool(values.isfinite().all()):
             return values
         found = "NaN or infinity"
-    wanted = " or ".join(f"({', '.join(each)})" for each in axes)
+    listed = map(", ".join, axes)
+    wanted = " or ".join(f"({each})" for each in listed)
     raise InputError(f"{what} {found}, not finite floats {wanted}", where=where, hint=hint)
+
+
+def _shaped(tensor: torch.Tensor) -> str:
+    return f"{tensor.dtype} of shape {tuple(tensor.shape)}"

@@ -39,7 +39,9 @@ def baseline_of(image: torch.Tensor, name: Baseline, *, preprocessing: Any, blur
     if name == "zero":
         return torch.zeros_like(image)
     if name == "image_mean":
-        return image.mean(tuple(range(2, image.ndim)), keepdim=True).expand_as(image).clone()
+        grid = tuple(range(2, image.ndim))
+        mean = image.mean(grid, keepdim=True)
+        return mean.expand_as(image).clone()
     if name == "black":
         return _black(image, preprocessing)
     return blurred(image, blur)

@@ -95,7 +95,8 @@ class LayerTable(tuple[LayerInfo, ...]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        return _aligned([_HEADINGS, *((row.name, *row.cells()) for row in self)])
+        rows = ((row.name, *row.cells()) for row in self)
+        return _aligned([_HEADINGS, *rows])
 
     def tree(self) -> str:
         """Return the table with each layer under the layers that it is part of, indented; an alias is named last."""
@@ -127,7 +128,8 @@ class _Branch:
             for path, rows in branch.rows.items():
                 *cells, _ = rows[0].cells()
                 aliases = ", ".join(row.name for row in rows if row.alias_of)
-                yield (name + path[len(path.partition("#")[0]) :], *cells, f"alias {aliases}" if aliases else "")
+                _, mark, call = path.partition("#")
+                yield (name + mark + call, *cells, f"alias {aliases}" if aliases else "")
             yield from branch.lines(depth + 1)
 
 
@@ -143,10 +145,10 @@ def _joined(along: list[str]) -> str:
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    columns = zip(*rows, strict=True)
-    padded = (_padded(column, to_the_right=index in _TO_THE_RIGHT) for index, column in enumerate(columns))
-    lines = zip(*padded, strict=True)
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    columns = enumerate(zip(*rows, strict=True))
+    padded = (_padded(column, to_the_right=index in _TO_THE_RIGHT) for index, column in columns)
+    lines = map("  ".join, zip(*padded, strict=True))
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _padded(column: tuple[str, ...], *, to_the_right: bool) -> list[str]:

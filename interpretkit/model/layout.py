@@ -11,6 +11,8 @@ from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN, of_inputs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    Sizes = tuple[int, ...]
+
     import torch
     from torch import nn
 
@@ -34,14 +36,14 @@ class Layout:
     """
 
     kind: Literal["tokens", "channels_last"]
-    patch: tuple[int, ...] | None = None
+    patch: Sizes | None = None
     prefix: int = 0
 
     def __post_init__(self) -> None:
         if (self.kind == "tokens") != (self.patch is not None):
             raise ValueError("Layout: tokens have a patch, maps with channels last have none")
 
-    def grid(self, *, tokens: int, size: tuple[int, ...]) -> tuple[int, ...] | None:
+    def grid(self, *, tokens: int, size: Sizes) -> Sizes | None:
         """Return how many of `tokens` lie along each axis of an input of `size` (height, width); None if none fit."""
         if self.patch is None or len(self.patch) != len(size):
             return None
@@ -106,7 +108,9 @@ def _are_tokens(values: torch.Tensor, axes: tuple[str, ...], declared: Layout | 
     """Whether values are tokens; in a network of signals they have as many axes as maps, and must be declared."""
     if values.ndim != len(_TOKENS):
         return False
-    return len(axes) > len(_TOKENS) or (declared is not None and declared.kind == "tokens")
+    if len(axes) > len(_TOKENS):
+        return True
+    return declared is not None and declared.kind == "tokens"
 
 
 def _unknown(values: torch.Tensor) -> tuple[str, ...]:
@@ -114,19 +118,21 @@ def _unknown(values: torch.Tensor) -> tuple[str, ...]:
     return tuple(f"axis {number}" for number in range(values.ndim))
 
 
-def _from_tokens(
-    values: torch.Tensor, network: nn.Module, size: tuple[int, ...], declared: Layout | None
-) -> torch.Tensor | None:
-    fitting = _fitting([] if declared is None else [declared], values.shape[1], size)
+def _from_tokens(values: torch.Tensor, network: nn.Module, size: Sizes, declared: Layout | None) -> torch.Tensor | None:
+    tokens = values.shape[1]
+    said = [] if declared is None else [declared]
+    fitting = _fitting(said, tokens, size)
     if not fitting:
-        fitting = _fitting(_possible(network, declared, axes=len(size)), values.shape[1], size)
+        possible = _possible(network, declared, axes=len(size))
+        fitting = _fitting(possible, tokens, size)
     if len(fitting) != 1:
         return None
     ((prefix, grid),) = fitting
-    return values[:, prefix:].transpose(1, 2).reshape(len(values), -1, *grid)
+    channels_first = values[:, prefix:].transpose(1, 2)
+    return channels_first.reshape(len(values), -1, *grid)
 
 
-def _fitting(layouts: Iterable[Layout], tokens: int, size: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
+def _fitting(layouts: Iterable[Layout], tokens: int, size: Sizes) -> list[tuple[int, Sizes]]:
     """Return prefix and grid of the layouts that fit so many tokens."""
     grids = ((layout.prefix, layout.grid(tokens=tokens, size=size)) for layout in layouts)
     return [(prefix, grid) for prefix, grid in grids if grid is not None]
@@ -139,8 +145,9 @@ def _possible(network: nn.Module, declared: Layout | None, *, axes: int) -> Iter
     kinds = nn.Conv1d | nn.Conv2d | nn.Conv3d
     convolutions = (part for part in network.modules() if isinstance(part, kinds))
     # Patches do not overlap, and a stride of 1 makes none.
-    embeddings = (part for part in convolutions if part.kernel_size == part.stride and max(part.stride) > 1)
-    patches = {tuple(part.stride) for part in embeddings if len(part.stride) == axes}
+    embeddings = (part for part in convolutions if part.kernel_size == part.stride)
+    strides = {tuple(part.stride) for part in embeddings}
+    patches = {stride for stride in strides if len(stride) == axes and max(stride) > 1}
     if declared is not None and declared.patch is not None:
         patches.add(declared.patch)
     for patch in sorted(patches):
@@ -149,7 +156,7 @@ def _possible(network: nn.Module, declared: Layout | None, *, axes: int) -> Iter
 
 
 def _channels_are_last(
-    shape: torch.Size, network: nn.Module, path: str, size: tuple[int, ...], *, declared: Layout | None
+    shape: torch.Size, network: nn.Module, path: str, size: Sizes, *, declared: Layout | None
 ) -> bool:
     from torch import nn
     from torch.nn.modules.batchnorm import _BatchNorm
@@ -157,7 +164,9 @@ def _channels_are_last(
 
     layer = network.get_submodule(path)
     channels = shape[-1]
-    if isinstance(layer, _ConvNd | _BatchNorm | nn.GroupNorm) or not _tiles(tuple(shape[1:-1]), size):
+    if isinstance(layer, _ConvNd | _BatchNorm | nn.GroupNorm):
+        return False
+    if not _tiles(tuple(shape[1:-1]), size):
         return False
     if declared is not None and declared.kind == "channels_last":
         return True
@@ -167,16 +176,21 @@ def _channels_are_last(
     return any(_mixes_last(part, channels) for part in around.modules())
 
 
-def _tiles(grid: tuple[int, ...], size: tuple[int, ...]) -> bool:
+def _tiles(grid: Sizes, size: Sizes) -> bool:
     """Whether square cells of a whole number of pixels tile an input of `size`, cut or filled up."""
     sides = list(zip(size, grid, strict=True))
-    strides = {side // cells for side, cells in sides if 0 < cells <= side}
-    strides |= {-(-side // cells) for side, cells in sides if 0 < cells <= side}
+    possible = [(side, cells) for side, cells in sides if 0 < cells <= side]
+    strides = {side // cells for side, cells in possible}
+    strides |= {-(-side // cells) for side, cells in possible}
     return any(_tiled(sides, stride) for stride in strides)
 
 
 def _tiled(sides: list[tuple[int, int]], stride: int) -> bool:
-    return all(cells in (side // stride, -(-side // stride)) for side, cells in sides)
+    for side, cells in sides:
+        cut, filled = side // stride, -(-side // stride)
+        if cells not in (cut, filled):
+            return False
+    return True
 
 
 def _mixes_last(part: nn.Module, channels: int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from interpretkit import words
 from interpretkit.errors import InputError, RecipeError, StepError, did_you_mean
 from interpretkit.model.baselines import Baseline, baseline_of
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
@@ -151,13 +152,15 @@ class Model:
 
         like = next(self.module.parameters(), torch.zeros(()))
         first = first_convolution(self.module)
-        shape = (_USUAL_CHANNELS if first is None else first.in_channels, *(size or self._input_size()))
+        channels = _USUAL_CHANNELS if first is None else first.in_channels
+        shape = (channels, *(size or self._input_size()))
+        image = torch.zeros((1, *shape), dtype=like.dtype, device=like.device)
         names = self._names
         asked = names.asked(patterns) if patterns else None
         try:
-            calls = probe(self.module, torch.zeros((1, *shape), dtype=like.dtype, device=like.device))
+            calls = probe(self.module, image)
         except Exception as error:
-            what = f"model {self.name!r} failed on an image {'×'.join(map(str, shape))}"
+            what = f"model {self.name!r} failed on an image {words.shape(shape)}"
             told = next(iter(str(error).strip().splitlines()), "")
             raise StepError(f"{what}: {type(error).__name__}: {told}", hint=_OTHER_SIZE) from error
         return LayerTable(names.rows(calls, asked))
@@ -307,8 +310,8 @@ class Model:
             inputs = image[:1].expand(rows, *image.shape[1:])
             view = self.arranged(found, changed, inputs=inputs).values
             if view.shape[1:] != variants.shape[1:]:
-                shapes = ["×".join(map(str, each.shape[1:])) for each in (view, variants)]
-                raise StepError(f"layer {layer} returns {shapes[0]}, which {shapes[1]} cannot replace")
+                found_shape, given = words.shape(view.shape[1:]), words.shape(variants.shape[1:])
+                raise StepError(f"layer {layer} returns {found_shape}, which {given} cannot replace")
             view[: len(variants)] = variants
             return changed
 
@@ -322,7 +325,8 @@ class Model:
         except Exception:  # noqa: BLE001 - a network may notice in any way that the number of images has changed
             scores = torch.empty(0)
         expected = torch.full((1,), target.score, dtype=scores.dtype, device=scores.device)
-        if len(scores) == count + 1 and torch.allclose(scores[-1:], expected, rtol=1e-3, atol=1e-5):
+        complete = len(scores) == count + 1
+        if complete and torch.allclose(scores[-1:], expected, rtol=1e-3, atol=1e-5):
             return scores[:-1]
         return run(image.expand(count, *image.shape[1:]), count)
 
@@ -361,7 +365,8 @@ class Model:
                 raise capture.refused[layer.address]
             if layer.address not in gradients:
                 raise StepError(f"the score does not depend on layer {layer.name}")
-        return {layer.name: self.arranged(layer, gradients[layer.address], inputs=inputs).values for layer in found}
+        views = {each.name: self.arranged(each, gradients[each.address], inputs=inputs) for each in found}
+        return {name: view.values for name, view in views.items()}
 
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.
@@ -409,9 +414,12 @@ class Model:
         if not isinstance(target, Chosen | Contrast | Top) or target.of is None:
             return first, target
         if target.of not in self.outputs:
-            hint = did_you_mean(target.of, self.outputs, otherwise=f"it has {', '.join(self.outputs)}")
+            known = ", ".join(self.outputs)
+            hint = did_you_mean(target.of, self.outputs, otherwise=f"it has {known}")
             raise InputError(f"model {self.name!r} has no output {target.of!r}", hint=hint, subject=target.of)
-        return target.of, target.class_ if isinstance(target, Chosen) else target.model_copy(update={"of": None})
+        if isinstance(target, Chosen):
+            return target.of, target.class_
+        return target.of, target.model_copy(update={"of": None})
 
     @property
     def _names(self) -> LayerNames:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from interpretkit import Captured, Map
 
 
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""What torch calls linear interpolation along so many axes."""
+
+
 class LayerMaps(Visualizer):
     r"""A method that returns one map `(image, y, x)` for each layer, at the layer's own resolution, with its sign.
 
@@ -53,8 +57,9 @@ class LayerMaps(Visualizer):
             raise StepError(f"none of the layers {', '.join(self.options.layers)} is called on the way to the score")
         for layer in captured.activations:
             captured.features(layer)
-        maps = self.layer_maps(captured)
-        return Result(maps={layer: captured.map(layer, each, polarity="signed") for layer, each in maps.items()})
+        values = self.layer_maps(captured)
+        maps = {layer: captured.map(layer, each, polarity="signed") for layer, each in values.items()}
+        return Result(maps=maps)
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw, for each layer, the photo, the positive part over it, and the signed map on its own grid."""
@@ -64,12 +69,11 @@ class LayerMaps(Visualizer):
     def _figure(self, layer: str, each: Map, result: Result) -> Figure:
         values = each.values[0]
         target = str(result.targets[0]) if result.targets else "of no class, the same for each"
-        picture = figures.attribution(
-            values, result.images[0].pixels, title=f"{self.title} at {layer}: {target}", polarity="signed"
-        )
+        title = f"{self.title} at {layer}: {target}"
+        picture = figures.attribution(values, result.images[0].pixels, title=title, polarity="signed")
         caption = (
             f"{self.title} at {layer}. Middle: its positive part over the grey photo, bilinear from "
-            f"{'×'.join(map(str, values.shape))}; right: the signed map on its native grid, limits symmetric about 0."
+            f"{figures.shape(values.shape)}; right: the signed map on its native grid, limits symmetric about 0."
         )
         alt = figures.alt(values, what=f"{self.title} at {layer} for {target}")
         return Figure(name=layer, picture=picture, caption=caption, alt=alt)
@@ -99,7 +103,8 @@ class GradientMaps(TargetMaps):
 
     def layer_maps(self, captured: Captured) -> dict[str, torch.Tensor]:
         """Return the maps of each layer, `(image, y, x)`."""
-        return {layer: self.maps(captured.activations[layer], each) for layer, each in captured.gradients.items()}
+        activations = captured.activations
+        return {layer: self.maps(activations[layer], each) for layer, each in captured.gradients.items()}
 
 
 class ScoredMaps(TargetMaps):
@@ -152,7 +157,7 @@ def interpolated(values: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     """
     import torch
 
-    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
+    mode = _LINEAR[len(size)]
     return torch.nn.functional.interpolate(values, size, mode=mode, align_corners=False)
 
 

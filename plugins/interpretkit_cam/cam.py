@@ -50,12 +50,14 @@ class CAM(TargetMaps):
         reached = _pooled(maps) + bias
         scores = reached.new_tensor([target.score for target in captured.targets])
         # How far rounding may lead, beside the size of the terms that are summed.
-        scale = _pooled(weighted_sum(weights.abs(), activation.abs())) + bias.abs()
-        off = (reached - scores).abs() > torch.finfo(maps.dtype).eps ** 0.5 * scale
+        terms = weighted_sum(weights.abs(), activation.abs())
+        scale = _pooled(terms) + bias.abs()
+        tolerance = torch.finfo(maps.dtype).eps ** 0.5
+        off = (reached - scores).abs() > tolerance * scale
         if bool(off.any()):
             first = int(off.nonzero()[0])
-            found = f"{float(reached[first]):.4g} instead of {float(scores[first]):.4g}"
-            raise _unfit(layer, f"pooled and weighted it gives {captured.images[first].id!r} the score {found}")
+            image, found, wanted = captured.images[first].id, float(reached[first]), float(scores[first])
+            raise _unfit(layer, f"pooled and weighted it gives {image!r} the score {found:.4g} instead of {wanted:.4g}")
         return maps
 
     def _last_linear(self, captured: Captured, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,8 +70,9 @@ class CAM(TargetMaps):
         fitting = [each for each in linears if each.in_features == channels]
         if not fitting:
             raise _unfit(layer, f"no linear layer takes its {channels} channels")
-        weight = fitting[-1].weight.detach()
-        bias = weight.new_zeros(len(weight)) if fitting[-1].bias is None else fitting[-1].bias.detach()
+        last = fitting[-1]
+        weight = last.weight.detach()
+        bias = weight.new_zeros(len(weight)) if last.bias is None else last.bias.detach()
         rows = [model.output_of(target).terms(target) for target in captured.targets]
         classes = [target.index for terms in rows for _, target in terms]
         known = [index for index in classes if index is not None]
@@ -87,7 +90,8 @@ class CAM(TargetMaps):
 
 def _pooled(maps: torch.Tensor) -> torch.Tensor:
     """Return the mean over the cells of maps `(image, y, x)` in float64, `(image,)`."""
-    return maps.double().mean(tuple(range(1, maps.ndim)))
+    cells = tuple(range(1, maps.ndim))
+    return maps.double().mean(cells)
 
 
 def _unfit(layer: str, why: str) -> StepError:

@@ -105,7 +105,8 @@ def first_component(values: torch.Tensor, *, centre: bool) -> torch.Tensor:
     finite = gram.isfinite().all(dim=(1, 2), keepdim=True)
     squares, vectors = torch.linalg.eigh(torch.where(finite, gram, 0))
     vector = vectors[:, :, -1:]
-    projected = vector.mT @ cells if by_channels else (squares[:, -1:, None].clamp(min=0).sqrt() * vector).mT
+    singular = squares[:, -1:, None].clamp(min=0).sqrt()
+    projected = vector.mT @ cells if by_channels else (singular * vector).mT
     # The scalar product with the sum over channels is the square of the singular value times the sum of the vector.
     turned = projected @ cells.sum(1, keepdim=True).mT < 0
     projected = torch.where(finite, torch.where(turned, -projected, projected), torch.nan)

@@ -53,7 +53,8 @@ class FullGrad(Visualizer):
 
     def needs_of(self, model: Model) -> Needs:
         """Ask for the gradients for the input and at every call of every module with a bias."""
-        biased = [f"{path}#*" for path, part in model.module.named_modules() if path and _bias(part) is not None]
+        parts = ((path, part) for path, part in model.module.named_modules() if path)
+        biased = [f"{path}#*" for path, part in parts if _bias(part) is not None]
         return Needs(gradients=biased, input_gradient=True, target=self.options.target, parameters=True)
 
     def compute(self, captured: Captured) -> Result:
@@ -77,16 +78,17 @@ class FullGrad(Visualizer):
         """Draw the photo, the map over it, and the map alone."""
         (image,), (target,) = result.images, result.targets
         values = result.maps[_INPUT].values[0]
-        attributed, gap = (figures.number(result.tables["completeness"][each][0]) for each in ("attributed", "gap"))
+        sums = result.tables["completeness"]
+        attributed, gap = figures.number(sums["attributed"][0]), figures.number(sums["gap"][0])
         about = f"input and biases sum to {attributed}, a gap of {gap} to the score"
-        picture = figures.attribution(values, image.pixels, title=f"FullGrad: {target}; {about}", polarity="unsigned")
+        title = f"FullGrad: {target}; {about}"
+        picture = figures.attribution(values, image.pixels, title=title, polarity="unsigned")
         caption = (
             f"FullGrad: magnitudes of what input and biases contribute, rescaled part by part and summed; {about}. "
             "Middle: over the grey photo; right: alone."
         )
-        yield Figure(
-            name=_INPUT, picture=picture, caption=caption, alt=figures.alt(values, what=f"FullGrad for {target}")
-        )
+        alt = figures.alt(values, what=f"FullGrad for {target}")
+        yield Figure(name=_INPUT, picture=picture, caption=caption, alt=alt)
 
 
 def _parts(captured: Captured) -> Iterator[tuple[str, torch.Tensor]]:
@@ -112,16 +114,17 @@ def _bias(part: nn.Module) -> torch.Tensor | None:
 
     if isinstance(part, nn.Linear | _ConvNd):
         return None if part.bias is None else part.bias.detach()
+    if not isinstance(part, _NormBase | nn.GroupNorm | nn.LayerNorm):
+        return None
     # Some normalisations bring an activation along: what they return is no sum with a bias then.
-    if not isinstance(part, _NormBase | nn.GroupNorm | nn.LayerNorm) or any(
-        not isinstance(each, nn.Identity) for each in part.children()
-    ):
+    if not all(isinstance(each, nn.Identity) for each in part.children()):
         return None
     bias: torch.Tensor | None = getattr(part, "bias", None)
     mean, variance = getattr(part, "running_mean", None), getattr(part, "running_var", None)
     if mean is None or variance is None:
         return None if bias is None else bias.detach()
-    scale = (variance + part.eps).rsqrt() * (1 if part.weight is None else part.weight.detach())
+    weight = 1 if part.weight is None else part.weight.detach()
+    scale = (variance + part.eps).rsqrt() * weight
     implied: torch.Tensor = -mean * scale
     return implied if bias is None else bias.detach() + implied
 
@@ -152,10 +155,18 @@ def _laid_over(part: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
 def _tables(captured: Captured, names: Sequence[str], sums: np.ndarray) -> dict[str, Table]:
     """Return both tables; `sums` are `(image, part)`."""
     images = [image.id for image in captured.images]
-    scores, attributed = np.array([target.score for target in captured.targets]), sums.sum(1)
+    scores = np.array([target.score for target in captured.targets])
+    attributed = sums.sum(1)
     return {
         "contributions": Table(
-            image=np.repeat(images, len(names)), part=[*names] * len(images), contribution=sums.reshape(-1)
+            image=np.repeat(images, len(names)),
+            part=[*names] * len(images),
+            contribution=sums.reshape(-1),
         ),
-        "completeness": Table(image=images, score=scores, attributed=attributed, gap=scores - attributed),
+        "completeness": Table(
+            image=images,
+            score=scores,
+            attributed=attributed,
+            gap=scores - attributed,
+        ),
     }

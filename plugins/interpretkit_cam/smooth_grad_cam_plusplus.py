@@ -74,8 +74,9 @@ class SmoothGradCAMPlusPlus(TargetMaps):
         done = position * self.options.samples
         for copies in self._copies(captured, position):
             for layer, gradient in model.gradients(copies, targets, layers=list(captured.activations)).items():
-                powers = torch.stack([gradient.double().pow(power).sum(0) for power in (1, 2, 3)])
-                sums[layer] = sums.get(layer, 0) + powers
+                exact = gradient.double()
+                powers = [exact.pow(power).sum(0) for power in (1, 2, 3)]
+                sums[layer] = sums.get(layer, 0) + torch.stack(powers)
             done += len(copies)
             captured.progress(done, len(captured.images) * self.options.samples)
         return {layer: each / self.options.samples for layer, each in sums.items()}
@@ -90,8 +91,9 @@ class SmoothGradCAMPlusPlus(TargetMaps):
         left = self.options.samples
         while left > 0:
             count = min(left, self.options.internal_batch_size)
-            noise = torch.stack([torch.randn(image.shape, generator=generator) for _ in range(count)])
-            yield image + scale * noise.to(image)
+            drawn = [torch.randn(image.shape, generator=generator) for _ in range(count)]
+            noise = torch.stack(drawn).to(image)
+            yield image + scale * noise
             left -= count
 
 

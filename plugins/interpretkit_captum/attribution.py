@@ -71,13 +71,12 @@ class OwnPasses(Attribution):
         seed = getattr(self.options, "seed", 0)
         with self.network(captured) as network, fixed(network):
             found = [self.explain(each) for each in subjects(captured, network, seed=seed)]
-        values = {layer: torch.stack([each[layer].values for each in found]) for layer in found[0]}
-        return Result(
-            maps={
-                layer: captured.map(layer, each, polarity=self.polarity or "signed") for layer, each in values.items()
-            },
-            tables=tables_of(captured, found, baseline=getattr(self.options, "baseline", "")),
-        )
+        maps = {}
+        for layer in found[0]:
+            values = torch.stack([each[layer].values for each in found])
+            maps[layer] = captured.map(layer, values, polarity=self.polarity or "signed")
+        baseline = getattr(self.options, "baseline", "")
+        return Result(maps=maps, tables=tables_of(captured, found, baseline=baseline))
 
     @contextmanager
     def network(self, captured: Captured) -> Iterator[nn.Module]:

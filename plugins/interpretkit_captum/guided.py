@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from interpretkit_captum.network import Subject
 
 
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""What torch calls linear interpolation along so many axes."""
+
+
 class Rectified(OwnPasses):
     """A method that changes the gradient at every ReLU; a network must have them as modules `nn.ReLU`."""
 
@@ -149,9 +153,11 @@ def _grad_cam(captured: Captured, layer: str) -> np.ndarray:
         raise StepError(f"guided_grad_cam needs one layer; {layer} stands for {found}", hint="name one")
     ((name, gradient),) = captured.gradients.items()
     activation = captured.features(name)
-    weights = gradient.double().mean(tuple(range(2, gradient.ndim)))
-    cam = torch.einsum("nk,nk...->n...", weights, activation.double()).clamp(min=0)
+    cells = tuple(range(2, gradient.ndim))
+    weights = gradient.double().mean(cells)
+    cam = torch.einsum("nk,nk...->n...", weights, activation.double())
+    positive = cam.clamp(min=0)[:, None]
     size = captured.inputs.shape[2:]
-    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
-    raised = torch.nn.functional.interpolate(cam[:, None], size, mode=mode, align_corners=False)
+    mode = _LINEAR[len(size)]
+    raised = torch.nn.functional.interpolate(positive, size, mode=mode, align_corners=False)
     return np.asarray(raised[:, 0].cpu().numpy())

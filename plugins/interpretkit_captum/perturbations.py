@@ -64,12 +64,13 @@ class Occlusion(OwnPasses):
                 f"a window of {options.window} pixels does not fit into an image of {figures.shape(size)}",
                 hint="choose a smaller window",
             )
-        axes = len(size)
+        window = [options.window] * len(size)
+        stride = [options.stride] * len(size)
         baseline = subject.baseline(options.baseline)
         values = captum.attr.Occlusion(subject.scored).attribute(
             subject.image,
-            sliding_window_shapes=(channels, *[options.window] * axes),
-            strides=(channels, *[options.stride] * axes),
+            sliding_window_shapes=(channels, *window),
+            strides=(channels, *stride),
             baselines=baseline,
             perturbations_per_eval=options.internal_batch_size,
         )

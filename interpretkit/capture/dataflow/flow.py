@@ -62,7 +62,7 @@ class Dataflow(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if field is None or (before is not None and _same_cells(before, field)):
             return
         if not _fits(field, part, base):
-            self._fields[base] = field.each(lambda _: None)
+            self._fields[base] = Field((None,) * len(field.axes))
             return
         self._fields[base] = field if before is None else join([before, field])
 

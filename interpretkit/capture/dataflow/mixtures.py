@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit.capture.dataflow.operation import Operation, broadcast, dim_of, dims_of, without
+from interpretkit.capture.dataflow.operation import Operation, broadcast, dims_of, without
 from interpretkit.capture.receptive import COLLAPSED, Axis, Field, join
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def reduction(operation: Operation, output: torch.Tensor) -> Field:
     source = operation.source
     reduced = dims_of(operation) or range(source.ndim)
     gone = [] if output.ndim == source.ndim else reduced
-    return operation.field.each(lambda axis: COLLAPSED if dim_of(axis) in reduced else without(axis, gone))
+    return operation.field.each(lambda axis: COLLAPSED if axis.dim in reduced else without(axis, gone))
 
 
 def over_dim(operation: Operation, _output: torch.Tensor) -> Field:
     """Every entry along a dim has a part in every other."""
     dim = operation["dim"] % operation.source.ndim
-    return operation.field.each(lambda axis: axis.everywhere() if dim_of(axis) == dim else axis)
+    return operation.field.each(lambda axis: axis.everywhere() if axis.dim == dim else axis)
 
 
 def batch_norm(operation: Operation, _output: torch.Tensor) -> Field:
@@ -45,18 +45,19 @@ def batch_norm(operation: Operation, _output: torch.Tensor) -> Field:
 def layer_norm(operation: Operation, _output: torch.Tensor) -> Field:
     """Everything along the last dims has a part in every cell."""
     first = operation.source.ndim - len(operation["normalized_shape"])
-    return operation.field.each(lambda axis: axis.everywhere() if dim_of(axis) >= first else axis)
+    return operation.field.each(lambda axis: axis.everywhere() if axis.dim >= first else axis)
 
 
 def group_norm(operation: Operation, _output: torch.Tensor) -> Field:
     """Everything in an image has a part in every cell."""
-    return operation.field.each(lambda axis: axis.everywhere() if dim_of(axis) > 0 else axis)
+    return operation.field.each(lambda axis: axis.everywhere() if axis.dim > 0 else axis)
 
 
 def product(operation: Operation, output: torch.Tensor) -> Field:
     """A product of matrices: what lies along the dim that is summed over is put together."""
     left, right = FACTORS[operation.name]
-    parts = [_summed_over(operation, left, -1), _summed_over(operation, right, -1 if right == "weight" else -2)]
+    along = -1 if right == "weight" else -2
+    parts = [_summed_over(operation, left, -1), _summed_over(operation, right, along)]
     added = operation.field_of("self") if left != "self" else None
     if added is not None:
         parts.append(broadcast(added, operation["self"].shape, output.shape))
@@ -73,8 +74,10 @@ def attention(operation: Operation, _output: torch.Tensor) -> Field:
 
 def _summed_over(operation: Operation, name: str, dim: int) -> Field | None:
     field = operation.field_of(name)
-    dim += operation[name].ndim
-    return field and field.each(lambda axis: COLLAPSED if dim_of(axis) == dim else axis)
+    if field is None:
+        return None
+    summed = operation[name].ndim + dim
+    return field.each(lambda axis: COLLAPSED if axis.dim == summed else axis)
 
 
 def _paired(fields: Sequence[Field]) -> Field:

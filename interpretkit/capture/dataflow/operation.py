@@ -82,12 +82,9 @@ def broadcast(field: Field, shape: Sequence[int], wanted: Sequence[int]) -> Fiel
     more = len(wanted) - len(shape)
 
     def change(axis: Axis) -> Axis | None:
-        if axis.place is None:
-            return axis
-        dim = axis.place.dim
-        moved = dim + more
-        same = moved >= 0 and shape[dim] == wanted[moved]
-        return axis.moved(moved) if same else axis.lost()
+        dim = axis.dim + more
+        same = dim >= 0 and shape[axis.dim] == wanted[dim]
+        return axis.moved(dim) if same else axis.lost()
 
     return field.each(change)
 
@@ -102,21 +99,16 @@ def dims_of(operation: Operation) -> list[int]:
     count, named = operation.source.ndim, operation["dim"]
     if named is None:
         return list(range(count))
-    return [dim % count for dim in ([named] if isinstance(named, int) else named)]
-
-
-def dim_of(axis: Axis) -> int:
-    """Return the dim in which the cells lie; -1 if they were put together."""
-    return -1 if axis.place is None else axis.place.dim
+    dims = [named] if isinstance(named, int) else named
+    return [dim % count for dim in dims]
 
 
 def without(axis: Axis, dims: Sequence[int]) -> Axis:
     """Return the axis of a tensor that has lost `dims`."""
-    place = dim_of(axis)
-    return axis.moved(place - sum(dim < place for dim in dims))
+    before = [dim for dim in dims if dim < axis.dim]
+    return axis.moved(axis.dim - len(before))
 
 
 def with_new(axis: Axis, dim: int) -> Axis:
     """Return the axis of a tensor that has got a new `dim`."""
-    place = dim_of(axis)
-    return axis.moved(place + (place >= dim))
+    return axis.moved(axis.dim + 1) if axis.dim >= dim else axis

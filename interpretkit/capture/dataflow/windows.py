@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
-from interpretkit.capture.dataflow.operation import Operation, dim_of, unknown
+from interpretkit.capture.dataflow.operation import Operation, unknown
 from interpretkit.capture.receptive import COLLAPSED, Axis, Field, Place
 
 if TYPE_CHECKING:
@@ -31,12 +31,9 @@ def convolution(operation: Operation, output: torch.Tensor) -> Field:
     kind = _transposed if operation["transposed"] else _window
 
     def change(axis: Axis) -> Axis | None:
-        dim = dim_of(axis)
-        if dim < 1:
-            return axis
-        if dim == 1:
-            return COLLAPSED
-        index = dim - 2
+        index = axis.dim - 2
+        if index < 0:
+            return axis if axis.dim == 0 else COLLAPSED
         sizes = (_at(operation[name], index) for name in ("stride", "padding", "dilation"))
         return _slid(axis, source, output, kind(kernel[index], *sizes))
 
@@ -52,7 +49,7 @@ def pool(operation: Operation, output: torch.Tensor) -> Field:
     first = source.ndim - (3 if "3d" in operation.name else 2)
 
     def change(axis: Axis) -> Axis | None:
-        index = dim_of(axis) - first
+        index = axis.dim - first
         if index < 0:
             return axis
         sizes = (_at(values, index) for values in (kernel, stride, padding, dilation))
@@ -66,12 +63,12 @@ def adaptive_pool(operation: Operation, output: torch.Tensor) -> Field:
     source = operation.source
 
     def change(axis: Axis) -> Axis | None:
-        dim = dim_of(axis)
-        if axis.place is None or source.shape[dim] == output.shape[dim]:
+        length, wanted = source.shape[axis.dim], output.shape[axis.dim]
+        if length == wanted:
             return axis
-        step, rest = divmod(source.shape[dim], output.shape[dim])
-        if output.shape[dim] == 1:
+        if wanted == 1:
             return COLLAPSED
+        step, rest = divmod(length, wanted)
         return axis.lost() if rest else _slid(axis, source, output, _window(step, step, 0, 1))
 
     return operation.field.each(change)
@@ -83,10 +80,10 @@ def upsample(operation: Operation, output: torch.Tensor) -> Field:
     method = operation.name.removeprefix("_").removeprefix("upsample_").rstrip("123d")
 
     def change(axis: Axis) -> Axis | None:
-        dim = dim_of(axis)
-        if axis.place is None or source.shape[dim] == output.shape[dim]:
+        length, wanted = source.shape[axis.dim], output.shape[axis.dim]
+        if length == wanted:
             return axis
-        ratio = _ratio(operation, dim, source.shape[dim], output.shape[dim])
+        ratio = _ratio(operation, axis.dim, length, wanted)
         centred = not operation["align_corners"] and method != "nearest"
         offset = (ratio - 1) / 2 if centred else Fraction(0)
         window = ratio.denominator, ratio.numerator, partial(_resampled, method, ratio, offset)
@@ -101,7 +98,9 @@ def _ratio(operation: Operation, dim: int, length: int, wanted: int) -> Fraction
         return Fraction(length - 1, max(wanted - 1, 1))
     names = _SCALES[operation.source.ndim - 2]
     scale = operation[names[dim - 2]] if dim > 1 else None
-    return Fraction(1 / scale).limit_denominator(1000) if scale else Fraction(length, wanted)
+    if not scale:
+        return Fraction(length, wanted)
+    return Fraction(1 / scale).limit_denominator(1000)
 
 
 def _resampled(method: str, ratio: Fraction, offset: Fraction, cell: int) -> list[int]:
@@ -110,8 +109,9 @@ def _resampled(method: str, ratio: Fraction, offset: Fraction, cell: int) -> lis
     if method == "nearest_exact":
         position += Fraction(1, 2)
     whole = math.floor(position)
-    around = _AROUND.get(method)
-    return [whole] if around is None or whole == position else [whole + step for step in around]
+    if whole == position or method not in _AROUND:
+        return [whole]
+    return [whole + step for step in _AROUND[method]]
 
 
 def pixel_shuffle(operation: Operation, output: torch.Tensor) -> Field:
@@ -129,12 +129,12 @@ def pixel_unshuffle(operation: Operation, output: torch.Tensor) -> Field:
 def _in_the_last_two(operation: Operation, output: torch.Tensor, window: Window) -> Field:
     """Windows slide along the last two dims; the one before them is that of the channels."""
     source = operation.source
+    channels = source.ndim - 3
 
     def change(axis: Axis) -> Axis | None:
-        from_channels = dim_of(axis) - (source.ndim - 3)
-        if from_channels == 0:
-            return axis.lost()
-        return axis if from_channels < 0 else _slid(axis, source, output, window)
+        if axis.dim > channels:
+            return _slid(axis, source, output, window)
+        return axis if axis.dim < channels else axis.lost()
 
     return operation.field.each(change)
 
@@ -144,10 +144,11 @@ def pad(operation: Operation, output: torch.Tensor) -> Field:
     source, padding = operation.source, operation["pad"] or operation["padding"]
 
     def change(axis: Axis) -> Axis | None:
-        index = 2 * (source.ndim - 1 - dim_of(axis))
-        if axis.place is None or not any(padding[index : index + 2]):
+        index = 2 * (source.ndim - 1 - axis.dim)
+        if not any(padding[index : index + 2]):
             return axis
-        return _slid(axis, source, output, (1, 1, lambda cell: [cell - padding[index]]))
+        window = 1, 1, lambda cell: [cell - padding[index]]
+        return _slid(axis, source, output, window)
 
     return operation.field.each(change)
 
@@ -157,28 +158,31 @@ def slice_(operation: Operation, output: torch.Tensor) -> Field:
     source = operation.source
     dim, step = operation["dim"] % source.ndim, operation["step"]
     length, left = source.shape[dim], output.shape[dim]
+    if left == length:
+        return operation.field
     start = operation["start"] or 0
     start = max(start + length, 0) if start < 0 else start
+    window = 1, step, lambda cell: [start + step * cell]
 
     def change(axis: Axis) -> Axis | None:
         place = axis.place
-        if place is None or place.dim != dim or left == length:
+        if place is None or place.dim != dim:
             return axis
-        if not place.ordered:
-            return Axis(axis.cells, place._replace(size=left))
-        return _slid(axis, source, output, (1, step, lambda cell: [start + step * cell]))
+        if place.ordered:
+            return _slid(axis, source, output, window)
+        return Axis(axis.cells, place._replace(size=left))
 
     return operation.field.each(change)
 
 
 def _slid(axis: Axis, source: torch.Tensor, output: torch.Tensor, window: Window) -> Axis | None:
     """Return what is seen by windows that slide along the axis' own dim."""
-    if axis.place is None:
-        return axis
-    dim = axis.place.dim
+    dim = axis.dim
     settled = axis.settled(source.shape[dim])
-    cells = None if settled is None else settled.through(*window)
-    return axis.lost() if cells is None else Axis(cells, Place(dim, 1, output.shape[dim]))
+    cells = settled and settled.through(*window)
+    if cells is None:
+        return axis.lost()
+    return Axis(cells, Place(dim, 1, output.shape[dim]))
 
 
 def _window(kernel: int, stride: int, padding: int, dilation: int) -> Window:
@@ -191,7 +195,8 @@ def _window(kernel: int, stride: int, padding: int, dilation: int) -> Window:
 
 def _transposed(kernel: int, stride: int, padding: int, dilation: int) -> Window:
     def taps(cell: int) -> list[int]:
-        reached = (cell + padding - tap * dilation for tap in range(kernel))
+        last = cell + padding
+        reached = (last - tap * dilation for tap in range(kernel))
         return [place // stride for place in reached if place % stride == 0]
 
     return stride, 1, taps
