@@ -48,8 +48,10 @@ def edges_of(bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> [edge.tolist() for edge in edges_of(bins_of(np.array([-3.0, 0.0, 1.0])))]
         [[-3.03125, 0.0, 1.0], [-3.0, 0.0, 1.015625]]
     """
-    inner, outer = (((np.abs(bins) + more) << _SHIFT).view(np.float64) for more in (0, 1))
-    outer = np.where(bins == 0, 0.0, outer)
+    magnitude = np.abs(bins)
+    inner = (magnitude << _SHIFT).view(np.float64)
+    beyond = ((magnitude + 1) << _SHIFT).view(np.float64)
+    outer = np.where(bins == 0, 0.0, beyond)
     return np.where(bins < 0, -outer, inner), np.where(bins < 0, -inner, outer)
 
 
@@ -80,9 +82,11 @@ def joined(tables: Sequence[Table], layers: Sequence[str]) -> Table:
     """Return histograms added up, rows in the order of layers, channels and values."""
     columns = Table.stacked(tables).columns
     codes = {layer: code for code, layer in enumerate(layers)}
-    keys = [np.array([codes[layer] for layer in columns["layer"].tolist()], np.int64), bins_of(_inner(columns))]
+    places = [codes[layer] for layer in columns["layer"].tolist()]
+    keys = [np.array(places, np.int64)]
     if "channel" in columns:
-        keys.insert(1, columns["channel"])
+        keys.append(columns["channel"])
+    keys.append(bins_of(_inner(columns)))
     order = np.lexsort(keys[::-1])
     new = np.zeros(len(order), np.bool_)
     new[:1] = True
@@ -107,10 +111,12 @@ def quantiles(counted: Table, *, least: float, greatest: float) -> dict[str, flo
     reached = np.cumsum(counted["count"])
     if not len(reached) or reached[-1] == 0:
         return dict.fromkeys(NAMES, np.nan)
-    ranks = np.floor(np.array(LEVELS) * (reached[-1] - 1)).astype(np.int64)
+    last = reached[-1] - 1
+    ranks = np.floor(np.array(LEVELS) * last).astype(np.int64)
     places = np.searchsorted(reached, ranks, side="right")
     middles = (counted["low"][places] + counted["high"][places]) / 2
-    return dict(zip(NAMES, np.clip(middles, least, greatest).tolist(), strict=True))
+    inside = np.clip(middles, least, greatest)
+    return dict(zip(NAMES, inside.tolist(), strict=True))
 
 
 def _inner(columns: Mapping[str, Any]) -> np.ndarray:

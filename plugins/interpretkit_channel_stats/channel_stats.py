@@ -11,7 +11,7 @@ from interpretkit import Layered, Needs, Reduction, Result, StepError, Table
 from interpretkit_channel_stats import bins, charts, moments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import torch
 
@@ -75,26 +75,27 @@ class ChannelStats(Reduction):
             StepError: If a layer returns anything but `(image, channel, …)`.
         """
         labels = [image.label for image in captured.images]
-        layers = list(captured.activations)
-        channels, histograms = [], []
+        by_channel = self.options.histograms == "channel"
+        channels: list[Table] = []
+        histograms: list[Table] = []
         means: moments.Means = {}
         for layer, values in captured.activations.items():
             images = [values_of(image) for image in _checked(layer, values)]
-            each = [moments.of_image(image) for image in images]
-            channels.append(_named(layer, moments.of_images(each)))
-            by_channel = self.options.histograms == "channel"
+            of_images = [moments.of_image(image) for image in images]
+            channels.append(_named(layer, moments.of_images(of_images)))
             histograms += [bins.histogram(layer, image, by_channel=by_channel) for image in images]
-            means |= moments.class_means(layer, each, labels)
-        columns = {name: np.concatenate([part[name] for part in channels]) for name in channels[0]}
-        return _result(columns, bins.joined(histograms, layers), means, layers)
+            means |= moments.class_means(layer, of_images, labels)
+        layers = list(captured.activations)
+        return _result(Table.stacked(channels).columns, bins.joined(histograms, layers), means, layers)
 
     def merge(self, first: Result, second: Result) -> Result:
         """Return the tables of two parts of the set together."""
         one, other = first.tables["channels"], second.tables["channels"]
         layers = list(dict.fromkeys(one["layer"].tolist()))
-        columns = {"layer": one["layer"], "channel": one["channel"], **moments.merged(one.columns, other.columns)}
+        merged = moments.merged(one.columns, other.columns)
+        columns = {"layer": one["layer"], "channel": one["channel"], **merged}
         histogram = bins.joined([first.tables["histogram"], second.tables["histogram"]], layers)
-        means = moments.merged_means(*(_means(part) for part in (first, second)))
+        means = moments.merged_means(_means(first), _means(second))
         return _result(columns, histogram, means, layers)
 
     def draw(self, result: Result) -> Iterator[Figure]:
@@ -114,22 +115,22 @@ def _checked(layer: str, values: torch.Tensor) -> torch.Tensor:
     return values.detach().cpu()
 
 
-def _named(layer: str, columns: moments.Columns) -> moments.Columns:
-    channels = len(columns["count"])
-    return {"layer": np.full(channels, layer), "channel": np.arange(channels), **columns}
+def _named(layer: str, columns: moments.Columns) -> Table:
+    count = len(columns["count"])
+    return Table({"layer": np.full(count, layer), "channel": np.arange(count), **columns})
 
 
 def _means(result: Result) -> moments.Means:
     return moments.classes_of(result.tables["classes"]) if "classes" in result.tables else {}
 
 
-def _result(columns: moments.Columns, histogram: Table, means: moments.Means, layers: Sequence[str]) -> Result:
+def _result(columns: Mapping[str, np.ndarray], histogram: Table, means: moments.Means, layers: Sequence[str]) -> Result:
     """Return all tables, with what follows from the sufficient statistics."""
-    columns = {**columns, **moments.derived(columns)}
+    found = {**columns, **moments.derived(columns)}
     if "channel" in histogram.columns:
-        columns |= _quantiles_of_channels(columns, histogram)
-    ordered = dict.fromkeys((*_ORDER, *columns))
-    channels = Table({name: columns[name] for name in ordered})
+        found |= _quantiles_of_channels(found, histogram)
+    ordered = dict.fromkeys((*_ORDER, *found))
+    channels = Table({name: found[name] for name in ordered})
     tables = {"channels": channels, "layers": _layers(channels, histogram, layers), "histogram": histogram}
     if means:
         tables["classes"] = Table(moments.rows_of_classes(means, layers))
@@ -145,23 +146,33 @@ def _layers(channels: Table, histogram: Table, layers: Sequence[str]) -> Table:
     for layer in layers:
         row = moments.of_layer(channels.where("layer", layer))
         counted = whole.where("layer", layer)
-        rows.append({"layer": layer, **row, **bins.quantiles(counted, least=row["min"], greatest=row["max"])})
+        quantiles = bins.quantiles(counted, least=row["min"], greatest=row["max"])
+        rows.append({"layer": layer, **row, **quantiles})
     return Table.of_rows(rows)
 
 
 def _quantiles_of_channels(columns: moments.Columns, histogram: Table) -> moments.Columns:
-    found = []
-    keys = zip(columns["layer"].tolist(), columns["channel"].tolist(), strict=True)
+    """Return the quantiles of each channel, by name."""
     counted = _by_channel(histogram)
+    nothing = slice(0)
+    keys = zip(columns["layer"].tolist(), columns["channel"].tolist(), strict=True)
+    rows = []
     for key, least, greatest in zip(keys, columns["min"], columns["max"], strict=True):
-        rows = Table({name: values[counted.get(key, slice(0))] for name, values in histogram.columns.items()})
-        found.append(bins.quantiles(rows, least=least, greatest=greatest))
-    return {name: np.array([each[name] for each in found]) for name in bins.NAMES}
+        place = counted.get(key, nothing)
+        of_channel = Table({name: values[place] for name, values in histogram.columns.items()})
+        rows.append(bins.quantiles(of_channel, least=least, greatest=greatest))
+    return dict(Table.of_rows(rows).columns)
 
 
 def _by_channel(histogram: Table) -> dict[tuple[str, int], slice]:
     """Return where in a histogram the rows of each layer and channel lie."""
     layers, channels = histogram["layer"], histogram["channel"]
-    starts = np.flatnonzero(np.r_[True, (layers[1:] != layers[:-1]) | (channels[1:] != channels[:-1])])
+    if not len(histogram):
+        return {}
+    other = (layers[1:] != layers[:-1]) | (channels[1:] != channels[:-1])
+    starts = [0, *(np.flatnonzero(other) + 1).tolist()]
     ends = [*starts[1:], len(histogram)]
-    return {(str(layers[a]), int(channels[a])): slice(a, b) for a, b in zip(starts, ends, strict=True) if a < b}
+    found = {}
+    for start, end in zip(starts, ends, strict=True):
+        found[str(layers[start]), int(channels[start])] = slice(start, end)
+    return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from interpretkit import Table
 
@@ -20,7 +20,9 @@ def of_image(values: np.ndarray) -> Columns:
     count = finite.sum(1)
     kept = np.where(finite, values, 0.0)
     mean = kept.sum(1) / np.maximum(count, 1)
-    deviations = np.where(finite, values - mean[:, None], 0.0) if not finite.all() else values - mean[:, None]
+    deviations = values - mean[:, None]
+    if not finite.all():
+        deviations = np.where(finite, deviations, 0.0)
     greatest = np.where(finite, values, -np.inf).max(1, initial=-np.inf)
     return {
         "count": count,
@@ -36,24 +38,28 @@ def of_image(values: np.ndarray) -> Columns:
 
 def of_images(images: Sequence[Columns]) -> Columns:
     """Return the statistics of several images together, from those of each."""
-    each = {name: np.stack([image[name] for image in images]) for name in images[0]}
-    count, greatest = each["count"].sum(0), each["max"].max(0)
+    stacked = {}
+    for name in images[0]:
+        stacked[name] = np.stack([image[name] for image in images])
+    counts, means = stacked["count"], stacked["mean"]
+    count, greatest = counts.sum(0), stacked["max"].max(0)
     some = np.maximum(count, 1)
-    mean = (each["count"] * each["mean"]).sum(0) / some
-    between = (each["count"] * (each["mean"] - mean) ** 2).sum(0)
-    within = each["squares"].sum(0)
+    mean = (counts * means).sum(0) / some
+    between = (counts * (means - mean) ** 2).sum(0)
+    within = stacked["squares"].sum(0)
+    reached = stacked["max"] == greatest
     return {
         "count": count,
-        "images": (each["count"] > 0).sum(0),
+        "images": (counts > 0).sum(0),
         "mean": mean,
         "squares": within + between,
         "within": within / some,
         "between": between / some,
-        "min": each["min"].min(0),
+        "min": stacked["min"].min(0),
         "max": greatest,
-        "maxima": np.where(each["max"] == greatest, each["maxima"], 0).sum(0),
-        "zeros": each["zeros"].sum(0),
-        "nonfinite": each["nonfinite"].sum(0),
+        "maxima": np.where(reached, stacked["maxima"], 0).sum(0),
+        "zeros": stacked["zeros"].sum(0),
+        "nonfinite": stacked["nonfinite"].sum(0),
     }
 
 
@@ -65,16 +71,20 @@ def merged(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) ->
     step = second["mean"] - first["mean"]
     apart = step**2 * (one * other / some)
     greatest = np.maximum(first["max"], second["max"])
+    maxima = np.where(first["max"] == greatest, first["maxima"], 0)
+    maxima = maxima + np.where(second["max"] == greatest, second["maxima"], 0)
+    within = first["within"] * one + second["within"] * other
+    between = first["between"] * one + second["between"] * other + apart
     return {
         "count": count,
         "images": first["images"] + second["images"],
         "mean": first["mean"] + step * other / some,
         "squares": first["squares"] + second["squares"] + apart,
-        "within": (first["within"] * one + second["within"] * other) / some,
-        "between": (first["between"] * one + second["between"] * other + apart) / some,
+        "within": within / some,
+        "between": between / some,
         "min": np.minimum(first["min"], second["min"]),
         "max": greatest,
-        "maxima": sum(np.where(each["max"] == greatest, each["maxima"], 0) for each in (first, second)),
+        "maxima": maxima,
         "zeros": first["zeros"] + second["zeros"],
         "nonfinite": first["nonfinite"] + second["nonfinite"],
     }
@@ -84,12 +94,13 @@ def derived(moments: Mapping[str, np.ndarray]) -> Columns:
     """Return what follows from the statistics."""
     count = np.maximum(moments["count"], 1)
     dead = (moments["min"] == 0) & (moments["max"] == 0)
+    # Some value is always the greatest; only others that equal it tell of a bound.
+    others = np.maximum(moments["maxima"] - 1, 0)
     return {
         "std": np.sqrt(moments["squares"] / count),
         "sparsity": moments["zeros"] / count,
         "dead": dead,
-        # Some value is always the greatest; only others that equal it tell of a bound.
-        "saturated": np.where(dead, 0, np.maximum(moments["maxima"] - 1, 0)) / count,
+        "saturated": np.where(dead, 0, others) / count,
     }
 
 
@@ -98,8 +109,11 @@ def of_layer(channels: Table) -> dict[str, Any]:
     count = channels["count"]
     some = max(int(count.sum()), 1)
     mean = float((count * channels["mean"]).sum() / some)
-    squares = channels["squares"].sum() + (count * (channels["mean"] - mean) ** 2).sum()
-    spread = float((count * channels["between"]).sum() + (count * channels["within"]).sum())
+    apart = (channels["mean"] - mean) ** 2
+    squares = channels["squares"].sum() + (count * apart).sum()
+    between = (count * channels["between"]).sum()
+    within = (count * channels["within"]).sum()
+    spread = float(between + within)
     return {
         "channels": len(channels),
         "count": int(count.sum()),
@@ -110,7 +124,7 @@ def of_layer(channels: Table) -> dict[str, Any]:
         "sparsity": float(channels["zeros"].sum() / some),
         "dead": float(channels["dead"].mean()),
         "saturated": float((count * channels["saturated"]).sum() / some),
-        "between": float((count * channels["between"]).sum() / spread) if spread > 0 else np.nan,
+        "between": float(between / spread) if spread > 0 else np.nan,
     }
 
 
@@ -131,8 +145,11 @@ def merged_means(first: Means, second: Means) -> Means:
     """Return the means of two parts of the set together."""
     both = {**second, **first}
     for key in first.keys() & second.keys():
-        (mean, count), (other_mean, other) = first[key], second[key]
-        both[key] = (mean + (other_mean - mean) * other / np.maximum(count + other, 1), count + other)
+        mean, one = first[key]
+        other_mean, other = second[key]
+        count = one + other
+        step = (other_mean - mean) * other / np.maximum(count, 1)
+        both[key] = (mean + step, count)
     return both
 
 
@@ -151,11 +168,10 @@ def rows_of_classes(means: Means, layers: Sequence[str]) -> Columns:
 
 def classes_of(table: Table) -> Means:
     """Return the means that a table `classes` holds."""
-    return dict(_blocks(table))
-
-
-def _blocks(table: Table) -> Iterator[tuple[tuple[str, str], tuple[np.ndarray, np.ndarray]]]:
     starts = np.flatnonzero(table["channel"] == 0)
-    for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
-        part = slice(start, end)
-        yield (str(table["layer"][start]), str(table["class"][start])), (table["mean"][part], table["count"][part])
+    ends = [*starts[1:], len(table)]
+    means: Means = {}
+    for start, end in zip(starts, ends, strict=True):
+        key = str(table["layer"][start]), str(table["class"][start])
+        means[key] = table["mean"][start:end], table["count"][start:end]
+    return means

@@ -7,25 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from interpretkit import Contrast, Figure, Layered, Needs, Result, Table, Visualizer, figures
+from interpretkit import Contrast, Figure, Layered, Needs, Result, Table, Visualizer
+from interpretkit_feature_grid import feature_grid_figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import torch
 
-    from interpretkit import Captured, Map
-
-_IN_WORDS = {
-    "index": "in order of index",
-    "mean": "greatest mean first",
-    "max": "greatest maximum first",
-    "sparsity": "sparsest first",
-    "contribution": "greatest contribution first, for or against",
-}
-
-_READABLE = 64
-"""Up to so many tiles are large enough to be compared with the input, and to have room for a share."""
+    from interpretkit import Captured
 
 
 class FeatureGrid(Visualizer):
@@ -115,58 +105,20 @@ class FeatureGrid(Visualizer):
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw one grid for each layer; few channels beside the input."""
-        for layer, each in result.maps.items():
-            yield self._figure(layer, each, result)
-
-    def _figure(self, layer: str, each: Map, result: Result) -> Figure:
-        (image,) = result.images
-        values = each.values[0]
-        table = result.tables["channels"].where("layer", layer)
-        found = figures.survey(values)
-        polarity = figures.polarity_of(values)
-        chosen = self._chosen(table)
-        total, cells = len(values), figures.shape(values.shape[1:])
-        which = f"{len(chosen)} of {total} channels" if len(chosen) < total else f"all {total} channels"
-        subject = f"{layer} of {image.id}" if len(chosen) == total else f"{layer} of {image.id}: {which}"
-        order = _IN_WORDS[self.options.order]
-        for_target = f"; target {result.targets[0]}" if result.targets else ""
-        fixed = self.options.normalize if isinstance(self.options.normalize, list) else None
-        beside = len(chosen) <= _READABLE
-        picture = figures.grid(
-            values[chosen],
-            title=f"{subject}, {order}{for_target}",
-            labels=_labels(table, chosen),
-            scope="fixed" if isinstance(self.options.normalize, list) else self.options.normalize,
-            polarity=polarity,
-            limits=found.limits if fixed is None else (fixed[0], fixed[1]),
-            pixels=image.pixels if beside else None,
-        )
-        extent = f"values from {figures.number(found.limits[0])} to {figures.number(found.limits[1])}"
-        caption = (
-            f"Feature maps of {layer}: {which} of {cells} cells, {order}, {self._scale(polarity)}."
-            f"{' The input stands before them, stretched to the size of a tile.' if beside else ''} "
-            f"Of all {total} channels: {extent}; {_counts(found)}.{_contributed(table, result)}"
-        )
-        strongest = int(chosen[found.high[chosen].argmax()])
-        what = f"Grid of feature maps of {layer} for {image.id}, {which}, {extent}; the strongest, channel {strongest}"
-        return Figure(name=layer, picture=picture, caption=caption, alt=figures.alt(values[strongest], what=what))
-
-    def _scale(self, polarity: str) -> str:
-        normalize = self.options.normalize
-        if isinstance(normalize, list):
-            words = f"fixed limits {figures.number(normalize[0])} to {figures.number(normalize[1])}"
-        else:
-            words = "each channel on a scale of its own" if normalize == "channel" else "all on one scale"
-        return f"{words}, symmetric about 0" if polarity == "signed" else words
+        for layer in result.maps:
+            rows = result.tables["channels"].where("layer", layer)
+            yield feature_grid_figure.draw(layer, self._chosen(rows), result, self.options)
 
     def _chosen(self, table: Table) -> np.ndarray:
         """Return the channels to draw, in their order; those whose key is not finite come last."""
-        if self.options.order == "index":
-            return np.arange(len(table))[: self.options.max_channels]
-        keys = table[self.options.order]
-        keys = np.abs(keys) if self.options.order == "contribution" else keys
-        order = np.argsort(np.where(np.isfinite(keys), -keys, np.inf), kind="stable")
-        return order[: self.options.max_channels]
+        order, most = self.options.order, self.options.max_channels
+        if order == "index":
+            return np.arange(len(table))[:most]
+        keys = table[order]
+        if order == "contribution":
+            keys = np.abs(keys)
+        descending = np.where(np.isfinite(keys), -keys, np.inf)
+        return np.argsort(descending, kind="stable")[:most]
 
 
 def _table(images: list[str], layer: str, values: torch.Tensor, gradient: torch.Tensor | None) -> Table:
@@ -175,9 +127,11 @@ def _table(images: list[str], layer: str, values: torch.Tensor, gradient: torch.
     zeros = (cells == 0).double().mean(2)
     columns = {"mean": cells.mean(2), "max": cells.amax(2), "sparsity": zeros, "dead": zeros == 1}
     if gradient is not None:
-        contribution = gradient.detach().cpu().double().flatten(2).mean(2) * cells.sum(2)
+        weight = gradient.detach().cpu().double().flatten(2).mean(2)
+        contribution = weight * cells.sum(2)
         whole = contribution.abs().sum(1, keepdim=True)
-        columns |= {"contribution": contribution, "share": contribution / whole.where(whole != 0, 1)}
+        share = contribution / whole.where(whole != 0, 1)
+        columns |= {"contribution": contribution, "share": share}
     count, channels = cells.shape[:2]
     return Table(
         image=np.repeat(images, channels),
@@ -185,29 +139,3 @@ def _table(images: list[str], layer: str, values: torch.Tensor, gradient: torch.
         channel=np.tile(np.arange(channels), count),
         **{name: column.flatten().numpy() for name, column in columns.items()},
     )
-
-
-def _labels(table: Table, chosen: np.ndarray) -> list[str]:
-    """Return the number of each channel, and its share where that is known and there is room."""
-    if "share" not in table.columns or len(chosen) > _READABLE:
-        return [str(channel) for channel in chosen]
-    return [f"{channel} {figures.percent(table['share'][channel], '+.1')}" for channel in chosen]
-
-
-def _contributed(table: Table, result: Result) -> str:
-    """Say what the contributions add up to, and how many channels are for and against the target."""
-    if "contribution" not in table.columns:
-        return ""
-    given = table["contribution"]
-    total = figures.number(given.sum())
-    return (
-        f" Contributions to {result.targets[0]} add up to {total}: {int((given > 0).sum())} channels for it, "
-        f"{int((given < 0).sum())} against it; shares are of the sum of their magnitudes."
-    )
-
-
-def _counts(found: figures.Survey) -> str:
-    counts = [f"{int(found.dead.sum())} dead", f"{int(found.flat.sum())} nearly constant"]
-    if broken := int(found.broken.sum()):
-        counts.append(f"{broken} with values that are not finite")
-    return ", ".join(counts)

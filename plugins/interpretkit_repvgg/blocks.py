@@ -46,10 +46,22 @@ def blocks_of(model: Model) -> list[Block]:
         )
     if not found:
         raise RecipeError(f"model {model.name!r} has no blocks of branches", hint="use a RepVGG in training form")
-    return [
-        Block(path, {name: f"{path}.{part}" for name, part in BRANCHES.items() if f"{path}.{part}" in paths})
-        for path in found
-    ]
+    known = set(paths)
+    blocks = []
+    for path in found:
+        branches = {name: f"{path}.{part}" for name, part in BRANCHES.items()}
+        blocks.append(Block(path, {name: branch for name, branch in branches.items() if branch in known}))
+    return blocks
+
+
+def branch_of(path: str) -> str:
+    """Return what the branch at a module path is called.
+
+    Example:
+        >>> branch_of("stage4.0.rbr_1x1")
+        '1x1'
+    """
+    return next(branch for branch, module in BRANCHES.items() if path.endswith(f".{module}"))
 
 
 def find_blocks(model: Model, patterns: Sequence[str]) -> list[Block]:
@@ -59,8 +71,9 @@ def find_blocks(model: Model, patterns: Sequence[str]) -> list[Block]:
         RecipeError: If a pattern matches no layer, the patterns leave no block, or as in `blocks_of`.
     """
     blocks = blocks_of(model)
-    chosen = _paths(model, [pattern for pattern in patterns if not pattern.startswith("!")])
-    chosen -= _paths(model, [pattern.removeprefix("!") for pattern in patterns if pattern.startswith("!")])
+    wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
+    unwanted = [pattern.removeprefix("!") for pattern in patterns if pattern.startswith("!")]
+    chosen = _paths(model, wanted) - _paths(model, unwanted)
     if not any(block.path in chosen for block in blocks):
         raise RecipeError(
             f"the patterns {', '.join(patterns)} name no block of model {model.name!r}",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Result, Table, TargetSpec, Visualizer, figures
-from interpretkit_repvgg.blocks import BRANCHES, SUM, blocks_of, find_blocks
-from interpretkit_repvgg.charts import COLOURS, depth_axis, depth_chart
+from interpretkit import Figure, Needs, Result, Table, TargetSpec, Visualizer
+from interpretkit_repvgg import branches_figure
+from interpretkit_repvgg.blocks import BRANCHES, SUM, blocks_of, branch_of, find_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,9 +76,11 @@ class Branches(Visualizer):
         """
         last = blocks_of(model)[-1]
         blocks = [*find_blocks(model, self.options.blocks), last]
-        branches = [path for block in blocks for path in block.branches.values()]
+        branches: dict[str, None] = {}
+        for block in blocks:
+            branches |= dict.fromkeys(block.branches.values())
         return Needs(
-            activations=[*dict.fromkeys(branches), f"{last.path}.{SUM}"],
+            activations=[*branches, f"{last.path}.{SUM}"],
             gradients=[last.path],
             target=self.options.target,
         )
@@ -86,48 +88,64 @@ class Branches(Visualizer):
     def compute(self, captured: Captured) -> Result:
         """Return the tables `branches` and `logit`, and one map `(image, y, x)` for each branch of the last block."""
         (last,) = captured.gradients
-        maps = {
-            f"{last}.{BRANCHES[branch]}": captured.map(f"{last}.{BRANCHES[branch]}", values, polarity="signed")
-            for branch, values in _split_logit(captured, last).items()
-        }
+        maps = {}
+        for branch, values in _split_logit(captured, last).items():
+            path = f"{last}.{BRANCHES[branch]}"
+            maps[path] = captured.map(path, values, polarity="signed")
         return Result(maps=maps, tables={"branches": _shares(captured), "logit": _sums(captured, maps)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the shares over the depth of the network, and the maps of the last block on one scale."""
-        yield _share_chart(result.tables["branches"])
-        yield _logit_figure(result)
+        yield branches_figure.shares(result.tables["branches"])
+        yield branches_figure.logit(result)
 
 
 def _branches(captured: Captured, block: str) -> dict[str, torch.Tensor]:
     """Return the branches of a block `(image, channel, y, x)` in float64, by what they are called."""
-    paths = {branch: f"{block}.{module}" for branch, module in BRANCHES.items()}
-    return {
-        branch: captured.activations[path].double() for branch, path in paths.items() if path in captured.activations
-    }
+    found = {}
+    for branch, module in BRANCHES.items():
+        path = f"{block}.{module}"
+        if path in captured.activations:
+            found[branch] = captured.activations[path].double()
+    return found
 
 
 def _shares(captured: Captured) -> Table:
     """Return the covariance shares of the branches, block by block, for each image."""
     import torch
 
-    paths = (path for path in captured.activations if path.rpartition(".")[2] in BRANCHES.values())
+    paths = [path.rpartition(".") for path in captured.activations]
+    blocks = dict.fromkeys(block for block, _, module in paths if module in BRANCHES.values())
     rows = []
-    for depth, block in enumerate(dict.fromkeys(path.rpartition(".")[0] for path in paths)):
-        deviations = {
-            branch: (values - values.mean((2, 3), keepdim=True)).flatten(1)
-            for branch, values in _branches(captured, block).items()
-        }
+    for depth, block in enumerate(blocks):
+        deviations = {branch: _deviations(values) for branch, values in _branches(captured, block).items()}
         total = reduce(torch.add, deviations.values())
         variance = _products(total, total)
-        for branch, each in deviations.items():
-            share = np.divide(_products(each, total), variance, where=variance > 0, out=np.full_like(variance, np.nan))
-            spread = np.divide(_products(each, each), variance, where=variance > 0, out=np.full_like(variance, np.nan))
-            rows += [
-                (image.id, block, depth, branch, share[position], np.sqrt(spread[position]))
-                for position, image in enumerate(captured.images)
-            ]
-    names = ("image", "block", "depth", "branch", "share", "relative_std")
-    return Table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+        for branch, of_branch in deviations.items():
+            share = _ratio(_products(of_branch, total), variance)
+            spread = np.sqrt(_ratio(_products(of_branch, of_branch), variance))
+            for position, image in enumerate(captured.images):
+                row = {
+                    "image": image.id,
+                    "block": block,
+                    "depth": depth,
+                    "branch": branch,
+                    "share": share[position],
+                    "relative_std": spread[position],
+                }
+                rows.append(row)
+    return Table.of_rows(rows)
+
+
+def _deviations(values: torch.Tensor) -> torch.Tensor:
+    """Return values less the mean of their channel over the cells, `(image, value)`."""
+    return (values - values.mean((2, 3), keepdim=True)).flatten(1)
+
+
+def _ratio(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return a quotient; NaN where the divisor is not positive."""
+    undefined = np.full_like(second, np.nan)
+    return np.asarray(np.divide(first, second, where=second > 0, out=undefined))
 
 
 def _products(first: torch.Tensor, second: torch.Tensor) -> np.ndarray:
@@ -149,95 +167,7 @@ def _sums(captured: Captured, maps: Mapping[str, Map]) -> Table:
     """Return how the score of each image adds up: the sum of each map, and the rest."""
     rows = []
     for position, (image, target) in enumerate(zip(captured.images, captured.targets, strict=True)):
-        parts = {_branch(path): float(each.values[position].sum()) for path, each in maps.items()}
+        parts = {branch_of(path): float(shown.values[position].sum()) for path, shown in maps.items()}
         parts["rest"] = target.score - sum(parts.values())
-        rows += [(image.id, part, value) for part, value in parts.items()]
-    return Table(dict(zip(("image", "part", "value"), zip(*rows, strict=True), strict=True)))
-
-
-def _branch(path: str) -> str:
-    """Return what the branch at a module path is called."""
-    return next(branch for branch, module in BRANCHES.items() if path.endswith(f".{module}"))
-
-
-def _share_chart(table: Table) -> Figure:
-    """Draw the shares as bars stacked from zero, upwards where positive and downwards where negative."""
-    blocks = list(dict.fromkeys(table["block"].tolist()))
-    figure = depth_chart(
-        blocks, 4.8, title="Covariance share of each branch in the sum before the ReLU, block by block"
-    )
-    axes = figure.subplots()
-    ends = {sign: np.zeros(len(blocks)) for sign in (1, -1)}
-    sums = np.zeros(len(blocks))
-    for branch in dict.fromkeys(table["branch"].tolist()):
-        rows = table.where("branch", branch)
-        positions, shares = rows["depth"], rows["share"]
-        bottom = np.where(shares < 0, ends[-1][positions], ends[1][positions])
-        axes.bar(positions, shares, 0.8, bottom=bottom, color=COLOURS[branch], label=branch)
-        for sign, end in ends.items():
-            end[positions] += np.where(sign * shares > 0, shares, 0.0)
-        sums[positions] += shares
-    axes.plot(sums, "D", color="white", mec="#1f2328", ms=4, label="sum of the shares")
-    axes.axhline(0, color="#1f2328", lw=0.8)
-    axes.set_ylabel("share of the variance")
-    depth_axis(axes, blocks)
-    # In the order in which they are stacked, the sum on top.
-    handles, labels = axes.get_legend_handles_labels()
-    bars = handles[:0:-1], labels[:0:-1]
-    figure.legend([handles[0], *bars[0]], [labels[0], *bars[1]], loc="outside right upper", frameon=False, fontsize=8)
-    words = _in_words(table, blocks, sums)
-    caption = (
-        "Exact split of each block: covariance of a branch with the sum of the branches over the variance of the sum, "
-        f"over the positions of the image, within channels. {words} A negative share cancels the others."
-    )
-    return Figure(
-        name="shares", picture=figures.picture(figure), caption=caption, alt=f"Stacked bars by block. {words}"
-    )
-
-
-def _in_words(table: Table, blocks: list[str], sums: np.ndarray) -> str:
-    known = table["share"][~np.isnan(table["share"])]
-    if not len(known):
-        return "On grids of one cell no share is defined."
-    medians = ", ".join(
-        f"{branch} {figures.percent(np.nanmedian(table.where('branch', branch)['share']), '.0')}"
-        for branch in dict.fromkeys(table["branch"].tolist())
-        if not np.isnan(table.where("branch", branch)["share"]).all()
-    )
-    least = int(np.nanargmin(table["share"]))
-    missing = int(np.isnan(sums).sum())
-    undefined = f"; undefined in {missing} of {len(blocks)} blocks" if missing else ""
-    lowest = figures.percent(table["share"][least], ".0")
-    return (
-        f"Median over {len(blocks) - missing} blocks: {medians}; the least share is {lowest} "
-        f"({table['branch'][least]} of {table['block'][least]}){undefined}."
-    )
-
-
-def _logit_figure(result: Result) -> Figure:
-    """Draw the maps of the branches and their sum, on one scale."""
-    (image,), (target,) = result.images, result.targets
-    values = {_branch(path): each.values[0] for path, each in result.maps.items()}
-    block = next(iter(result.maps)).rpartition(".")[0]
-    together = np.sum(list(values.values()), axis=0)
-    shown = {**values, "all branches": together}
-    bound = max(float(np.abs(each).max()) for each in shown.values())
-    pictures = [
-        figures.heatmap(
-            each, title=f"{name}: sums to {figures.number(each.sum())}", polarity="signed", limits=(-bound, bound)
-        )
-        for name, each in shown.items()
-    ]
-    parts = ", ".join(f"{part} {figures.number(value)}" for _, part, value in result.tables["logit"].rows())
-    height, width = together.shape
-    caption = (
-        f"The score {figures.number(target.score)} split exactly at {block}, the ReLU held where it is: {parts} "
-        "(rest: the bias of the linear layer). Maps in units of the logit per cell on their native grid of "
-        f"{height}×{width}, all on one scale symmetric about 0."
-    )
-    picture = figures.panels(
-        [figures.photo(image.pixels, title="input"), *pictures],
-        title=f"What each branch of {block} says for {target}",
-    )
-    alt = figures.alt(together, what=f"Maps of the branches of {block} for {target}: {parts}; their sum")
-    return Figure(name="logit", picture=picture, caption=caption, alt=alt)
+        rows += [{"image": image.id, "part": part, "value": value} for part, value in parts.items()]
+    return Table.of_rows(rows)

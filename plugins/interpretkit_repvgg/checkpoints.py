@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interpretkit import WeightsError, load_state
 from interpretkit_repvgg.names import common_prefix, official_name
@@ -26,6 +26,17 @@ _KERNEL = re.compile(
     r"\.rbr_(dense\.conv|reparam)\.weight"
 )
 _STAGES = 4
+_GATES = ("se", "post_se")
+
+
+class _Block(NamedTuple):
+    """A block of a checkpoint, in the order of the network."""
+
+    stage: int
+    half: str
+    number: int
+    path: str
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,35 +140,49 @@ def _name(variant: Variant | None) -> str | None:
 
 def _counted(names: Iterable[str]) -> str:
     """Count parameters by the kind of their module."""
-    kinds = Counter(
-        next((part for part in name.split(".") if part.startswith("rbr_") or part in {"se", "post_se"}), "")
-        or name.partition(".")[0]
-        for name in names
-        if not name.endswith("num_batches_tracked")
-    )
+    kinds = Counter(_kind(name) for name in names if not name.endswith("num_batches_tracked"))
     return ", ".join(f"{count} of {kind}" for kind, count in sorted(kinds.items()))
+
+
+def _kind(name: str) -> str:
+    """Return the branch or the squeeze-and-excitation that a parameter belongs to, else the first part of its name.
+
+    Example:
+        >>> _kind("stage1.0.rbr_dense.conv.weight"), _kind("linear.bias")
+        ('rbr_dense', 'linear')
+    """
+    parts = name.split(".")
+    return next((part for part in parts if part.startswith("rbr_") or part in _GATES), parts[0])
 
 
 def _variant(state: Mapping[str, torch.Tensor]) -> Variant | None:
     """Read depths, widths, groups and squeeze-and-excitation from the shapes of the kernels."""
-    blocks = sorted(
-        (int(match["stage"]), match["half"] or "", int(match["index"] or 0), match["block"], state[match[0]])
-        for match in map(_KERNEL.fullmatch, state)
-        if match
-    )
-    stages = [[kernel.shape for stage, *_, kernel in blocks if stage == number] for number in range(_STAGES + 1)]
-    shapes = [shape for stage in stages for shape in stage]
+    blocks = _blocks(state)
+    stages = [_shapes(blocks, stage) for stage in range(_STAGES + 1)]
+    shapes = list(chain.from_iterable(stages))
     if not all(stages) or any(len(shape) != len("oiyx") or 0 in shape for shape in shapes):
         return None
-    last = blocks[-1][3]
-    ratios = {
-        gate: shapes[-1][0] // max(1, state[name].numel())
-        for gate in ("se", "post_se")
-        if (name := f"{last}.{gate}.down.bias") in state
-    }
+    ratios = {}
+    for gate in _GATES:
+        bias = state.get(f"{blocks[-1].path}.{gate}.down.bias")
+        if bias is not None:
+            ratios[gate] = shapes[-1][0] // max(1, bias.numel())
     return custom(
         depths=[len(stage) for stage in stages[1:]],
         widths=[stage[0][0] for stage in stages[1:]],
         groups=max(before[0] // shape[1] for before, shape in pairwise(shapes)),
         **ratios,
     )
+
+
+def _blocks(state: Mapping[str, torch.Tensor]) -> list[_Block]:
+    """Return the blocks whose kernels a checkpoint holds, from the first to the last."""
+    blocks = []
+    for match in filter(None, map(_KERNEL.fullmatch, state)):
+        place = int(match["stage"]), match["half"] or "", int(match["index"] or 0)
+        blocks.append(_Block(*place, match["block"], tuple(state[match[0]].shape)))
+    return sorted(blocks)
+
+
+def _shapes(blocks: Iterable[_Block], stage: int) -> list[tuple[int, ...]]:
+    return [block.shape for block in blocks if block.stage == stage]

@@ -9,12 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Figure, Reads, Result, StepError, Table, Visualizer, figures
+from interpretkit_repvgg import equivalence_figure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from matplotlib.axes import Axes
-    from PIL.Image import Image
+    from collections.abc import Iterator
 
     from interpretkit import Captured, Map
 
@@ -32,6 +30,10 @@ class Pair:
         """Steps and map in one, fit for the name of a map."""
         return f"{self.name}, {self.steps[0]} and {self.steps[1]}"
 
+    def about(self, image: str) -> dict[str, str]:
+        """Return the columns that say which image, steps and map the row of a table is about."""
+        return {"image": image, "first": self.steps[0], "second": self.steps[1], "map": self.name}
+
     @property
     def values(self) -> tuple[np.ndarray, np.ndarray]:
         """The values of both in float64."""
@@ -40,8 +42,9 @@ class Pair:
     @property
     def epsilon(self) -> float:
         """The relative resolution of the coarser of the two dtypes; 0 of integers."""
-        dtypes = (each.values.dtype for each in self.maps)
-        return max(float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0 for dtype in dtypes)
+        dtypes = [each.values.dtype for each in self.maps]
+        resolutions = [float(np.finfo(dtype).eps) for dtype in dtypes if dtype.kind == "f"]
+        return max(resolutions, default=0.0)
 
 
 class Equivalence(Visualizer):
@@ -80,7 +83,6 @@ class Equivalence(Visualizer):
         Raises:
             StepError: If steps or maps do not pair up, or two maps differ in shape.
         """
-        ids = [image.id for image in captured.images]
         rows: list[dict[str, Any]] = []
         channels: list[dict[str, Any]] = []
         maps: dict[str, Map] = {}
@@ -90,77 +92,66 @@ class Equivalence(Visualizer):
             order = self._order(difference)
             maps |= _shown(pair, difference, order)
             if order is not None:
-                channels += _labels(pair, difference, order, ids)
-        tables = {"equivalence": _table(rows)}
-        return Result(maps=maps, tables=tables | ({"channels": _table(channels)} if channels else {}))
+                channels += _labels(pair, difference, order, captured)
+        tables = {"equivalence": Table.of_rows(rows)}
+        if channels:
+            tables["channels"] = Table.of_rows(channels)
+        return Result(maps=maps, tables=tables)
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw all relative differences in one chart, and one figure per map."""
         table = result.tables["equivalence"]
-        yield _chart(table)
+        yield equivalence_figure.summary(table)
         for row in table.rows():
-            yield _figure(dict(zip(table.columns, row, strict=True)), result)
+            about = dict(zip(table.columns, row, strict=True))
+            yield equivalence_figure.comparison(about, result)
 
     def _order(self, difference: np.ndarray) -> np.ndarray | None:
         """Return the channels that differ most `(image, channel)`, these first; None of a map without channels."""
         if difference.ndim != 4:  # noqa: PLR2004 - image, channel, y, x
             return None
-        return np.argsort(-np.abs(difference).max((2, 3)), axis=1, kind="stable")[:, : self.options.top]
+        greatest = np.abs(difference).max((2, 3))
+        return np.argsort(-greatest, axis=1, kind="stable")[:, : self.options.top]
 
 
 def _rows(pair: Pair, difference: np.ndarray, captured: Captured) -> list[dict[str, Any]]:
     """Return how two maps differ, image by image."""
     first, second = pair.values
     targets = [captured.results[step].targets for step in pair.steps]
-    return [
-        {
-            "image": image.id,
-            "first": pair.steps[0],
-            "second": pair.steps[1],
-            "map": pair.name,
+    rows = []
+    for position, image in enumerate(captured.images):
+        row = {
+            **pair.about(image.id),
             **_measures(first[position], second[position], difference[position]),
             "epsilon": pair.epsilon,
             "first_target": targets[0][position].label if targets[0] else "",
             "second_target": targets[1][position].label if targets[1] else "",
         }
-        for position, image in enumerate(captured.images)
-    ]
+        rows.append(row)
+    return rows
 
 
-def _labels(pair: Pair, difference: np.ndarray, order: np.ndarray, ids: list[str]) -> list[dict[str, Any]]:
+def _labels(pair: Pair, difference: np.ndarray, order: np.ndarray, captured: Captured) -> list[dict[str, Any]]:
     """Return which channels are shown, and how much they differ."""
-    return [
-        {
-            "image": image,
-            "first": pair.steps[0],
-            "second": pair.steps[1],
-            "map": pair.name,
-            "channel": channel,
-            "max_difference": float(np.abs(difference[position, channel]).max()),
-        }
-        for position, image in enumerate(ids)
-        for channel in order[position].tolist()
-    ]
+    rows = []
+    for position, image in enumerate(captured.images):
+        for channel in order[position].tolist():
+            greatest = float(np.abs(difference[position, channel]).max())
+            rows.append({**pair.about(image.id), "channel": channel, "max_difference": greatest})
+    return rows
 
 
 def _shown(pair: Pair, difference: np.ndarray, order: np.ndarray | None) -> dict[str, Map]:
     """Return both maps and their difference, of maps with channels those in `order`."""
     first, second = pair.maps
-    ends = {
-        "first": first,
-        "second": second,
-        "difference": replace(first, values=difference, polarity="signed"),
-    }
-    if order is not None:
-        ends = {
-            end: replace(each, values=np.take_along_axis(each.values, order[:, :, None, None], 1))
-            for end, each in ends.items()
-        }
-    return {f"{pair.title}, {end}": each for end, each in ends.items()}
-
-
-def _table(rows: list[dict[str, Any]]) -> Table:
-    return Table.of_rows(rows)
+    ends = {"first": first, "second": second, "difference": replace(first, values=difference, polarity="signed")}
+    shown = {}
+    for end, whole in ends.items():
+        values = whole.values
+        if order is not None:
+            values = np.take_along_axis(values, order[:, :, None, None], 1)
+        shown[f"{pair.title}, {end}"] = replace(whole, values=values)
+    return shown
 
 
 def _pairs(captured: Captured) -> Iterator[Pair]:
@@ -169,17 +160,18 @@ def _pairs(captured: Captured) -> Iterator[Pair]:
     if len(steps) % 2:
         raise StepError(f"{len(steps)} steps do not pair up: {', '.join(steps)}", hint="name them as first, second, …")
     for one, other in zip(steps[::2], steps[1::2], strict=True):
-        first, second = (captured.results[step].maps for step in (one, other))
+        first, second = captured.results[one].maps, captured.results[other].maps
         if not first or first.keys() != second.keys():
             lone = ", ".join(sorted(first.keys() ^ second.keys())) or "there are none"
             raise StepError(
                 f"steps {one} and {other} do not have the same maps: {lone}", hint="give both steps the same options"
             )
-        for name, each in first.items():
-            shapes = [figures.shape(map_.values.shape[1:]) for map_ in (each, second[name])]
-            if shapes[0] != shapes[1]:
-                raise StepError(f"map {name} is {shapes[0]} in step {one} and {shapes[1]} in step {other}")
-            yield Pair((one, other), name, (each, second[name]))
+        for name in first:
+            maps = (first[name], second[name])
+            of_one, of_other = (figures.shape(each.values.shape[1:]) for each in maps)
+            if of_one != of_other:
+                raise StepError(f"map {name} is {of_one} in step {one} and {of_other} in step {other}")
+            yield Pair((one, other), name, maps)
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -187,7 +179,8 @@ def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         difference: np.ndarray = second - first
     difference[~np.isfinite(difference)] = np.inf
-    difference[(first == second) | (np.isnan(first) & np.isnan(second))] = 0
+    both_nan = np.isnan(first) & np.isnan(second)
+    difference[(first == second) | both_nan] = 0
     return difference
 
 
@@ -196,8 +189,11 @@ def _measures(first: np.ndarray, second: np.ndarray, difference: np.ndarray) -> 
     largest = float(np.abs(difference).max(initial=0.0))
     greatest = max(map(abs, reference))
     both = (*reference, *_range(second))
+    relative = 0.0
+    if largest:
+        relative = largest / greatest if greatest else np.inf
     return {
-        "relative_difference": largest / greatest if greatest else (np.inf if largest else 0.0),
+        "relative_difference": relative,
         "least_difference": float(difference.min(initial=0.0)),
         "greatest_difference": float(difference.max(initial=0.0)),
         "max_first": greatest,
@@ -209,91 +205,6 @@ def _measures(first: np.ndarray, second: np.ndarray, difference: np.ndarray) -> 
 def _range(values: np.ndarray) -> tuple[float, float]:
     """Return the least and greatest finite value; zeros where there is none."""
     finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-
-
-def _figure(about: Mapping[str, Any], result: Result) -> Figure:
-    """Draw a map of the first step, the same of the second, and their difference."""
-    name, steps = about["map"], (about["first"], about["second"])
-    titles = {"first": steps[0], "second": steps[1], "difference": "difference, on a scale of its own"}
-    scale = about["least"], about["greatest"]
-    own = about["least_difference"], about["greatest_difference"]
-    limits = {"first": scale, "second": scale, "difference": own if np.isfinite(own).all() else None}
-    shown = {end: result.maps[f"{name}, {steps[0]} and {steps[1]}, {end}"] for end in titles}
-    labels = None
-    if shown["first"].values.ndim == 4:  # noqa: PLR2004 - image, channel, y, x
-        rows = result.tables["channels"].where("map", name).where("first", steps[0]).where("second", steps[1])
-        labels = [str(channel) for channel in rows["channel"]]
-    # A layer may return any sign; where it did not, the scale shall not say so.
-    unsigned = labels is not None and about["least"] >= 0
-    pictures = [
-        _picture(
-            replace(each, polarity="unsigned") if unsigned and end != "difference" else each,
-            labels,
-            title=titles[end],
-            limits=limits[end],
-        )
-        for end, each in shown.items()
-    ]
-    found = _found(about)
-    which = f"the {len(labels)} channels that differ most" if labels else "the whole map"
-    same = about["first_target"] == about["second_target"]
-    targets = "" if same else f" NOT THE SAME TARGET: {about['first_target']!r} and {about['second_target']!r}."
-    return Figure(
-        name=f"{name}--{steps[0]}--{steps[1]}".replace("/", "-"),
-        picture=figures.panels(pictures, title=f"{name}: {steps[0]} against {steps[1]}"),
-        caption=f"{name} of {steps[0]} and of {steps[1]}, {which}; the first two on one scale. {found}{targets}",
-        alt=f"{name} of {steps[0]}, of {steps[1]}, and their difference. {found}{targets}",
-    )
-
-
-def _picture(each: Map, labels: list[str] | None, *, title: str, limits: tuple[float, float] | None) -> Image:
-    values, polarity = each.values[0], each.polarity
-    if labels is None:
-        return figures.heatmap(values, title=title, polarity=polarity, limits=limits)
-    return figures.grid(values, title=title, labels=labels, scope="layer", polarity=polarity, limits=limits)
-
-
-def _found(about: Mapping[str, Any]) -> str:
-    if about["relative_difference"] == 0:
-        return "No cell differs."
-    relative = figures.number(about["relative_difference"])
-    largest = figures.number(max(abs(about["least_difference"]), about["greatest_difference"]))
-    of = figures.number(about["max_first"])
-    return f"Largest relative difference {relative} ({largest} of {of})."
-
-
-def _chart(table: Table) -> Figure:
-    """Draw the relative differences as dots on a logarithmic scale, with the resolution of the dtype as a line."""
-    pairs = zip(table["map"], table["first"], table["second"], strict=True)
-    labels = [f"{name} ({one}, {other})" for name, one, other in pairs]
-    values, positions = table["relative_difference"], np.arange(len(labels))
-    figure = figures.chart(8.5, 1.6 + 0.3 * len(labels), title="Largest relative difference of each map")
-    axes = figure.subplots()
-    epsilon = float(table["epsilon"].max())
-    _dots(axes, values, epsilon or 1e-16)
-    if epsilon:
-        label = f"resolution of the maps' dtype, {figures.number(epsilon)}"
-        axes.axvline(epsilon, color="#57606a", lw=1, ls="--", label=label)
-    axes.set_yticks(positions, labels)
-    axes.invert_yaxis()
-    axes.set_xlabel("max |second − first| / max |first|")
-    figure.legend(loc="outside lower right", ncols=4, frameon=False, fontsize=8)
-    worst = int(values.argmax())
-    words = f"The largest is {figures.number(values[worst])}, in {labels[worst]}."
-    caption = f"Relative difference of {len(labels)} maps, each the largest over its cells and channels. {words}"
-    return Figure(name="summary", picture=figures.picture(figure), caption=caption, alt=f"Chart of dots. {words}")
-
-
-def _dots(axes: Axes, values: np.ndarray, epsilon: float) -> None:
-    """Draw values as dots on a logarithmic scale; what has no place on it stands at its ends."""
-    drawn = values[np.isfinite(values) & (values > 0)]
-    low = min(epsilon / 100, float(drawn.min(initial=1.0)) / 10)
-    high = max(10.0, float(drawn.max(initial=0.0)) * 10)
-    places = np.where(values == 0, low, np.minimum(values, high))
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    kinds = {"map": np.isfinite(values) & (values > 0), "equal": values == 0, "infinite": np.isinf(values)}
-    for (label, chosen), marker in zip(kinds.items(), "o<>", strict=True):
-        if chosen.any():
-            axes.plot(places[chosen], np.flatnonzero(chosen), marker, ms=7, label=label, clip_on=False)
+    if not finite.size:
+        return 0.0, 0.0
+    return float(finite.min()), float(finite.max())
