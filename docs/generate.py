@@ -25,9 +25,9 @@ def commands_page() -> str:
 
 
 def reference_page() -> str:
-    """Return what every model and visualizer is, with its options."""
+    """Return what everything that comes with interpretkit is, with its options."""
     registry = discover()
-    parts = ["# Models and visualizers", "", "What `interpretkit show NAME` says of each.", ""]
+    parts = ["# Models, visualizers and more", "", "What `interpretkit show NAME` says of each.", ""]
     for kind in KINDS:
         shipped = {name: each for name, each in registry.of(kind).items() if each.plugin.distribution == "interpretkit"}
         parts += [f"## {kind.name.capitalize()}s", ""] if shipped else []

@@ -18,6 +18,7 @@ from interpretkit.engine import numerics
 from interpretkit.engine.batch import compute
 from interpretkit.engine.carry_out import _load, carry_out
 from interpretkit.engine.draw import draw as drawn
+from interpretkit.engine.export import export as exported
 from interpretkit.engine.plan import Plan, plan_step
 from interpretkit.engine.resolve import ResolvedStep, parse_options
 from interpretkit.errors import InputError, RecipeError, StorageError, WeightsError
@@ -29,10 +30,12 @@ from interpretkit.model.outputs.output import Output
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.model.weights.state import read_state
 from interpretkit.recipe.entries import ModelEntry, Numerics
+from interpretkit.report.page import render as rendered
 from interpretkit.results.map import Map
 from interpretkit.results.result import Result
 from interpretkit.results.table import Table
 from interpretkit.runs.files import replace as replace_file
+from interpretkit.runs.run import Run
 from interpretkit.runs.run import open_run as open_stored
 
 if TYPE_CHECKING:
@@ -45,7 +48,6 @@ if TYPE_CHECKING:
     from interpretkit.inputs.batch import Batch
     from interpretkit.results.axes import Array
     from interpretkit.results.figure import Figure
-    from interpretkit.runs.run import Run
 
 
 def load_model(
@@ -199,6 +201,7 @@ def run(
     images: str | Path | Sequence[str | Path] = (),
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
+    executor: str = "local",
 ) -> Run:
     """Carry out a recipe and return its sealed run.
 
@@ -211,13 +214,15 @@ def run(
         images: One or several paths, folders or globs to look at instead of the recipe's inputs.
         output: Directory that gets the run's directory.
         plugins: Python files with hookimpls to load besides the installed plugins.
+        executor: Where the batches are worked on: the id of an executor, as `interpretkit plugins` lists it.
 
     Raises:
         InterpretkitError: If the recipe, the weights, every image, or the disk is no good.
     """
     settings = tuple((set or {}).items())
     given = [str(each) for each in ([images] if isinstance(images, str | Path) else images)]
-    return open_run(carry_out(recipe, settings=settings, images=given, output=output, plugins=plugins).path)
+    finished = carry_out(recipe, settings=settings, images=given, output=output, plugins=plugins, executor=executor)
+    return open_run(finished.path)
 
 
 def open_run(path: str | Path) -> Run:
@@ -227,6 +232,44 @@ def open_run(path: str | Path) -> Run:
         RecipeError: If it is no run, or one of a newer interpretkit.
     """
     return open_stored(Path(path))
+
+
+def render(run: Run) -> str:
+    """Return the report of a run as the text of one self-contained HTML page.
+
+    What it links to (tables, arrays, figures beyond the embedded ones) are files of the run, by their paths in it.
+    """
+    return rendered(run.path, run.manifest)
+
+
+def export(
+    run: Run | str | Path,
+    exporter: str,
+    /,
+    *,
+    output: str | Path,
+    plugins: Sequence[str | Path] = (),
+    **options: Any,
+) -> Path:
+    """Write a run in another form.
+
+    Args:
+        run: The run, or its directory; nothing in it is changed.
+        exporter: The id of an exporter, as `interpretkit plugins` lists it.
+        output: The folder to write into.
+        plugins: Python files with hookimpls to load besides the installed plugins.
+        **options: The exporter's own options, as `interpretkit show NAME` lists them.
+
+    Returns:
+        What a user opens: a file, or the folder.
+
+    Raises:
+        RecipeError: If there is no such run, exporter or option, or the folder is part of the run.
+        PluginError: If the exporter fails, or a package that it needs is not installed.
+        StorageError: If the run cannot be read, or the folder cannot be written.
+    """
+    opened = run if isinstance(run, Run) else open_run(run)
+    return exported(opened, exporter, output=output, plugins=plugins, options=options)
 
 
 def _batches(images: Any, models: Mapping[str, Model], batch_size: int) -> Iterator[Batch]:

@@ -245,6 +245,29 @@ def report(run_directory: str) -> None:
     click.echo(str(opened.path / "report.html"))
 
 
+@commands.command(short_help="Write a run in another form.")
+@click.argument("run_directory", metavar="RUN")
+@click.argument("exporter", metavar="NAME")
+@click.option("-o", "--output", required=True, metavar="FOLDER", help="The folder to write into.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set an option of the exporter; repeatable."
+)
+@_plugin_option
+@_debug_option
+def export(*, run_directory: str, exporter: str, output: str, settings: Sequence[str], plugins: Sequence[str]) -> None:
+    """Write RUN in another form, by the exporter NAME, and print what to open.
+
+    `interpretkit plugins` lists the exporters, `interpretkit show NAME` says what one writes. The run is not changed.
+    """
+    from pathlib import Path
+
+    from interpretkit.engine.export import export as write_exported
+    from interpretkit.runs.run import open_run
+
+    opened, options = open_run(Path(run_directory)), dict(_settings(settings))
+    click.echo(str(write_exported(opened, exporter, output=output, plugins=plugins, options=options)))
+
+
 def _settings(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
     from interpretkit.errors import Faults
     from interpretkit.recipe.read import parse_setting

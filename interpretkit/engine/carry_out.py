@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interpretkit.contracts.executor import LocalExecutor
+from interpretkit.contracts.kinds import EXECUTOR
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.engine import Engine
 from interpretkit.engine.plan import Plan, check_labels, plan
-from interpretkit.engine.resolve import resolve
+from interpretkit.engine.resolve import parse_options, resolve
 from interpretkit.errors import Faults, InterpretkitError
 from interpretkit.inputs.find import find_images
 from interpretkit.model.weights.load import blank, load
@@ -46,10 +46,13 @@ def carry_out(
     images: Sequence[str] = (),
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
+    executor: str = "local",
     listen: Callable[[Event], None] = lambda _event: None,
 ) -> Finished:
     """Carry out a recipe as `run` does, telling `listen` of every event."""
-    resolved = read_and_resolve(recipe, settings=settings, images=images, plugins=plugins)
+    registry = discover([Path(plugin) for plugin in plugins])
+    resolved = resolve(read_leniently(recipe, settings=settings, inputs=images), registry)
+    where = registry.find(EXECUTOR, executor).offer
     files = find_images(resolved.recipe.inputs)
     draft = create(Path(output), resolved.recipe.name)
     try:
@@ -61,7 +64,7 @@ def carry_out(
         raise
     command = _command(recipe, settings, images, plugins)
     engine = Engine(resolved, planned, draft, command=command, listen=listen)
-    path = engine.execute(files, LocalExecutor(LocalExecutor.Options()))
+    path = engine.execute(files, where(parse_options(where, {})))
     return Finished(path, tuple(engine.failures))
 
 

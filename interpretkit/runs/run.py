@@ -13,7 +13,7 @@ import numpy as np
 from interpretkit.errors import RecipeError, StepError, StorageError, did_you_mean
 from interpretkit.results.image import InputImage
 from interpretkit.results.result import Result
-from interpretkit.runs.files import existing
+from interpretkit.runs.files import existing, storage_errors
 from interpretkit.runs.manifest import MANIFEST, read_manifest
 from interpretkit.runs.maps import read_map
 from interpretkit.runs.tables import RowsByImage, read_table
@@ -105,6 +105,16 @@ class Run:
         if step not in steps:
             raise RecipeError(f"the run has no step {step!r}", where=str(self.path), hint=did_you_mean(step, steps))
         return self._result(steps[step], image)
+
+    def read(self, file: str) -> bytes:
+        """Return the content of a file of the run.
+
+        Raises:
+            StorageError: If there is no such plain file in the run, or it cannot be read.
+        """
+        path = existing(self.path, file)
+        with storage_errors("read", path):
+            return path.read_bytes()
 
     def _result(self, record: Record, image: str | None) -> Result:
         # The records of a step are sorted by image once, not for each image that is looked at.

@@ -198,7 +198,12 @@ def test_a_circle_of_steps_hides_no_other_and_no_options(registry):
   - {id: e, uses: compare, of: [d], with: {grdi: 3}}
 """
     told = faults(RECIPE.replace("steps:\n", f"steps:\n{steps}"), registry)
-    assert [fault.split(" ")[0] for fault in told] == ["r.yaml:16:32:", "r.yaml:18:32:", "r.yaml:20:33:", "r.yaml:20:44:"]
+    assert [fault.split(" ")[0] for fault in told] == [
+        "r.yaml:16:32:",
+        "r.yaml:18:32:",
+        "r.yaml:20:33:",
+        "r.yaml:20:44:",
+    ]
 
 
 PLANNED = """\
