@@ -19,6 +19,7 @@ from interpretkit.engine.batch import compute
 from interpretkit.engine.carry_out import _load, carry_out
 from interpretkit.engine.draw import draw as drawn
 from interpretkit.engine.export import export as exported
+from interpretkit.engine.offered import readers_of
 from interpretkit.engine.plan import Plan, plan_step
 from interpretkit.engine.resolve import ResolvedStep, parse_options
 from interpretkit.errors import InputError, RecipeError, StorageError, WeightsError
@@ -275,7 +276,7 @@ def export(
 def _batches(images: Any, models: Mapping[str, Model], batch_size: int) -> Iterator[Batch]:
     if hasattr(images, "ndim"):
         return tensor_batches(images, models, batch_size=batch_size)
-    return batches(given_images(images), models, batch_size=batch_size)
+    return batches(given_images(images, readers=readers_of(discover())), models, batch_size=batch_size)
 
 
 def _step(visualizer: str, options: Mapping[str, Any], *, of: tuple[str, ...] = ()) -> ResolvedStep:

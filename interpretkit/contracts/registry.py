@@ -85,6 +85,10 @@ class Registry:
         """Return what there is of a kind by id, in alphabetical order."""
         return {name: found[0] for name, found in sorted(self._offers[kind].items())}
 
+    def all(self, kind: Kind[Base]) -> list[Registered[Base]]:
+        """Return everything of a kind in alphabetical order, what claims the same id included."""
+        return [each for _, found in sorted(self._offers[kind].items()) for each in found]
+
     def find(self, kind: Kind[Base], name: str, *, where: str = "") -> Registered[Base]:
         """Return the offer of a kind that has this id; `where` is the place that errors name.
 

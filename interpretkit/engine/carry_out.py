@@ -53,7 +53,7 @@ def carry_out(
     registry = discover([Path(plugin) for plugin in plugins])
     resolved = resolve(read_leniently(recipe, settings=settings, inputs=images), registry)
     where = registry.find(EXECUTOR, executor).offer
-    files = find_images(resolved.recipe.inputs)
+    files = find_images(resolved.recipe.inputs, suffixes=resolved.readers)
     draft = create(Path(output), resolved.recipe.name)
     try:
         loaded = load_models(resolved)
@@ -109,7 +109,7 @@ def blank_plan(resolved: Resolved) -> tuple[Plan, tuple[ImageFile, ...]]:
             models[key] = blank(each.builder)
     files: tuple[ImageFile, ...] = ()
     with faults.collect():
-        files = find_images(resolved.recipe.inputs)
+        files = find_images(resolved.recipe.inputs, suffixes=resolved.readers)
     planned = Plan(models={}, steps=())
     with faults.collect():
         planned = plan(resolved, models)

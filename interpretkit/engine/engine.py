@@ -131,7 +131,7 @@ class Engine:
         """Yield the images that can be read; one that cannot does not cost the others the run."""
         for file in files:
             try:
-                yield read_image(file)
+                yield read_image(file, readers=self._resolved.readers)
             except InputError as error:
                 self._leave_out(error)
 
