@@ -6,7 +6,6 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
 import interpretkit as ik
@@ -49,6 +48,8 @@ class TensorBoardExporter(ik.Exporter):
         return folder
 
     def _write(self, writer: Any, run: ik.Run) -> None:
+        from PIL import Image  # listing plugins must not wait for it
+
         at = self.options.step
         for tag, data in self._figures(run):
             pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
