@@ -249,7 +249,7 @@ def test_hooks_that_are_left_are_found(monkeypatch):
     # The engine takes hooks away again that are left; without it the check has something to find.
     assert found(Hooking) == {}
     monkeypatch.setattr("interpretkit.engine.batch.left_as_found", lambda *_: nothing())
-    assert found(Hooking) == {"hooks": "hooks: 1 hooks were left on the model"}
+    assert found(Hooking) == {"hooks": "1 hooks were left on the model"}
 
 
 @contextmanager
