@@ -162,12 +162,12 @@ def plugins(plugins: Sequence[str]) -> None:
     click.echo(answers.plugins_text(_discover(plugins)))
 
 
-@commands.command(short_help="Explain a visualizer or a model.")
+@commands.command(short_help="Explain what a plugin offers.")
 @click.argument("name")
 @_plugin_option
 @_debug_option
 def show(name: str, plugins: Sequence[str]) -> None:
-    """Say what a visualizer or a model is, its options, what it reads and costs, its polarity, what to cite."""
+    """Say what a visualizer, a model or anything else is, its options, what it reads and costs, what to cite."""
     from interpretkit.cli import answers
 
     click.echo(answers.offer_text(_discover(plugins), name))

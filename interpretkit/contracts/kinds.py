@@ -72,6 +72,8 @@ def _check_defaults(offer: type[Offer]) -> None:
     required = [name for name, field in offer.Options.model_fields.items() if field.is_required()]
     if required:
         raise TypeError(f"{offer.__name__}.Options.{required[0]} has no default, and nobody can set it")
+    # What cannot be made would else fail in every run, whether or not it is of use there.
+    offer(offer.Options())
 
 
 def _check_check(offer: type[Check]) -> None:

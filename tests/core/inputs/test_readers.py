@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import interpretkit as ik
+from interpretkit.cli.answers import offer_text
 from interpretkit.contracts.hooks import hookimpl
 from interpretkit.contracts.kinds import READER
 from interpretkit.contracts.registry import Plugin, Registry
@@ -202,6 +203,22 @@ class Fixed(ik.Options):
 def test_options_of_a_reader_must_have_defaults():
     found = registry(one=offering(reader("one", ".toy", Options=Fixed)))
     assert "Options.window has no default, and nobody can set it" in found.plugins[0].error
+
+
+class Undefined(ik.Options):
+    window: "Nowhere" = None  # noqa: F821 - there is no such type, which pydantic finds when it is asked for options
+    """No type."""
+
+
+def test_a_reader_that_cannot_be_made_costs_no_run():
+    found = registry(one=offering(reader("one", ".toy", Options=Undefined)), two=offering(reader("two", ".own")))
+    assert "Undefined" in found.plugins[0].error
+    assert list(readers_of(found)) == [".own"]
+
+
+def test_show_says_which_files_a_reader_reads(folder):
+    found = registry(one=offering(reader("one", ".toy", ".own", __doc__="Digits.")))
+    assert "suffixes: .toy .own" in offer_text(found, "one")
 
 
 def test_the_python_calls_read_them_too(folder, monkeypatch):
