@@ -2,8 +2,10 @@
 
 from .api import convert as convert
 from .api import draw as draw
+from .api import export as export
 from .api import load_model as load_model
 from .api import open_run as open_run
+from .api import render as render
 from .api import run as run
 from .api import step as step
 from .api import visualize as visualize

@@ -13,16 +13,21 @@ from interpretkit.contracts.registry import discover
 from interpretkit.digests import sha256_file
 from interpretkit.engine.carry_out import _load, carry_out
 from interpretkit.engine.draw import draw as drawn
+from interpretkit.engine.export import export as exported
+from interpretkit.engine.offered import readers_of
 from interpretkit.engine.resolve import parse_options
 from interpretkit.engine.together import StepOf, resolved, together
 from interpretkit.errors import InputError, RecipeError, StorageError, WeightsError
+from interpretkit.inputs.source import Given
 from interpretkit.model.model import Model
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.output import Output
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.model.weights.state import read_state
 from interpretkit.recipe.entries import ModelEntry, Numerics
+from interpretkit.report.page import render as rendered
 from interpretkit.runs.files import replace as replace_file
+from interpretkit.runs.run import Run
 from interpretkit.runs.run import open_run as open_stored
 
 if TYPE_CHECKING:
@@ -36,7 +41,6 @@ if TYPE_CHECKING:
     from interpretkit.engine.events import Event
     from interpretkit.results.figure import Figure
     from interpretkit.results.result import Result
-    from interpretkit.runs.run import Run
 
 
 def load_model(
@@ -196,16 +200,16 @@ def visualize(
     """
     registry = discover([Path(plugin) for plugin in plugins])
     read = of or {}
-    live = _as_model(model)
+    live, source = _as_model(model), Given(images, readers_of(registry))
     if isinstance(visualizer, Mapping):
         if options:
             raise RecipeError(f"{next(iter(options))!r} is an option of no step", hint="give it to `step`")
         asked = {name: each if isinstance(each, StepOf) else step(each) for name, each in visualizer.items()}
-        return together(live, images, resolved(asked, read, registry), given=read, batch_size=batch_size)
+        return together(live, source, resolved(asked, read, registry), given=read, batch_size=batch_size)
     whole = visualizer if isinstance(visualizer, StepOf) else step(visualizer, **options)
     only = whole.visualizer if isinstance(whole.visualizer, str) else getattr(whole.visualizer, "name", "step")
     asked = {only: replace(whole, of=(*whole.of, *read))}
-    found = together(live, images, resolved(asked, read, registry), given=read, batch_size=batch_size)
+    found = together(live, source, resolved(asked, read, registry), given=read, batch_size=batch_size)
     return found[only]
 
 
@@ -243,6 +247,7 @@ def run(
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
     listen: Callable[[Event], None] = lambda _event: None,
+    executor: str = "local",
 ) -> Run:
     """Carry out a recipe and return its sealed run.
 
@@ -260,6 +265,7 @@ def run(
         plugins: Python files with hookimpls to load besides the installed plugins.
         listen: Called with every `Event` while the run goes on: a step begins, makes progress, says what a reader must
             know, is done. If it fails, it is not called again; the run goes on, and a warning says so at its end.
+        executor: Where the batches are worked on: the id of an executor, as `interpretkit plugins` lists it.
 
     Raises:
         InterpretkitError: If the recipe, the weights, every image, or the disk is no good.
@@ -282,6 +288,7 @@ def run(
         models={key: _as_model(each) for key, each in several.items()},
         output=output,
         plugins=plugins,
+        executor=executor,
         listen=listen,
     )
     return open_run(finished.path)
@@ -294,6 +301,44 @@ def open_run(path: str | Path) -> Run:
         RecipeError: If it is no run, or one of a newer interpretkit.
     """
     return open_stored(Path(path))
+
+
+def render(run: Run) -> str:
+    """Return the report of a run as the text of one self-contained HTML page.
+
+    What it links to (tables, arrays, figures beyond the embedded ones) are files of the run, by their paths in it.
+    """
+    return rendered(run)
+
+
+def export(
+    run: Run | str | Path,
+    exporter: str,
+    /,
+    *,
+    output: str | Path,
+    plugins: Sequence[str | Path] = (),
+    **options: Any,
+) -> Path:
+    """Write a run in another form.
+
+    Args:
+        run: The run, or its directory; nothing in it is changed.
+        exporter: The id of an exporter, as `interpretkit plugins` lists it.
+        output: The folder to write into.
+        plugins: Python files with hookimpls to load besides the installed plugins.
+        **options: The exporter's own options, as `interpretkit show NAME` lists them.
+
+    Returns:
+        What a user opens: a file, or the folder.
+
+    Raises:
+        RecipeError: If there is no such run, exporter or option, or the folder is part of the run.
+        PluginError: If the exporter fails, or a package that it needs is not installed.
+        StorageError: If the run cannot be read, or the folder cannot be written.
+    """
+    opened = run if isinstance(run, Run) else open_run(run)
+    return exported(opened, exporter, output=output, plugins=plugins, options=options)
 
 
 def _as_model(model: Model | torch.nn.Module) -> Model:

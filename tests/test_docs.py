@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib.util
 import inspect
 import re
@@ -12,16 +13,18 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 import interpretkit as ik
+from interpretkit import testing
 from interpretkit.contracts import hooks as hookspecs
 from interpretkit.contracts.kinds import MODEL, VISUALIZER
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.resolve import resolve
 from interpretkit.recipe.read import read_recipe
 from interpretkit.recipe.recipe import Recipe
-from interpretkit.testing import check_visualizer, tiny_images, tiny_model
+from interpretkit.testing import check_model, check_visualizer, checks_of, tiny_images, tiny_model, tiny_run
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -97,6 +100,81 @@ def test_the_documented_model_builder_builds(tmp_path):
     model = builder(builder.Options()).build(None)
     again = builder(builder.Options()).build(model.module.state_dict())
     assert [layer.name for layer in again.find(["features"])] == ["features"]
+    check_model(builder, width=3)
+
+
+def keeps_its_contract(offer, **given):
+    for check in checks_of(offer, **given):
+        check()
+
+
+def test_the_documented_check_tells_a_point_from_a_haze(tmp_path):
+    spread = run_block("class Spread", "docs/plugins.md", tmp_path).Spread
+    keeps_its_contract(spread)
+    about = {"dims": ("image", "y", "x"), "layer": "a", "extent": {"y": 9, "x": 9}, "polarity": "signed"}
+    point, haze = np.zeros((1, 9, 9)), np.ones((1, 9, 9))
+    point[0, 4, 4] = -1
+    found = {}
+    for name, values in {"point": point, "haze": haze}.items():
+        verdict = spread(spread.Options()).judge(ik.Result(maps={"a": ik.Map(values=values, **about)}))
+        found[name] = (verdict.status, verdict.figure)
+    # Of 81 equal cells, 41 hold half.
+    assert found == {"point": ("pass", 1 / 81), "haze": ("warn", 41 / 81)}
+
+
+def test_the_documented_reader_reads(tmp_path):
+    reader = run_block("class GridReader", "docs/plugins.md", tmp_path).GridReader
+    file = tmp_path / "steps.grid"
+    file.write_text("09\n90\n")
+    keeps_its_contract(reader, files=[file])
+    picture, _ = reader(reader.Options()).read(file)
+    assert np.asarray(picture)[..., 0].tolist() == [[0, 255], [255, 0]]
+
+
+def test_the_documented_exporter_writes_pictures_with_their_captions(tmp_path):
+    exporter = run_block("class MarkdownExporter", "docs/plugins.md", tmp_path).MarkdownExporter
+    run = tiny_run(tmp_path / "tiny")
+    keeps_its_contract(exporter, run=run, title="Cats")
+    page = ik.export(run, "markdown", output=tmp_path / "out", plugins=[tmp_path / "block.py"])
+    drawn = [figure for step in run.manifest["steps"] for figure in step["figures"]]
+    assert page.read_text().startswith("# tiny\n")
+    assert [picture.read_bytes() for picture in sorted(page.parent.glob("*.png"))] == [
+        (run.path / figure["file"]).read_bytes() for figure in drawn
+    ]
+    assert all(figure["caption"] in page.read_text() for figure in drawn)
+
+
+def test_the_documented_executor_leaves_the_same_arrays(tmp_path):
+    keeps_its_contract(run_block("class Threads", "docs/plugins.md", tmp_path).Threads)
+    here = tiny_run(tmp_path / "tiny")
+    plugins = [tmp_path / "block.py", Path(testing.__file__).with_name("tiny_plugin.py")]
+    about = {"images": tmp_path / "tiny" / "images", "output": tmp_path, "set": {"numerics.batch_size": 1}}
+    there = ik.run(tmp_path / "tiny" / "recipe.yaml", plugins=plugins, executor="threads", **about)
+    (one,), (other,) = (run.manifest["steps"] for run in (here, there))
+    assert len(one["maps"]) == 2
+    assert [each["sha256"] for each in other["maps"]] == [each["sha256"] for each in one["maps"]]
+
+
+def test_the_page_of_the_api_names_everything_public_once():
+    page = (ROOT / "docs" / "api.md").read_text()
+    headings = re.findall(r"^### (?:class )?([\w.]+)(?:\(\))?$", page, flags=re.MULTILINE)
+    public = [
+        *(set(ik.__all__) - {"__version__"}),
+        *(f"figures.{name}" for name in ik.figures.__all__),
+        *(f"testing.{name}" for name in testing.__all__),
+    ]
+    assert sorted(headings) == sorted(public)
+    anchors = [re.sub(r"[^\w\- ]", "", each.lower()) for each in re.findall(r"^#{2,3} (.+)$", page, re.MULTILINE)]
+    assert len({*anchors}) == len(anchors)
+
+
+def test_the_page_of_the_api_says_what_every_field_is():
+    page = (ROOT / "docs" / "api.md").read_text()
+    for kind in (ik.Needs, ik.Captured, ik.Map, ik.Array, ik.Reads, ik.Verdict, ik.Figure, ik.InputImage, ik.Target):
+        (section,) = re.findall(rf"^### class {kind.__name__}$.*?(?=^### |\Z)", page, flags=re.MULTILINE | re.DOTALL)
+        for field in dataclasses.fields(kind):
+            said = rf"^- `\*?{field.name}`: \S"
+            assert field.name.startswith("_") or re.search(said, section, re.MULTILINE), f"{kind.__name__}.{field.name}"
 
 
 def recipes() -> list[Path]:

@@ -8,8 +8,10 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from interpretkit import words
+from interpretkit.contracts.check import Check
 from interpretkit.contracts.citations import Citation, citations_of
 from interpretkit.contracts.kinds import KINDS
+from interpretkit.contracts.reader import Reader
 from interpretkit.contracts.visualizer import Visualizer
 from interpretkit.errors import RecipeError, did_you_mean
 
@@ -124,7 +126,7 @@ def cite_text(resolved: Resolved, *, bibtex: bool) -> str:
 
 
 def offer_text(registry: Registry, name: str) -> str:
-    """Say what a visualizer or model is, its options with defaults, what it reads, its citation.
+    """Say what something is that a plugin offers, its options with defaults, what it reads, its citation.
 
     Raises:
         RecipeError: If there is nothing of this name.
@@ -145,6 +147,10 @@ def offer_text(registry: Registry, name: str) -> str:
         lines += [f"cost: {offer.cost}"]
         lines += [f"polarity: {offer.polarity}"] if offer.polarity else []
         lines += [f"deterministic: {'yes' if offer.deterministic else 'no'}"]
+    if issubclass(offer, Check):
+        lines += [f"judges: {', '.join(offer.judges)}"]
+    if issubclass(offer, Reader):
+        lines += [f"suffixes: {' '.join(offer.suffixes)}"]
     lines += [f"citation: {citation}" for citation in citations_of(offer)]
     lines += ["options:"] + (_option_lines(found.options()) or ["  none"])
     return "\n".join(lines)

@@ -162,12 +162,12 @@ def plugins(plugins: Sequence[str]) -> None:
     click.echo(answers.plugins_text(_discover(plugins)))
 
 
-@commands.command(short_help="Explain a visualizer or a model.")
+@commands.command(short_help="Explain what a plugin offers.")
 @click.argument("name")
 @_plugin_option
 @_debug_option
 def show(name: str, plugins: Sequence[str]) -> None:
-    """Say what a visualizer or a model is, its options, what it reads and costs, its polarity, what to cite."""
+    """Say what a visualizer, a model or anything else is, its options, what it reads and costs, what to cite."""
     from interpretkit.cli import answers
 
     click.echo(answers.offer_text(_discover(plugins), name))
@@ -243,6 +243,29 @@ def report(run_directory: str) -> None:
     opened = open_run(Path(run_directory))
     reseal(opened.path, "report.html", render(opened).encode())
     click.echo(str(opened.path / "report.html"))
+
+
+@commands.command(short_help="Write a run in another form.")
+@click.argument("run_directory", metavar="RUN")
+@click.argument("exporter", metavar="NAME")
+@click.option("-o", "--output", required=True, metavar="FOLDER", help="The folder to write into.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set an option of the exporter; repeatable."
+)
+@_plugin_option
+@_debug_option
+def export(*, run_directory: str, exporter: str, output: str, settings: Sequence[str], plugins: Sequence[str]) -> None:
+    """Write RUN in another form, by the exporter NAME, and print what to open.
+
+    `interpretkit plugins` lists the exporters, `interpretkit show NAME` says what one writes. The run is not changed.
+    """
+    from pathlib import Path
+
+    from interpretkit.engine.export import export as write_exported
+    from interpretkit.runs.run import open_run
+
+    opened, options = open_run(Path(run_directory)), dict(_settings(settings))
+    click.echo(str(write_exported(opened, exporter, output=output, plugins=plugins, options=options)))
 
 
 def _settings(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from bibtexparser.middlewares.middleware import Middleware
     from bibtexparser.model import Entry
 
-    from interpretkit.contracts.builder import ModelBuilder
-    from interpretkit.contracts.visualizer import Visualizer
+    from interpretkit.contracts.offer import Offer
 
 FILE = "references.bib"
 _VENUES = ("booktitle", "journal", "publisher", "school", "institution", "howpublished")
@@ -70,8 +69,8 @@ class Citation:
         return f"{text} ({self.remark})" if self.remark else text
 
 
-def citations_of(offer: type[Visualizer | ModelBuilder]) -> tuple[Citation, ...]:
-    """Return what to cite for a visualizer or model, in its own order.
+def citations_of(offer: type[Offer]) -> tuple[Citation, ...]:
+    """Return what to cite for something that a plugin offers, in its own order.
 
     Its keys are looked up in the `references.bib` beside the module that defines it, then beside those of the classes
     that it derives from.
@@ -121,7 +120,7 @@ def _plugin_of(offer: type) -> str:
     return package or module.__file__ or module.__name__
 
 
-def _unknown(offer: type[Visualizer | ModelBuilder], key: str, known: Mapping[str, Citation]) -> PluginError:
+def _unknown(offer: type[Offer], key: str, known: Mapping[str, Citation]) -> PluginError:
     file = _beside(offer.__module__) or Path(FILE)
     otherwise = "add its BibTeX entry" if file.is_file() else "there is no such file"
     return PluginError(

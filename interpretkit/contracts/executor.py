@@ -20,18 +20,3 @@ class Executor(Offer):
     @abstractmethod
     def map(self, work: Callable[[Shard], Outcome], shards: Iterable[Shard]) -> Iterator[Outcome]:
         """Yield `work(shard)` for each shard; take the next shard only when it can be worked on."""
-
-
-class LocalExecutor(Executor):
-    """One shard after another, in this process.
-
-    Example:
-        >>> list(LocalExecutor(LocalExecutor.Options()).map(abs, [-1, 2]))
-        [1, 2]
-    """
-
-    name = "local"
-
-    def map(self, work: Callable[[Shard], Outcome], shards: Iterable[Shard]) -> Iterator[Outcome]:
-        """Yield `work(shard)` for each shard."""
-        return map(work, shards)

@@ -20,5 +20,6 @@ class Exporter(Offer):
     def export(self, run: Run, folder: Path) -> Path:
         """Write the run into a folder, which may not be there yet, and return what a user opens.
 
-        The run itself is read and never changed.
+        The run itself is read and never changed. A package that is needed and not installed is a `PluginError` that
+        says how to install it.
         """

@@ -67,17 +67,30 @@ def _check_visualizer(offer: type[Visualizer]) -> None:
         raise TypeError(f"{offer.__name__}.reads is {offer.reads!r}; it is Reads(…), or None")
 
 
+def _check_defaults(offer: type[Offer]) -> None:
+    """Check that options can be left out: no recipe names what is of this kind, so nobody gives it any."""
+    required = [name for name, field in offer.Options.model_fields.items() if field.is_required()]
+    if required:
+        raise TypeError(f"{offer.__name__}.Options.{required[0]} has no default, and nobody can set it")
+    # What cannot be made would else fail in every run, whether or not it is of use there.
+    offer(offer.Options())
+
+
 def _check_check(offer: type[Check]) -> None:
+    _check_defaults(offer)
     judges = getattr(offer, "judges", ())
     if not isinstance(judges, tuple) or not judges:
         raise TypeError(f"{offer.__name__}.judges is {judges!r}; it says what the steps yield, as ('attribution',)")
 
 
 def _check_reader(offer: type[Reader]) -> None:
+    _check_defaults(offer)
     suffixes = getattr(offer, "suffixes", ())
     fitting = isinstance(suffixes, tuple) and all(_SUFFIX.fullmatch(each) for each in suffixes)
     if not (fitting and suffixes):
         raise TypeError(f"{offer.__name__}.suffixes is {suffixes!r}; such as ('.dcm',), in lower case")
+    if ".csv" in suffixes:
+        raise TypeError(f"{offer.__name__}.suffixes has '.csv', which is for lists of images")
 
 
 MODEL = Kind("model", ModelBuilder, "interpretkit_models")
@@ -85,6 +98,6 @@ VISUALIZER = Kind("visualizer", Visualizer, "interpretkit_visualizers", _check_v
 CHECK = Kind("check", Check, "interpretkit_checks", _check_check)
 READER = Kind("reader", Reader, "interpretkit_readers", _check_reader)
 EXPORTER = Kind("exporter", Exporter, "interpretkit_exporters")
-EXECUTOR = Kind("executor", Executor, "interpretkit_executors")
+EXECUTOR = Kind("executor", Executor, "interpretkit_executors", _check_defaults)
 
 KINDS: tuple[Kind[Any], ...] = (MODEL, VISUALIZER, CHECK, READER, EXPORTER, EXECUTOR)

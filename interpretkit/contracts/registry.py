@@ -85,6 +85,10 @@ class Registry:
         """Return what there is of a kind by id, in alphabetical order."""
         return {name: found[0] for name, found in sorted(self._offers[kind].items())}
 
+    def all(self, kind: Kind[Base]) -> list[Registered[Base]]:
+        """Return everything of a kind in alphabetical order, what claims the same id included."""
+        return [each for _, found in sorted(self._offers[kind].items()) for each in found]
+
     def find(self, kind: Kind[Base], name: str, *, where: str = "") -> Registered[Base]:
         """Return the offer of a kind that has this id; `where` is the place that errors name.
 
@@ -184,12 +188,33 @@ def _load_file(path: Path) -> Any:
     return module
 
 
+def _check_hooks(module: Any, manager: pluggy.PluginManager) -> None:
+    """Check that a plugin implements hooks, and only hooks that there are.
+
+    Raises:
+        PluginValidationError: If it does not; pluggy itself would not say what was meant.
+    """
+    hooks_there_are = [kind.hook for kind in KINDS]
+    for name in hooks_there_are:
+        function = getattr(module, name, None)
+        if function is not None and not hasattr(function, f"{GROUP}_impl"):
+            raise pluggy.PluginValidationError(module, f"{name}() is not marked (put @hookimpl above it)")
+    callers = manager.get_hookcallers(module) or []
+    for caller in callers:
+        if not caller.has_spec():
+            hint = did_you_mean(caller.name, hooks_there_are, otherwise=f"hooks are {', '.join(hooks_there_are)}")
+            raise pluggy.PluginValidationError(module, f"there is no hook {caller.name!r} ({hint})")
+    if not callers:
+        hint = "write one of its hooks, such as interpretkit_visualizers(), and put @hookimpl above it"
+        raise pluggy.PluginValidationError(module, f"it offers nothing ({hint})")
+
+
 def _offers(module: Any) -> dict[Kind[Any], list[type[Offer]]]:
     """Return what a plugin offers of each kind."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hooks)
     manager.register(module)
-    manager.check_pending()
+    _check_hooks(module, manager)
     offered: dict[Kind[Any], list[type[Offer]]] = {}
     for kind in KINDS:
         found = [offer for offers in getattr(manager.hook, kind.hook)() for offer in offers]

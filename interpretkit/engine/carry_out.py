@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interpretkit.contracts.executor import LocalExecutor
+from interpretkit.contracts.kinds import EXECUTOR
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.engine import Engine
 from interpretkit.engine.events import Announcer, Event
 from interpretkit.engine.given import GivenModels
 from interpretkit.engine.plan import Plan, check_labels, plan
-from interpretkit.engine.resolve import resolve
+from interpretkit.engine.resolve import parse_options, resolve
 from interpretkit.errors import Faults, InterpretkitError, cause
 from interpretkit.inputs.find import find_images
 from interpretkit.inputs.source import Files, Given, Source
@@ -28,6 +28,7 @@ from interpretkit.runs.draft import create
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from interpretkit.contracts.registry import Registry
     from interpretkit.engine.resolve import Resolved
     from interpretkit.inputs.find import ImageFile
     from interpretkit.model.model import Model
@@ -51,6 +52,7 @@ def carry_out(
     models: Mapping[str, Model] | None = None,
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
+    executor: str = "local",
     listen: Callable[[Event], None] = lambda _event: None,
 ) -> Finished:
     """Carry out a recipe as `run` does, telling `listen` of every event.
@@ -64,13 +66,18 @@ def carry_out(
         models: Live models, by key, in place of its own.
         output: Directory that gets the run's directory.
         plugins: Python files with hookimpls.
+        executor: The id of the executor that works on the batches.
         listen: Called with every event.
     """
     given = GivenModels(models or {})
     paths = [str(image) for image in images] if _are_paths(images) else []
     names = paths or (["given in Python"] if len(images) else [])
-    resolved = read_and_resolve(recipe, settings=settings, images=names, plugins=plugins, given=given)
-    source: Source = Files(find_images(resolved.recipe.inputs)) if paths or not names else Given(images)
+    registry = given.offered_by(discover([Path(plugin) for plugin in plugins]))
+    where = registry.find(EXECUTOR, executor).offer
+    resolved = _resolved(recipe, registry, settings=settings, images=names, given=given)
+    source: Source = Given(images, resolved.readers)
+    if paths or not names:
+        source = Files(find_images(resolved.recipe.inputs, suffixes=resolved.readers), resolved.readers)
     draft = create(Path(output), resolved.recipe.name)
     announcer = Announcer(draft, listen)
     try:
@@ -84,7 +91,7 @@ def carry_out(
     live = bool(models) or isinstance(source, Given) or isinstance(recipe, Mapping)
     command = "" if live else _command(str(recipe), settings, paths, plugins)
     engine = Engine(resolved, planned, draft, command=command, announcer=announcer)
-    path = engine.execute(source, LocalExecutor(LocalExecutor.Options()))
+    path = engine.execute(source, where(parse_options(where, {})))
     if announcer.broken is not None:
         warnings.warn(f"the listener failed: {cause(announcer.broken)}; the run went on without it", stacklevel=2)
     return Finished(path, tuple(engine.failures))
@@ -100,12 +107,21 @@ def read_and_resolve(
     settings: Sequence[Setting] = (),
     images: Sequence[str] = (),
     plugins: Sequence[str | Path] = (),
-    given: GivenModels | None = None,
 ) -> Resolved:
     """Read a recipe and look up all that it names; no model is built. All faults are told at once."""
-    given = given or GivenModels()
+    registry = discover([Path(plugin) for plugin in plugins])
+    return _resolved(recipe, registry, settings=settings, images=images, given=GivenModels())
+
+
+def _resolved(
+    recipe: str | Path | Mapping[str, Any],
+    registry: Registry,
+    *,
+    settings: Sequence[Setting],
+    images: Sequence[str],
+    given: GivenModels,
+) -> Resolved:
     read = read_leniently(recipe, settings=settings, inputs=images, models=given.entries())
-    registry = given.offered_by(discover([Path(plugin) for plugin in plugins]))
     return given.put_into(resolve(read, registry))
 
 
@@ -142,7 +158,7 @@ def blank_plan(resolved: Resolved) -> tuple[Plan, tuple[ImageFile, ...]]:
             models[key] = blank(each.builder)
     files: tuple[ImageFile, ...] = ()
     with faults.collect():
-        files = find_images(resolved.recipe.inputs)
+        files = find_images(resolved.recipe.inputs, suffixes=resolved.readers)
     planned = Plan(models={}, steps=())
     with faults.collect():
         planned = plan(resolved, models)

@@ -56,7 +56,9 @@ class Engine:
         self._draft = draft
         self._command = command
         self._announcer = announcer
-        self._steps = {planned.id: KeptStep(planned, draft) for planned in plan.steps}
+        self._steps = {
+            step.id: KeptStep(step, draft, checks=resolved.checks, announcer=announcer) for step in plan.steps
+        }
         self._images = 0
         self._unread: list[InputError] = []
         self._masked = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from interpretkit import figures, words
@@ -11,13 +12,18 @@ from interpretkit.digests import plain
 from interpretkit.engine.batch import SkippedError, place
 from interpretkit.engine.draw import draw
 from interpretkit.engine.gather import Gather
+from interpretkit.engine.judge import judge
 from interpretkit.errors import InterpretkitError, StorageError
-from interpretkit.runs.journal import StepDone, StepFailed
-from interpretkit.runs.records import PluginRecord, StepRecord
+from interpretkit.runs.journal import Judged, StepDone, StepFailed
+from interpretkit.runs.records import PluginRecord, StepRecord, VerdictRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interpretkit.contracts.check import Check
     from interpretkit.contracts.registry import Plugin
     from interpretkit.engine.batch import StepOutcome
+    from interpretkit.engine.events import Announcer
     from interpretkit.engine.resolve import Step
     from interpretkit.results.result import Result
     from interpretkit.runs.draft import Draft
@@ -33,17 +39,21 @@ class KeptStep:
     Args:
         step: The step.
         draft: Where to write.
+        checks: What judges its results.
+        announcer: Told of checks that fail.
 
     Attributes:
         failure: Why the step failed first; None if it has not.
         finished: Whether it has all that it will have.
     """
 
-    def __init__(self, step: Step, draft: Draft) -> None:
+    def __init__(self, step: Step, draft: Draft, *, checks: Sequence[Check], announcer: Announcer) -> None:
         self.step = step
         self.failure: InterpretkitError | None = None
         self.finished = False
         self._draft = draft
+        self._checks = checks
+        self._announcer = announcer
         self._gathered: Gather | None = None
         self._seconds = 0.0
         self._nonfinite = 0
@@ -86,6 +96,7 @@ class KeptStep:
             try:
                 result = self._gathered.whole()
                 self._count(self._draft.write_result(self.step.id, result, reduction=True))
+                self._judge(result)
                 if self.step.figures:
                     self._draw(result)
             except StorageError:
@@ -112,6 +123,7 @@ class KeptStep:
             self._gathered.add(result)
             return
         self._count(self._draft.write_result(self.step.id, result, reduction=False))
+        self._judge(result)
         if self.step.figures:
             for image in result.images:
                 self._draw(result.select(image.id))
@@ -121,6 +133,16 @@ class KeptStep:
         self._maps += len(kept.maps)
         self._arrays += len(kept.arrays)
         self._tables.update(table.name for table in kept.tables)
+
+    def _judge(self, result: Result) -> None:
+        """Note the verdicts of all checks; one that fails is told of and does not cost the step its result."""
+        judged = judge(self._checks, self.step, result, tell=self._tell)
+        verdicts = [VerdictRecord.from_facts(check=name, image=image, **asdict(each)) for image, name, each in judged]
+        if verdicts:
+            self._draft.record(Judged(step=self.step.id, verdicts=tuple(verdicts)))
+
+    def _tell(self, error: InterpretkitError) -> None:
+        self._announcer.alert(self.step.id, plain(str(error)))
 
     def _draw(self, result: Result) -> None:
         """Draw the result of one image, or of the set; if that fails, the other images still get their figures."""

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from interpretkit.contracts.kinds import MODEL, VISUALIZER
 from interpretkit.contracts.needs import Needs
+from interpretkit.engine.offered import checks_of, readers_of
 from interpretkit.errors import Faults, RecipeError, ToldError, did_you_mean, nearest, together
 from interpretkit.recipe.recipe import faults_of_options
 from interpretkit.recipe.refusal import explain, keys_of
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from interpretkit.contracts.builder import ModelBuilder
+    from interpretkit.contracts.check import Check
     from interpretkit.contracts.kinds import Base, Kind
     from interpretkit.contracts.offer import Offer
     from interpretkit.contracts.options import Options
+    from interpretkit.contracts.reader import Reader
     from interpretkit.contracts.registry import Plugin, Registered, Registry
     from interpretkit.contracts.visualizer import Visualizer
     from interpretkit.errors import InterpretkitError
@@ -80,11 +83,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """A recipe whose every name and option is known to be good; no model has been built."""
+    """A recipe whose every name and option is known to be good; no model has been built.
+
+    Attributes:
+        recipe: The recipe.
+        models: Its models by key.
+        steps: Its steps, each after those that it reads.
+        readers: What reads files that Pillow does not, by suffix; no recipe names them.
+        checks: What judges the results of its steps.
+    """
 
     recipe: Recipe
     models: Mapping[str, ResolvedModel]
     steps: tuple[Step, ...]
+    readers: Mapping[str, Reader] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
         """Return the recipe as plain data with every default written out."""
@@ -159,7 +172,13 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
             _check_model(step, recipe)
     faults.tell()
     plugins = {name: each.plugin for name, each in found.items()}
-    return Resolved(recipe=recipe, models=models, steps=_in_order(recipe, visualizers, plugins))
+    return Resolved(
+        recipe=recipe,
+        models=models,
+        steps=_in_order(recipe, visualizers, plugins),
+        readers=readers_of(registry),
+        checks=checks_of(registry),
+    )
 
 
 def _in_order(recipe: Recipe, visualizers: Mapping[str, Visualizer], plugins: Mapping[str, Plugin]) -> tuple[Step, ...]:

@@ -14,7 +14,6 @@ from interpretkit.engine.gather import Gather
 from interpretkit.engine.plan import Plan, plan_step
 from interpretkit.engine.resolve import Step, check_reads, parse_options
 from interpretkit.errors import InputError, RecipeError, did_you_mean
-from interpretkit.inputs.source import Given
 from interpretkit.recipe.entries import Numerics
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from interpretkit.contracts.registry import Registry
     from interpretkit.contracts.visualizer import Visualizer
+    from interpretkit.inputs.source import Source
     from interpretkit.model.model import Model
     from interpretkit.results.result import Result
 
@@ -76,14 +76,14 @@ def _step(name: str, asked: StepOf, registry: Registry) -> Step:
 
 
 def together(
-    model: Model, images: Any, steps: Sequence[Step], *, given: Mapping[str, Result], batch_size: int
+    model: Model, source: Source, steps: Sequence[Step], *, given: Mapping[str, Result], batch_size: int
 ) -> dict[str, Result]:
     """Compute some steps together and return their results by id."""
     plan = Plan(models={"model": model}, steps=tuple(plan_step(each, model) for each in steps))
     gathered = {each.id: Gather(each) for each in steps}
     setting = Numerics.parse({"batch_size": batch_size})
     with numerics.in_force(setting):
-        for batch in Given(images).batches(plan.models, batch_size=setting.batch_size, leave_out=_raised):
+        for batch in source.batches(plan.models, batch_size=setting.batch_size, leave_out=_raised):
             ids = [image.id for image in batch.images]
             outcome = compute(plan, batch, given={name: each.select(*ids) for name, each in given.items()})
             for failure in outcome.failures.values():

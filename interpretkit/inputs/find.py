@@ -53,13 +53,17 @@ class ImageFile:
     mask: Path | None = None
 
 
-def find_images(entries: Sequence[str]) -> tuple[ImageFile, ...]:
+def find_images(entries: Sequence[str], *, suffixes: Iterable[str] = ()) -> tuple[ImageFile, ...]:
     """Find the images that `entries` name, in their order, and check each file without decoding it.
 
     An entry is a file; a folder, for the images directly inside; a glob with `*`, `?`, `[` or `**`; a CSV manifest
     with a column `path` (relative to the manifest's folder) and, if there are any, `label` and `mask` (the path of an
     image that is non-zero where the object is); or `sample:grace_hopper`, `sample:present`. Of folders and globs, files
     with the extension of an image are taken, sorted, without hidden ones.
+
+    Args:
+        entries: What is named.
+        suffixes: What further files of folders and globs are images, in lower case with the dot.
 
     Raises:
         InputError: If an entry names no image, or a file that is missing, empty, or no regular file.
@@ -70,10 +74,11 @@ def find_images(entries: Sequence[str]) -> tuple[ImageFile, ...]:
     """
     if not entries:
         raise InputError("no images are given", hint="name files, folders, globs, or sample:grace_hopper")
-    return _with_unique_ids([file for entry in entries for file in _expand(entry)])
+    endings = (*EXTENSIONS, *sorted({*suffixes} - {*EXTENSIONS}))
+    return _with_unique_ids([file for entry in entries for file in _expand(entry, endings)])
 
 
-def _expand(entry: str) -> Sequence[ImageFile]:
+def _expand(entry: str, endings: tuple[str, ...]) -> Sequence[ImageFile]:
     if entry.startswith("sample:"):
         return [_sample(entry)]
     if not entry:
@@ -81,23 +86,23 @@ def _expand(entry: str) -> Sequence[ImageFile]:
     path, where = Path(entry), printable(entry)
     status = _status(path, where)
     if status is not None and stat.S_ISDIR(status.st_mode):
-        return _images_among(_inside(path, where), where, "the folder holds no image")
+        return _images_among(_inside(path, where), where, endings, otherwise="the folder holds no image")
     # A file whose name happens to look like a pattern is that file.
     if status is None and glob.has_magic(entry):
         matches = glob.iglob(entry, recursive=True)  # noqa: PTH207 - Path.glob means other things in each Python
-        return _images_among(map(Path, matches), where, "the pattern matches no image")
+        return _images_among(map(Path, matches), where, endings, otherwise="the pattern matches no image")
     _check_file(path, where)
     return _manifest(path) if path.suffix.lower() == ".csv" else [_image_file(path, where)]
 
 
-def _images_among(paths: Iterable[Path], where: str, otherwise: str) -> list[ImageFile]:
+def _images_among(paths: Iterable[Path], where: str, endings: tuple[str, ...], *, otherwise: str) -> list[ImageFile]:
     chosen = sorted(
         path
         for path in paths
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and not path.is_dir()
+        if path.name.lower().endswith(endings) and not path.name.startswith(".") and not path.is_dir()
     )
     if not chosen:
-        raise InputError(otherwise, where=where, hint=f"images are {' '.join(EXTENSIONS)}")
+        raise InputError(otherwise, where=where, hint=f"images are {' '.join(endings)}")
     return [_image_file(path, printable(str(path))) for path in chosen]
 
 

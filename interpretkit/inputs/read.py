@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -15,11 +15,13 @@ from PIL import ImageFile as PillowFile
 
 from interpretkit import words
 from interpretkit.digests import sha256_bytes, sha256_file
-from interpretkit.errors import InputError
+from interpretkit.errors import InputError, cause
 from interpretkit.inputs.find import find_images, printable
 from interpretkit.results.image import InputImage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from interpretkit.inputs.find import ImageFile
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
@@ -40,7 +42,17 @@ _MASK_MODES = {"1", "L", "P", "RGB", "I", "I;16", "I;16B"}
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
 
 
-def read_image(file: ImageFile) -> tuple[InputImage, Image.Image]:
+class FileReader(Protocol):
+    """What reads files that Pillow does not."""
+
+    name: ClassVar[str]
+
+    def read(self, path: Path) -> tuple[Image.Image, tuple[str, ...]]:
+        """Return a file's image as 8-bit RGB, and what was done to make that of it."""
+        ...
+
+
+def read_image(file: ImageFile, *, readers: Mapping[str, FileReader] | None = None) -> tuple[InputImage, Image.Image]:
     """Read a file as an upright 8-bit RGB image, and record what was done to make it one, in order.
 
     Of an animation the first frame is taken. 16-bit and integer grey is scaled from 0 … 65535, floating-point grey
@@ -49,9 +61,13 @@ def read_image(file: ImageFile) -> tuple[InputImage, Image.Image]:
 
     The mask of the image, where the manifest names one, is read along, `(y, x)` bool over the upright image.
 
+    Args:
+        file: The file.
+        readers: What reads files of other suffixes, in place of Pillow; the longest suffix that fits counts.
+
     Raises:
         InputError: If the file, or that of the mask, is no image, is damaged or truncated, or has more pixels than
-            `PIL.Image.MAX_IMAGE_PIXELS`; or if the mask does not fit the image.
+            `PIL.Image.MAX_IMAGE_PIXELS`; if its reader fails; or if the mask does not fit the image.
 
     Example:
         >>> [file] = find_images(["sample:grace_hopper"])
@@ -59,19 +75,42 @@ def read_image(file: ImageFile) -> tuple[InputImage, Image.Image]:
         >>> image.size, picture.mode, image.conversions
         ((512, 600), 'RGB', ())
     """
-    with _opened(file.path, file.source) as (opened, remarks):
-        unasked = [*_first_frame(opened), *_narrowed(opened)]
-        picture, done = _as_rgb(opened)
-        sha256 = sha256_file(file.path)
+    fitting = [suffix for suffix in readers or () if file.path.name.lower().endswith(suffix)]
+    if readers and fitting:
+        picture, conversions, sha256 = _read_by(readers[max(fitting, key=len)], file)
+    else:
+        picture, conversions, sha256 = _read_by_pillow(file)
     return InputImage(
         id=file.id,
         source=file.source,
         sha256=sha256,
         size=picture.size,
-        conversions=(*unasked, *done, *remarks),
+        conversions=conversions,
         label=file.label,
         mask=None if file.mask is None else _read_mask(file.mask, picture.size),
     ), picture
+
+
+def _read_by_pillow(file: ImageFile) -> tuple[Image.Image, tuple[str, ...], str]:
+    """Return an image, what was done to make it 8-bit RGB, and the hash of its file."""
+    with _opened(file.path, file.source) as (opened, remarks):
+        unasked = [*_first_frame(opened), *_narrowed(opened)]
+        picture, done = _as_rgb(opened)
+        sha256 = sha256_file(file.path)
+    return picture, (*unasked, *done, *remarks), sha256
+
+
+def _read_by(reader: FileReader, file: ImageFile) -> tuple[Image.Image, tuple[str, ...], str]:
+    """Return the same of a file that a plugin reads; whatever it raises is told as an error of the image."""
+    try:
+        picture, done = reader.read(file.path)
+        _check_rgb(picture)
+        # Decoded here and now: a lazy picture would fail later, where nobody knows whose it is.
+        return Image.fromarray(np.asarray(picture)), tuple(map(str, done)), sha256_file(file.path)
+    except InputError as error:
+        raise error.at(file.source) from error.__cause__
+    except Exception as error:
+        raise InputError(f"reader {reader.name!r} failed: {cause(error)}", where=file.source) from error
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
@@ -96,10 +135,21 @@ def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(values.reshape(*values.shape[:2], -1).any(-1))
 
 
-def given_images(images: object) -> Iterator[tuple[InputImage, Image.Image]]:
+def _check_rgb(picture: Image.Image) -> None:
+    if picture.mode != "RGB" or 0 in picture.size:
+        raise ValueError(f"it made a picture of mode {picture.mode}, {words.shape(picture.size)}, not 8-bit RGB")
+
+
+def given_images(
+    images: object, *, readers: Mapping[str, FileReader] | None = None
+) -> Iterator[tuple[InputImage, Image.Image]]:
     """Read what somebody hands over in Python: one or many paths (or anything that `find_images` finds), or PIL images.
 
     PIL images get the ids `image0`, `image1`, …, and the hash of their RGB pixels.
+
+    Args:
+        images: The paths or images.
+        readers: What reads files of other suffixes, as in `read_image`.
 
     Raises:
         InputError: If they are something else, or cannot be read.
@@ -112,7 +162,8 @@ def given_images(images: object) -> Iterator[tuple[InputImage, Image.Image]]:
     many = isinstance(images, Iterable) and not isinstance(images, str)
     items: list[Any] = list(images) if many else [images]  # type: ignore[call-overload] # iterable, as just seen
     if all(isinstance(item, str | Path) for item in items):
-        return map(read_image, find_images([str(item) for item in items]))
+        files = find_images([str(item) for item in items], suffixes=readers or ())
+        return (read_image(file, readers=readers) for file in files)
     if all(isinstance(item, Image.Image) for item in items):
         return (_read_given(index, item) for index, item in enumerate(items))
     kinds = ", ".join(sorted({type(item).__name__ for item in items}))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from interpretkit.inputs.batch import Batch
     from interpretkit.inputs.find import ImageFile
+    from interpretkit.inputs.read import FileReader
     from interpretkit.model.model import Model
     from interpretkit.results.image import InputImage
 
@@ -43,9 +44,15 @@ class Source(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Files(Source):
-    """Images in files."""
+    """Images in files.
+
+    Attributes:
+        files: The files.
+        readers: What reads files of a suffix, in place of Pillow.
+    """
 
     files: tuple[ImageFile, ...]
+    readers: Mapping[str, FileReader]
 
     @property
     def total(self) -> int:
@@ -66,16 +73,22 @@ class Files(Source):
     def _readable(self, leave_out: Callable[[InputError], None]) -> Iterator[tuple[InputImage, Image]]:
         for file in self.files:
             try:
-                yield read_image(file)
+                yield read_image(file, readers=self.readers)
             except InputError as error:
                 leave_out(error)
 
 
 @dataclass(frozen=True, slots=True)
 class Given(Source):
-    """Images handed over in Python: a tensor as the models are fed, or one or several paths or PIL images."""
+    """Images handed over in Python.
+
+    Attributes:
+        images: A tensor as the models are fed, or one or several paths or PIL images.
+        readers: What reads files of a suffix, in place of Pillow.
+    """
 
     images: Any
+    readers: Mapping[str, FileReader]
 
     @property
     def total(self) -> int:
@@ -92,4 +105,4 @@ class Given(Source):
         """Yield batches; what is handed over is there, so the first that is unfit is an error."""
         if hasattr(self.images, "ndim"):
             return tensor_batches(self.images, models, batch_size=batch_size)
-        return batches(given_images(self.images), models, batch_size=batch_size)
+        return batches(given_images(self.images, readers=self.readers), models, batch_size=batch_size)

@@ -25,6 +25,7 @@ from interpretkit.runs.records import (
     StepStatus,
     TableRecord,
     Targets,
+    VerdictRecord,
     VolatileRecord,
 )
 
@@ -112,6 +113,14 @@ class FigureKept(Entry):
     sha256: str
 
 
+class Judged(Entry):
+    """Checks have judged a result."""
+
+    kind: Literal["verdicts"] = "verdicts"
+    step: str
+    verdicts: tuple[VerdictRecord, ...]
+
+
 class Alerted(Entry):
     """A step has said what a reader must know."""
 
@@ -160,6 +169,7 @@ AnyEntry = (
     | ImageUnread
     | ResultKept
     | FigureKept
+    | Judged
     | Alerted
     | StepFailed
     | StepDone
@@ -232,6 +242,7 @@ class _Step:
     arrays: list[ArrayRecord] = field(default_factory=list)
     tables: dict[str, TableRecord] = field(default_factory=dict)
     figures: list[FigureRecord] = field(default_factory=list)
+    verdicts: list[VerdictRecord] = field(default_factory=list)
 
     def fail(self, entry: StepFailed) -> None:
         """Note why; what comes after is a consequence of that."""
@@ -263,6 +274,7 @@ class _Step:
             "arrays": tuple(self.arrays),
             "tables": tuple(self.tables.values()),
             "figures": tuple(self.figures),
+            "verdicts": tuple(self.verdicts),
         }
         return self.begun.model_copy(update=facts)
 
@@ -299,7 +311,7 @@ class _Folding:
                 self._unread.append(f"Not in this run: {entry.error}")
             case Ended():
                 self._status = entry.status
-            case ResultKept() | FigureKept() | Alerted() | StepFailed() | StepDone():
+            case ResultKept() | FigureKept() | Judged() | Alerted() | StepFailed() | StepDone():
                 self._take_of_step(entry)
 
     def _begin(self, run: RunRecord) -> None:
@@ -307,7 +319,7 @@ class _Folding:
         self._models = dict(run.models)
         self._steps = {step.id: _Step(step) for step in run.steps}
 
-    def _take_of_step(self, entry: ResultKept | FigureKept | Alerted | StepFailed | StepDone) -> None:
+    def _take_of_step(self, entry: ResultKept | FigureKept | Judged | Alerted | StepFailed | StepDone) -> None:
         step = self._steps[entry.step]
         match entry:
             case ResultKept():
@@ -316,6 +328,8 @@ class _Folding:
             case FigureKept():
                 step.figures.append(entry.figure)
                 self._files[entry.figure.file] = entry.sha256
+            case Judged():
+                step.verdicts += entry.verdicts
             case Alerted():
                 step.alerts[entry.text] = None
             case StepFailed():

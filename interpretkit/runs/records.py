@@ -174,6 +174,17 @@ class FigureRecord(Record):
     alt: str
 
 
+class VerdictRecord(Record):
+    """What a check says of a result; `image` is None where it is about the whole set, a number that is none is None."""
+
+    check: str
+    image: str | None
+    status: Literal["pass", "warn", "fail"]
+    figure: float | None
+    threshold: float | None
+    text: str
+
+
 class StepRecord(Record):
     """A step: what it was, how it ended, and what it left.
 
@@ -184,6 +195,7 @@ class StepRecord(Record):
         nonfinite: How many cells of its maps are NaN or infinite.
         alerts: What it said that a reader must know.
         targets: What was differentiated, by image.
+        verdicts: What checks say of its result.
     """
 
     id: str
@@ -203,6 +215,7 @@ class StepRecord(Record):
     arrays: tuple[ArrayRecord, ...] = ()
     tables: tuple[TableRecord, ...] = ()
     figures: tuple[FigureRecord, ...] = ()
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 class VolatileRecord(Record):

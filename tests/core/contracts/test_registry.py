@@ -41,6 +41,20 @@ class Misspelt:
         yield Energy
 
 
+class Unmarked:
+    @hookimpl
+    def interpretkit_models(self):
+        yield from ()
+
+    def interpretkit_visualizers(self):
+        yield Energy
+
+
+class Nothing:
+    def visualizers(self):
+        yield Energy
+
+
 def source(name: str, module: object):
     def load():
         if isinstance(module, BaseException):
@@ -63,6 +77,9 @@ def test_what_a_plugin_offers_is_found_with_its_plugin():
         (SyntaxError("bad"), "SyntaxError: bad"),
         (SystemExit(3), "SystemExit: 3"),
         (Misspelt(), "PluginValidationError"),
+        (Misspelt(), "no hook 'interpretkit_visualisers' (did you mean 'interpretkit_visualizers'"),
+        (Unmarked(), "interpretkit_visualizers() is not marked (put @hookimpl above it)"),
+        (Nothing(), "it offers nothing (write one of its hooks, such as interpretkit_visualizers()"),
         (Offering("not a class"), "TypeError: 'not a class' is not a class derived from Visualizer"),
         (Offering(type("Bad", (Energy,), {"name": "os.system"})), "TypeError: Bad.name is 'os.system'"),
         (Offering(type("Bad", (Visualizer,), {"name": "bad"})), "TypeError: Bad does not define compute"),
@@ -169,6 +186,10 @@ def test_what_a_plugin_changes_while_it_loads_is_put_back(tmp_path):
         "os.chdir(tempfile.gettempdir())\n"
         "logging.basicConfig(level=0)\n"
         "torch.set_default_dtype(torch.float64)\n"
+        "from interpretkit import hookimpl\n"
+        "@hookimpl\n"
+        "def interpretkit_visualizers():\n"
+        "    yield from ()\n"
     )
     code = (
         "import logging, os, sys; from pathlib import Path; from interpretkit.contracts.registry import discover\n"

@@ -508,3 +508,39 @@ CONTRASTS = """() => {
 def test_in_a_browser_all_text_has_a_contrast_of_at_least_4_5(page, scheme):
     page.emulate_media(color_scheme=scheme)
     assert page.evaluate(CONTRASTS) == []
+
+
+def test_verdicts_stand_in_their_step_what_did_not_pass_first(tmp_path):
+    manifest = a_run(tmp_path)
+    step = next(each for each in manifest["steps"] if each["id"] == "gradcam")
+    step["verdicts"] = [
+        {
+            "check": "inside",
+            "image": "photo0",
+            "status": "pass",
+            "figure": 0.75,
+            "threshold": 0.5,
+            "text": "75 % inside",
+        },
+        {"check": "inside", "image": "photo1", "status": "fail", "figure": 0.1, "threshold": 0.5, "text": HOSTILE},
+        {
+            "check": "whole",
+            "image": None,
+            "status": "warn",
+            "figure": None,
+            "threshold": 2.0,
+            "text": "nothing to judge",
+        },
+    ]
+    page = render(tmp_path, manifest)
+    section = page[page.index('id="step-gradcam"') : page.index('id="step-statistics"')]
+    assert "Checks: 3 verdicts, of which 2 did not pass." in section
+    assert "1 check passed" in section
+    rows = re.findall(r'<tr><td>(inside|whole)</td><td>(\w+)</td><td><span class="badge (\w+)">', section)
+    assert rows == [("inside", "photo1", "fail"), ("whole", "all", "warn"), ("inside", "photo0", "pass")]
+    assert re.findall(r'<td class="n">([^<]+)</td><td class="n">([^<]+)</td></tr>', section)[:2] == [
+        ("0.1000", "0.5000"),
+        ("–", "2.000"),
+    ]
+    assert "<script>" not in page
+    assert page.count("Checks: ") == 1
