@@ -10,7 +10,7 @@ from interpretkit.contracts.kinds import CHECK
 from interpretkit.contracts.registry import Plugin, Registry
 from interpretkit.engine.judge import judge
 from interpretkit.engine.offered import checks_of
-from interpretkit.engine.resolve import ResolvedStep
+from interpretkit.engine.resolve import Step
 from interpretkit.results import ranks
 
 
@@ -75,7 +75,7 @@ class Says(ik.Check):
         return self.said
 
 
-class Step(ik.Visualizer):
+class Anything(ik.Visualizer):
     """Yields whatever a test wants."""
 
     name = "made"
@@ -86,8 +86,8 @@ class Step(ik.Visualizer):
 
 
 def step(yields="attribution", *, per_set=False):
-    kind = type("Made", (Step,), {"yields": yields, "per_set": per_set})
-    return ResolvedStep(id="made", visualizer=kind(kind.Options()), plugin=Plugin("test"), model="model")
+    kind = type("Made", (Anything,), {"yields": yields, "per_set": per_set})
+    return Step(id="made", visualizer=kind(kind.Options()), plugin=Plugin("test"), model="model")
 
 
 def result(*images, values, targets=()):
