@@ -52,7 +52,8 @@ def edges_of(bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     inner = (magnitude << _SHIFT).view(np.float64)
     beyond = ((magnitude + 1) << _SHIFT).view(np.float64)
     outer = np.where(bins == 0, 0.0, beyond)
-    return np.where(bins < 0, -outer, inner), np.where(bins < 0, -inner, outer)
+    negative = bins < 0
+    return np.where(negative, -outer, inner), np.where(negative, -inner, outer)
 
 
 def histogram(layer: str, values: np.ndarray, *, by_channel: bool) -> Table:

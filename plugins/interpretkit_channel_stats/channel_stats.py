@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -167,12 +168,12 @@ def _quantiles_of_channels(columns: moments.Columns, histogram: Table) -> moment
 def _by_channel(histogram: Table) -> dict[tuple[str, int], slice]:
     """Return where in a histogram the rows of each layer and channel lie."""
     layers, channels = histogram["layer"], histogram["channel"]
-    if not len(histogram):
-        return {}
-    other = (layers[1:] != layers[:-1]) | (channels[1:] != channels[:-1])
-    starts = [0, *(np.flatnonzero(other) + 1).tolist()]
-    ends = [*starts[1:], len(histogram)]
+    starts_run = np.ones(len(histogram), np.bool_)
+    starts_run[1:] = layers[1:] != layers[:-1]
+    starts_run[1:] |= channels[1:] != channels[:-1]
+    starts = np.flatnonzero(starts_run).tolist()
     found = {}
-    for start, end in zip(starts, ends, strict=True):
-        found[str(layers[start]), int(channels[start])] = slice(start, end)
+    for start, end in pairwise([*starts, len(histogram)]):
+        key = str(layers[start]), int(channels[start])
+        found[key] = slice(start, end)
     return found

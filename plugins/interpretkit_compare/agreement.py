@@ -108,10 +108,11 @@ class Agreement(Reduction):
 def _pairs(names: Sequence[str], measured: Sequence[Mapping[str, np.ndarray]]) -> Table:
     """Return the moments of every measure of every two maps over some images."""
     first, second = np.triu_indices(len(names), k=1)
+    sources = np.array(names)
     parts = []
     for name in MEASURES:
         values = np.stack([of_image[name][first, second] for of_image in measured])
-        places = [np.array(names)[first], np.array(names)[second], np.full(len(first), name)]
+        places = [sources[first], sources[second], np.full(len(first), name)]
         parts.append(_with_moments(places, _moments(values)))
     return Table.stacked(parts)
 
@@ -136,10 +137,11 @@ def _merged(first: Table, second: Table) -> Table:
     some = np.maximum(count, 1)
     before, after = np.nan_to_num(first["mean"]), np.nan_to_num(second["mean"])
     step = after - before
+    apart = step**2 * (one * other / some)
     moments = {
         "images": count,
         "mean": before + step * other / some,
-        "squares": first["squares"] + second["squares"] + step**2 * (one * other / some),
+        "squares": first["squares"] + second["squares"] + apart,
         "least": np.fmin(first["least"], second["least"]),
         "greatest": np.fmax(first["greatest"], second["greatest"]),
     }

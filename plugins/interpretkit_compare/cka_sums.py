@@ -53,7 +53,8 @@ def hsic(sums: np.ndarray) -> float:
 
     The factor depends on the number of examples alone; in CKA it cancels.
     """
-    return float((sums[1:-1, 1:-1] ** 2).sum())
+    products = sums[1:-1, 1:-1]
+    return float((products**2).sum())
 
 
 def hsic_debiased(sums: np.ndarray) -> float:
@@ -73,8 +74,9 @@ def hsic_debiased(sums: np.ndarray) -> float:
     which needs four examples or more, and no Gram matrix.
     """
     count = sums[0, 0]
+    first, second = sums[-1, 0], sums[0, -1]
     products = sums[-1, -1] * count / (count - 2)
-    lengths = sums[-1, 0] * sums[0, -1] / ((count - 1) * (count - 2))
+    lengths = first * second / ((count - 1) * (count - 2))
     return float(hsic(sums) - products + lengths)
 
 
@@ -85,7 +87,8 @@ def varies(own: np.ndarray, mean: np.ndarray) -> bool:
         own: Moments about the mean of the layer with itself.
         mean: Its mean, `(channel,)`.
     """
-    spread, magnitude = own[-1, 0], own[0, 0] * (mean @ mean)
+    count, spread = own[0, 0], own[-1, 0]
+    magnitude = count * (mean @ mean)
     return bool(spread > magnitude * _NO_SPREAD**2)
 
 

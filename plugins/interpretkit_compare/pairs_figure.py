@@ -65,7 +65,9 @@ def extents(found: Mapping[str, np.ndarray]) -> str:
     for name, matrix in found.items():
         different = ~np.eye(len(matrix), dtype=bool)
         known = matrix[different & ~np.isnan(matrix)]
-        reach = f"{figures.fixed(known.min())} to {figures.fixed(known.max())}" if len(known) else "undefined"
+        reach = "undefined"
+        if len(known):
+            reach = f"{figures.fixed(known.min())} to {figures.fixed(known.max())}"
         words.append(f"{IN_WORDS[name]} {reach}")
     return "; ".join(words)
 

@@ -54,8 +54,8 @@ def draw(layer: str, chosen: np.ndarray, result: Result, options: FeatureGrid.Op
     )
     low, high = (figures.number(limit) for limit in found.limits)
     extent = f"values from {low} to {high}"
-    caption = f"Feature maps of {layer}: {which} of {figures.shape(values.shape[1:])} cells, {order}, "
-    caption += f"{_scale(normalize, polarity)}."
+    cells, scale = figures.shape(values.shape[1:]), _scale(normalize, polarity)
+    caption = f"Feature maps of {layer}: {which} of {cells} cells, {order}, {scale}."
     if beside:
         caption += " The input stands before them, stretched to the size of a tile."
     caption += f" Of all {total} channels: {extent}; {_counts(found)}.{_contributed(table, result)}"
