@@ -127,11 +127,11 @@ def _means(result: Result) -> moments.Means:
 
 def _result(columns: Mapping[str, np.ndarray], histogram: Table, means: moments.Means, layers: Sequence[str]) -> Result:
     """Return all tables, with what follows from the sufficient statistics."""
-    found = {**columns, **moments.derived(columns)}
+    known = {**columns, **moments.derived(columns)}
     if "channel" in histogram.columns:
-        found |= _quantiles_of_channels(found, histogram)
-    ordered = dict.fromkeys((*_ORDER, *found))
-    channels = Table({name: found[name] for name in ordered})
+        known |= _quantiles_of_channels(known, histogram)
+    ordered = dict.fromkeys((*_ORDER, *known))
+    channels = Table({name: known[name] for name in ordered})
     tables = {"channels": channels, "layers": _layers(channels, histogram, layers), "histogram": histogram}
     if means:
         tables["classes"] = Table(moments.rows_of_classes(means, layers))
@@ -172,8 +172,8 @@ def _by_channel(histogram: Table) -> dict[tuple[str, int], slice]:
     starts_run[1:] = layers[1:] != layers[:-1]
     starts_run[1:] |= channels[1:] != channels[:-1]
     starts = np.flatnonzero(starts_run).tolist()
-    found = {}
+    places = {}
     for start, end in pairwise([*starts, len(histogram)]):
         key = str(layers[start]), int(channels[start])
-        found[key] = slice(start, end)
-    return found
+        places[key] = slice(start, end)
+    return places

@@ -59,18 +59,18 @@ class Agreement(Reduction):
         Raises:
             StepError: If there are not two attribution maps to compare.
         """
-        found = sources(captured.results, ATTRIBUTION)
-        if len(found) < 2:  # noqa: PLR2004 - a pair
+        maps_read = sources(captured.results, ATTRIBUTION)
+        if len(maps_read) < 2:  # noqa: PLR2004 - a pair
             raise StepError(
-                f"two attribution maps can agree, and {', '.join(captured.results)} has {len(found)}",
+                f"two attribution maps can agree, and {', '.join(captured.results)} has {len(maps_read)}",
                 hint="read several steps with attribution maps, or one at several layers",
             )
-        names = [source.name for source in found]
+        names = [source.name for source in maps_read]
         ids = [image.id for image in captured.images]
         kept: dict[str, Array] = {}
         measured = []
         for position, image in enumerate(ids):
-            maps = on_one_grid(found, position, self.options)
+            maps = on_one_grid(maps_read, position, self.options)
             measured.append(compared(maps, self.options))
             for name, values in zip(names, maps, strict=True):
                 kept[f"{image}: {name}"] = Array(values=values, dims=("y", "x"))

@@ -117,11 +117,11 @@ class ChannelContributions(Visualizer):
 
     def _read(self, captured: Captured, layer: str) -> tuple[str, Map]:
         """Return the map of an earlier step that channels are compared with, and what it is called."""
-        found = attributions_of_one_step(captured.results, reader=self.name)
-        step = found[0].step
-        chosen = [source for source in found if source.map.layer == layer] or found
+        read = attributions_of_one_step(captured.results, reader=self.name)
+        step = read[0].step
+        chosen = [source for source in read if source.map.layer == layer] or read
         if len(chosen) > 1:
-            layers = ", ".join(source.key for source in found)
+            layers = ", ".join(source.key for source in read)
             raise StepError(f"step {step!r} has maps of {layers}, none of {layer}", hint="add that layer to it")
         explained = captured.results[step].targets
         for ours, other in zip(captured.targets, explained, strict=False):

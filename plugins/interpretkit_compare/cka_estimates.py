@@ -62,7 +62,7 @@ def table_of(result: Result) -> Table:
     rows, columns = sides(result)
     count = count_of(result)
     own = {name: _hsic(result, name, name) for name in (*rows, *columns)}
-    found = []
+    rows_of_table = []
     for row, column in product(rows, columns):
         biased, debiased = _ratios(_hsic(result, row, column), own[row], own[column])
         estimates = {
@@ -74,8 +74,8 @@ def table_of(result: Result) -> Table:
             "row_channels": len(result.arrays[row].values),
             "column_channels": len(result.arrays[column].values),
         }
-        found.append(estimates)
-    return Table.of_rows(found)
+        rows_of_table.append(estimates)
+    return Table.of_rows(rows_of_table)
 
 
 def _hsic(result: Result, first: str, second: str) -> Hsic:

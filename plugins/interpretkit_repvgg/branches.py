@@ -102,12 +102,12 @@ class Branches(Visualizer):
 
 def _branches(captured: Captured, block: str) -> dict[str, torch.Tensor]:
     """Return the branches of a block `(image, channel, y, x)` in float64, by what they are called."""
-    found = {}
+    branches = {}
     for branch, module in BRANCHES.items():
         path = f"{block}.{module}"
         if path in captured.activations:
-            found[branch] = captured.activations[path].double()
-    return found
+            branches[branch] = captured.activations[path].double()
+    return branches
 
 
 def _shares(captured: Captured) -> Table:
