@@ -29,7 +29,7 @@ class ChannelStats(Reduction):
 
     $$M = M_a + M_b + (m_b - m_a)^2 \frac{n_a n_b}{n_a + n_b}$$
 
-    so that the grouping into batches does not matter (but for rounding). `std` is that of the population
+    so that the grouping into batches does not matter (except for rounding). `std` is that of the population
     ($\sqrt{M / n}$), `sparsity` the share of exact zeros. `dead` is a channel that is zero everywhere. `saturated` is
     the share of values that equal the channel's greatest, one of them left out (some value is always the greatest);
     0 where it is dead. With $n_i$ values of mean $m_i$ in image $i$,

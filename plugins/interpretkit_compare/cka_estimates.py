@@ -21,7 +21,7 @@ _NO_STRUCTURE = 1e-12
 
 
 class Hsic(NamedTuple):
-    """HSIC of two layers but for factors that cancel in CKA; NaN where it is not defined."""
+    """HSIC of two layers, up to factors that cancel in CKA; NaN where it is not defined."""
 
     biased: float
     debiased: float

@@ -1,4 +1,4 @@
-"""Sums over examples from which linear CKA follows exactly, in feature space, merged without error but for rounding."""
+"""Sums over examples from which linear CKA follows exactly, in feature space, merged exactly up to rounding."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def moved(sums: np.ndarray, steps: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 
 def hsic(sums: np.ndarray) -> float:
-    r"""Return $\lVert X^T Y \rVert_F^2$ of moments about the means: HSIC as usually estimated, but for a factor.
+    r"""Return $\lVert X^T Y \rVert_F^2$ of moments about the means: HSIC as usually estimated, up to a factor.
 
     The factor depends on the number of examples alone; in CKA it cancels.
     """
@@ -58,7 +58,7 @@ def hsic(sums: np.ndarray) -> float:
 
 
 def hsic_debiased(sums: np.ndarray) -> float:
-    r"""Return the unbiased estimate of HSIC from moments about the means, but for a factor that in CKA cancels.
+    r"""Return the unbiased estimate of HSIC from moments about the means, up to a factor that cancels in CKA.
 
     Song et al. (2012) take the Gram matrices $K = XX^T$, $L = YY^T$ with zeros on the diagonal, $\tilde K$, $\tilde L$:
 

@@ -29,7 +29,8 @@ class DepthSweep(Visualizer):
     correlation with the map at the last layer, on the coarser of the two grids by area averaging. Where the manifest of
     the images has masks, also `energy` (the share of the positive part inside the mask), `pointing` (1 if the middle of
     the greatest cell is inside, else 0), `overlap` (IoU of the mask with the greatest cells that have the mask's area)
-    and `inside`, the share of the mask in the image: what `energy` and, over many images, `pointing` are by chance.
+    and `inside`, the share of the mask in the image, which is what `energy` and, over many images, `pointing` would be
+    by chance.
     What is not defined is NaN.
     """
 

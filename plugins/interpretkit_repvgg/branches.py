@@ -155,7 +155,7 @@ def _products(first: torch.Tensor, second: torch.Tensor) -> np.ndarray:
 
 
 def _split_logit(captured: Captured, block: str) -> dict[str, torch.Tensor]:
-    """Return the maps of the branches `(image, y, x)` that sum to the logit but for the bias."""
+    """Return the maps of the branches `(image, y, x)` that sum to the logit without its bias."""
     total = captured.activations[f"{block}.{SUM}"].double()
     # The recorded sum: beside one taken afresh in float64 the mask would be off 1 by its rounding.
     gate = (captured.activations[block].double() / total).where(total != 0, 0.0)
