@@ -52,7 +52,8 @@ def edges_of(bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     inner = (magnitude << _SHIFT).view(np.float64)
     beyond = ((magnitude + 1) << _SHIFT).view(np.float64)
     outer = np.where(bins == 0, 0.0, beyond)
-    return np.where(bins < 0, -outer, inner), np.where(bins < 0, -inner, outer)
+    negative = bins < 0
+    return np.where(negative, -outer, inner), np.where(negative, -inner, outer)
 
 
 def histogram(layer: str, values: np.ndarray, *, by_channel: bool) -> Table:
@@ -60,11 +61,11 @@ def histogram(layer: str, values: np.ndarray, *, by_channel: bool) -> Table:
     rows = values if by_channel else values.reshape(1, -1)
     channels, bins, counts = [], [], []
     for channel, row in enumerate(rows):
-        found = bins_of(row[np.isfinite(row)])
-        if found.size == 0:
+        occupied = bins_of(row[np.isfinite(row)])
+        if occupied.size == 0:
             continue
-        least = int(found.min())
-        amounts = np.bincount(found - least)
+        least = int(occupied.min())
+        amounts = np.bincount(occupied - least)
         present = np.flatnonzero(amounts)
         channels.append(np.full(len(present), channel))
         bins.append(present + least)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ class ChannelStats(Reduction):
 
     $$M = M_a + M_b + (m_b - m_a)^2 \frac{n_a n_b}{n_a + n_b}$$
 
-    so that the grouping into batches does not matter (but for rounding). `std` is that of the population
+    so that the grouping into batches does not matter (except for rounding). `std` is that of the population
     ($\sqrt{M / n}$), `sparsity` the share of exact zeros. `dead` is a channel that is zero everywhere. `saturated` is
     the share of values that equal the channel's greatest, one of them left out (some value is always the greatest);
     0 where it is dead. With $n_i$ values of mean $m_i$ in image $i$,
@@ -126,11 +127,11 @@ def _means(result: Result) -> moments.Means:
 
 def _result(columns: Mapping[str, np.ndarray], histogram: Table, means: moments.Means, layers: Sequence[str]) -> Result:
     """Return all tables, with what follows from the sufficient statistics."""
-    found = {**columns, **moments.derived(columns)}
+    known = {**columns, **moments.derived(columns)}
     if "channel" in histogram.columns:
-        found |= _quantiles_of_channels(found, histogram)
-    ordered = dict.fromkeys((*_ORDER, *found))
-    channels = Table({name: found[name] for name in ordered})
+        known |= _quantiles_of_channels(known, histogram)
+    ordered = dict.fromkeys((*_ORDER, *known))
+    channels = Table({name: known[name] for name in ordered})
     tables = {"channels": channels, "layers": _layers(channels, histogram, layers), "histogram": histogram}
     if means:
         tables["classes"] = Table(moments.rows_of_classes(means, layers))
@@ -167,12 +168,12 @@ def _quantiles_of_channels(columns: moments.Columns, histogram: Table) -> moment
 def _by_channel(histogram: Table) -> dict[tuple[str, int], slice]:
     """Return where in a histogram the rows of each layer and channel lie."""
     layers, channels = histogram["layer"], histogram["channel"]
-    if not len(histogram):
-        return {}
-    other = (layers[1:] != layers[:-1]) | (channels[1:] != channels[:-1])
-    starts = [0, *(np.flatnonzero(other) + 1).tolist()]
-    ends = [*starts[1:], len(histogram)]
-    found = {}
-    for start, end in zip(starts, ends, strict=True):
-        found[str(layers[start]), int(channels[start])] = slice(start, end)
-    return found
+    starts_run = np.ones(len(histogram), np.bool_)
+    starts_run[1:] = layers[1:] != layers[:-1]
+    starts_run[1:] |= channels[1:] != channels[:-1]
+    starts = np.flatnonzero(starts_run).tolist()
+    places = {}
+    for start, end in pairwise([*starts, len(histogram)]):
+        key = str(layers[start]), int(channels[start])
+        places[key] = slice(start, end)
+    return places

@@ -114,9 +114,9 @@ def _legend_above(axes: Axes) -> None:
 
 
 def _extent(table: Table) -> str:
-    mean = table["mean"]
+    least, greatest = table["mean"].min(), table["mean"].max()
     low, high = table["min"].min(), table["max"].max()
-    return f"means from {mean.min():.4g} to {mean.max():.4g}, values from {low:.4g} to {high:.4g}"
+    return f"means from {least:.4g} to {greatest:.4g}, values from {low:.4g} to {high:.4g}"
 
 
 def _of_layer(layer: str, table: Table, facts: Mapping[str, Any], *, extent: str) -> str:
@@ -153,7 +153,8 @@ def _depth(layers: Table) -> Figure:
     letters = max(map(len, names)) * len(names)
     shares.set_xticks(places, names, rotation=90 if letters > _NAMED * 2 else 0)
     sparsest = names[layers["sparsity"].argmax()]
-    zeros, dead = figures.percent(layers["sparsity"].max()), figures.percent(layers["dead"].max())
+    zeros = figures.percent(layers["sparsity"].max())
+    dead = figures.percent(layers["dead"].max())
     told = f"the sparsest is {sparsest} with {zeros} zeros, {dead} of channels dead at most"
     caption = (
         f"{len(names)} layers over all images, in the order asked for. Above: mean, median and quantiles of their "

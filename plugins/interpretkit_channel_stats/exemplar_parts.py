@@ -76,13 +76,13 @@ def _ranks(channels: np.ndarray) -> np.ndarray:
 
 def _array(part: Part) -> Array:
     """Return the cut-outs as one array, as large as the largest of them."""
-    height = max((cut.shape[0] for cut in part.cuts.values()), default=1)
-    width = max((cut.shape[1] for cut in part.cuts.values()), default=1)
-    ranks = max((rank for _, rank in part.cuts), default=1)
-    values = np.zeros((len(part.shown), ranks, max(height, 1), max(width, 1), 3), np.uint8)
+    height = max([1, *(cut.shape[0] for cut in part.cuts.values())])
+    width = max([1, *(cut.shape[1] for cut in part.cuts.values())])
+    ranks = max([1, *(rank for _, rank in part.cuts)])
+    values = np.zeros((len(part.shown), ranks, height, width, 3), np.uint8)
     for (channel, rank), cut in part.cuts.items():
-        place = values[part.shown.index(channel), rank - 1]
-        place[: cut.shape[0], : cut.shape[1]] = cut
+        rows, columns, _ = cut.shape
+        values[part.shown.index(channel), rank - 1, :rows, :columns] = cut
     return Array(values=values, dims=_DIMS)
 
 

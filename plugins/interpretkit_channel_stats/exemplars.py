@@ -28,10 +28,10 @@ class Exemplars(Reduction):
     An image counts once for each channel: with the greatest of its values and the first cell that has it. The table
     `exemplars` holds the `top` images of every channel of a layer, the greatest value first, equal values in the order
     of their images' ids: `value`, cell (`y`, `x`), and the cell's receptive field in the pixels of the model's input,
-    as far as it lies inside: `top`, `left`, `height`, `width`. Where that is not known, or is the whole image, `whole`
-    says so and the field is the whole image. Values that are NaN or infinite do not count.
+    as far as it lies inside the image: `top`, `left`, `height`, `width`. Where the field is not known, or is the whole
+    image, `whole` says so, and the whole image is taken. Values that are NaN or infinite do not count.
 
-    The maps hold the pixels themselves, `(channel, exemplar, y, x, colour)` uint8, of the channels that are asked for,
+    The arrays hold the pixels themselves, `(channel, exemplar, y, x, colour)` uint8, of the channels that are asked for,
     in the order asked for; a cut-out stands in the upper left corner of its place, the rest is 0.
     """
 

@@ -45,7 +45,7 @@ def _exhibits(part: Part, channel: int) -> list[figures.Exhibit]:
 
 def _field_in_words(part: Part) -> str:
     if part.table["whole"].all():
-        return "A cell sees the whole image, or it is not known what it sees: the whole image is shown."
+        return "Each cell sees the whole image, or it is not known what it sees: the whole image is shown."
     size = f"{part.table['height'].max()}×{part.table['width'].max()}"
     return f"Shown is what the strongest cell sees, {size} pixels at most, cut off at the border of the image."
 

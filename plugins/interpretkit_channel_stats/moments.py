@@ -134,11 +134,11 @@ Means = dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
 
 def class_means(layer: str, images: Sequence[Columns], labels: Sequence[str | None]) -> Means:
     """Return the means of a layer's channels over the images of each label."""
-    found: Means = {}
+    means: Means = {}
     for image, label in zip(images, labels, strict=True):
         if label is not None:
-            found = merged_means(found, {(layer, label): (image["mean"], image["count"])})
-    return found
+            means = merged_means(means, {(layer, label): (image["mean"], image["count"])})
+    return means
 
 
 def merged_means(first: Means, second: Means) -> Means:

@@ -59,18 +59,18 @@ class Agreement(Reduction):
         Raises:
             StepError: If there are not two attribution maps to compare.
         """
-        found = sources(captured.results, ATTRIBUTION)
-        if len(found) < 2:  # noqa: PLR2004 - a pair
+        maps_read = sources(captured.results, ATTRIBUTION)
+        if len(maps_read) < 2:  # noqa: PLR2004 - a pair
             raise StepError(
-                f"two attribution maps can agree, and {', '.join(captured.results)} has {len(found)}",
+                f"two attribution maps can agree, and {', '.join(captured.results)} has {len(maps_read)}",
                 hint="read several steps with attribution maps, or one at several layers",
             )
-        names = [source.name for source in found]
+        names = [source.name for source in maps_read]
         ids = [image.id for image in captured.images]
         kept: dict[str, Array] = {}
         measured = []
         for position, image in enumerate(ids):
-            maps = on_one_grid(found, position, self.options)
+            maps = on_one_grid(maps_read, position, self.options)
             measured.append(compared(maps, self.options))
             for name, values in zip(names, maps, strict=True):
                 kept[f"{image}: {name}"] = Array(values=values, dims=("y", "x"))
@@ -108,10 +108,11 @@ class Agreement(Reduction):
 def _pairs(names: Sequence[str], measured: Sequence[Mapping[str, np.ndarray]]) -> Table:
     """Return the moments of every measure of every two maps over some images."""
     first, second = np.triu_indices(len(names), k=1)
+    sources = np.array(names)
     parts = []
     for name in MEASURES:
         values = np.stack([of_image[name][first, second] for of_image in measured])
-        places = [np.array(names)[first], np.array(names)[second], np.full(len(first), name)]
+        places = [sources[first], sources[second], np.full(len(first), name)]
         parts.append(_with_moments(places, _moments(values)))
     return Table.stacked(parts)
 
@@ -136,10 +137,11 @@ def _merged(first: Table, second: Table) -> Table:
     some = np.maximum(count, 1)
     before, after = np.nan_to_num(first["mean"]), np.nan_to_num(second["mean"])
     step = after - before
+    apart = step**2 * (one * other / some)
     moments = {
         "images": count,
         "mean": before + step * other / some,
-        "squares": first["squares"] + second["squares"] + step**2 * (one * other / some),
+        "squares": first["squares"] + second["squares"] + apart,
         "least": np.fmin(first["least"], second["least"]),
         "greatest": np.fmax(first["greatest"], second["greatest"]),
     }

@@ -97,8 +97,9 @@ def _extent(pairs: Table) -> str:
 
 
 def _pair(pairs: Table, row: Any) -> str:
+    first, second = pairs["first"][row], pairs["second"][row]
     mean, spread = figures.number(pairs["mean"][row]), figures.number(pairs["std"][row])
-    return f"{mean} ± {spread} ({pairs['first'][row]} and {pairs['second'][row]})"
+    return f"{mean} ± {spread} ({first} and {second})"
 
 
 def _value(value: float) -> str:

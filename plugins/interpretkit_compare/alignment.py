@@ -19,16 +19,16 @@ def aligned(feature: Source, attribution: Attribution, ids: Sequence[str]) -> Ta
     """Return the channels of a layer, ranked by their correlation with an attribution map, image by image."""
     parts = []
     for position, image in enumerate(ids):
-        found = rank_correlation(feature.map.values[position], attribution.map.values[position])
-        count = len(found)
-        order = end_of(found, "most", count)
+        correlations = rank_correlation(feature.map.values[position], attribution.map.values[position])
+        count = len(correlations)
+        order = end_of(correlations, "most", count)
         part = Table(
             image=np.full(count, image),
             features=np.full(count, feature.name),
             attribution=np.full(count, attribution.name),
             rank=np.arange(1, count + 1),
             channel=order,
-            rank_correlation=found[order],
+            rank_correlation=correlations[order],
         )
         parts.append(part)
     return Table.stacked(parts)
@@ -45,8 +45,8 @@ def summary(feature: Source, attribution: Attribution, ids: Sequence[str], ranke
     """
     rows = []
     for position, image in enumerate(ids):
-        found = ranked.where("image", image)["rank_correlation"]
-        defined = found[~np.isnan(found)]
+        correlations = ranked.where("image", image)["rank_correlation"]
+        defined = correlations[~np.isnan(correlations)]
         values = feature.map.values[position]
         finite = values[np.isfinite(values)]
         row = {
@@ -54,8 +54,8 @@ def summary(feature: Source, attribution: Attribution, ids: Sequence[str], ranke
             "features": feature.name,
             "attribution": attribution.name,
             "target": attribution.explained(position),
-            "channels": len(found),
-            "undefined": len(found) - len(defined),
+            "channels": len(correlations),
+            "undefined": len(correlations) - len(defined),
             "highest": _if_any(np.max, defined),
             "median": _if_any(np.median, defined),
             "lowest": _if_any(np.min, defined),

@@ -86,13 +86,13 @@ def attributions(captured: Captured) -> list[Attribution]:
         >>> [each.name for each in attributions(Captured(images=(image,), results={"cam": cam}, **nothing))]
         ['cam/a']
     """
-    found = []
+    explaining = []
     for source in attribution_sources(captured.results):
         result = captured.results[source.step]
         explained = [result.targets_of(image.id) for image in captured.images]
         targets = [of_image[_rank(source.key, len(of_image))] for of_image in explained if of_image]
-        found.append(Attribution(source.step, source.key, source.map, tuple(targets)))
-    return found
+        explaining.append(Attribution(source.step, source.key, source.map, tuple(targets)))
+    return explaining
 
 
 def labels(table: Table) -> list[str]:

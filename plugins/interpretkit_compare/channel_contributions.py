@@ -29,12 +29,12 @@ class ChannelContributions(Visualizer):
     $$c_k = \alpha_k \sum_{y,x} A_k(y, x), \quad
     \alpha_k = \frac{1}{HW} \sum_{y,x} \frac{\partial s}{\partial A_k(y, x)}$$
 
-    Where global average pooling and a linear layer follow, the contributions sum to the logit but for its bias: the
-    split is exact. Anywhere else it is a first-order account, and `rest` says what it leaves open.
+    Where global average pooling and a linear layer follow, the contributions sum to the logit without its bias: the
+    split is exact. Anywhere else it is a first-order estimate, and `rest` is what it does not explain.
 
-    A gradient says what a small change would do, so the account is checked: the first 1, 2, 4, … channels by
+    A gradient says what a small change would do, so the estimate is checked: the first 1, 2, 4, … channels by
     contribution are ablated, set to zero or to their own mean over the cells of this image, and the fall of the score
-    stands beside that of as many channels drawn at random from all.
+    is compared with its fall without as many channels drawn at random from all.
 
     Tables: `channels` (rank 1 is the greatest contribution; `share` is $c_k / \sum_j |c_j|$; `cumulative` is the part
     of the sum of all positive contributions that ranks up to this one carry; `rank_correlation` and `iou`, that of the
@@ -70,7 +70,7 @@ class ChannelContributions(Visualizer):
             default=8, ge=1, le=64, description="how many channels to show that speak most for and against"
         )
         random: int = Field(
-            default=5, ge=2, le=100, description="draws of random channels that the ablation is set beside"
+            default=5, ge=2, le=100, description="draws of random channels that the ablation is compared with"
         )
         seed: int = Field(default=0, ge=0, description="of the random draws; the draws differ from image to image")
         internal_batch_size: int = Field(
@@ -118,11 +118,11 @@ class ChannelContributions(Visualizer):
 
     def _read(self, captured: Captured, layer: str) -> tuple[str, Map]:
         """Return the map of an earlier step that channels are compared with, and what it is called."""
-        found = attributions_of_one_step(captured.results, reader=self.name)
-        step = found[0].step
-        chosen = [source for source in found if source.map.layer == layer] or found
+        read = attributions_of_one_step(captured.results, reader=self.name)
+        step = read[0].step
+        chosen = [source for source in read if source.map.layer == layer] or read
         if len(chosen) > 1:
-            layers = ", ".join(source.key for source in found)
+            layers = ", ".join(source.key for source in read)
             raise StepError(f"step {step!r} has maps of {layers}, none of {layer}", hint="add that layer to it")
         explained = captured.results[step].targets
         for ours, other in zip(captured.targets, explained, strict=False):

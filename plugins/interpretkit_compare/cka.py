@@ -156,7 +156,7 @@ def _layers(results: Mapping[str, Result]) -> list[dict[str, Map]]:
     """
     if len(results) > 2:  # noqa: PLR2004 - rows and columns
         raise StepError(f"CKA compares the layers of one step, or of two, not of {', '.join(results)}")
-    found = []
+    steps = []
     for step, result in results.items():
         prefix = f"{step}/" if len(results) > 1 else ""
         layers = {prefix + source.key: source.map for source in sources({step: result}, FEATURES)}
@@ -164,5 +164,5 @@ def _layers(results: Mapping[str, Result]) -> list[dict[str, Map]]:
             raise StepError(
                 f"CKA: step {step!r} has no feature maps (image, channel, y, x)", hint="read a `feature_grid` step"
             )
-        found.append(layers)
-    return found
+        steps.append(layers)
+    return steps

@@ -21,7 +21,7 @@ _NO_STRUCTURE = 1e-12
 
 
 class Hsic(NamedTuple):
-    """HSIC of two layers but for factors that cancel in CKA; NaN where it is not defined."""
+    """HSIC of two layers, up to factors that cancel in CKA; NaN where it is not defined."""
 
     biased: float
     debiased: float
@@ -62,7 +62,7 @@ def table_of(result: Result) -> Table:
     rows, columns = sides(result)
     count = count_of(result)
     own = {name: _hsic(result, name, name) for name in (*rows, *columns)}
-    found = []
+    rows_of_table = []
     for row, column in product(rows, columns):
         biased, debiased = _ratios(_hsic(result, row, column), own[row], own[column])
         estimates = {
@@ -74,8 +74,8 @@ def table_of(result: Result) -> Table:
             "row_channels": len(result.arrays[row].values),
             "column_channels": len(result.arrays[column].values),
         }
-        found.append(estimates)
-    return Table.of_rows(found)
+        rows_of_table.append(estimates)
+    return Table.of_rows(rows_of_table)
 
 
 def _hsic(result: Result, first: str, second: str) -> Hsic:

@@ -86,7 +86,7 @@ def _warning(table: Table) -> str:
     reach = f"{low}" if low == high else f"{low} to {high}"
     here = f"{count} for {reach} channels"
     if count == 2:  # noqa: PLR2004 - two examples are always told apart in one direction
-        return f"; of two examples it is 1 whatever the layers ({here})"
+        return f"; with two examples it is 1 for any layers ({here})"
     return f", as here: {here}" if count < high else f" (here {here})"
 
 

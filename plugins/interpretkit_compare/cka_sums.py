@@ -1,4 +1,4 @@
-"""Sums over examples from which linear CKA follows exactly, in feature space, merged without error but for rounding."""
+"""Sums over examples from which linear CKA follows exactly, in feature space, merged exactly up to rounding."""
 
 from __future__ import annotations
 
@@ -49,15 +49,16 @@ def moved(sums: np.ndarray, steps: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 
 def hsic(sums: np.ndarray) -> float:
-    r"""Return $\lVert X^T Y \rVert_F^2$ of moments about the means: HSIC as usually estimated, but for a factor.
+    r"""Return $\lVert X^T Y \rVert_F^2$ of moments about the means: HSIC as usually estimated, up to a factor.
 
     The factor depends on the number of examples alone; in CKA it cancels.
     """
-    return float((sums[1:-1, 1:-1] ** 2).sum())
+    products = sums[1:-1, 1:-1]
+    return float((products**2).sum())
 
 
 def hsic_debiased(sums: np.ndarray) -> float:
-    r"""Return the unbiased estimate of HSIC from moments about the means, but for a factor that in CKA cancels.
+    r"""Return the unbiased estimate of HSIC from moments about the means, up to a factor that cancels in CKA.
 
     Song et al. (2012) take the Gram matrices $K = XX^T$, $L = YY^T$ with zeros on the diagonal, $\tilde K$, $\tilde L$:
 
@@ -73,8 +74,9 @@ def hsic_debiased(sums: np.ndarray) -> float:
     which needs four examples or more, and no Gram matrix.
     """
     count = sums[0, 0]
+    first, second = sums[-1, 0], sums[0, -1]
     products = sums[-1, -1] * count / (count - 2)
-    lengths = sums[-1, 0] * sums[0, -1] / ((count - 1) * (count - 2))
+    lengths = first * second / ((count - 1) * (count - 2))
     return float(hsic(sums) - products + lengths)
 
 
@@ -85,7 +87,8 @@ def varies(own: np.ndarray, mean: np.ndarray) -> bool:
         own: Moments about the mean of the layer with itself.
         mean: Its mean, `(channel,)`.
     """
-    spread, magnitude = own[-1, 0], own[0, 0] * (mean @ mean)
+    count, spread = own[0, 0], own[-1, 0]
+    magnitude = count * (mean @ mean)
     return bool(spread > magnitude * _NO_SPREAD**2)
 
 

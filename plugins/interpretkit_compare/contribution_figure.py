@@ -32,7 +32,10 @@ def draw(layer: str, result: Result) -> Figure:
         for name, title in titles(layer, about["attribution"], result).items()
     ]
     limits = (about["least"], about["greatest"])
-    tiles = [_tiles(result.maps[f"{layer}, {end}"], end, channels, limits=limits) for end in ("for", "against")]
+    tiles = []
+    for end in ("for", "against"):
+        shown = result.maps[f"{layer}, {end}"]
+        tiles.append(_tiles(shown, end, channels, limits=limits))
     charts = _charts(about, channels, ablation, target)
     words = in_words(about, channels, ablation)
     return Figure(
@@ -97,10 +100,10 @@ def _carried(axes: Axes, channels: Table, needed: int) -> None:
 def _ablated(axes: Axes, ablation: Table, score: float) -> None:
     first = ablation.where("order", "top")
     random = ablation.where("order", "random")
-    low, high = random["score"] - random["spread"], random["score"] + random["spread"]
+    counts, mean, spread = random["k"], random["score"], random["spread"]
     axes.axhline(score, color="#1f2328", lw=0.9, ls=":", label="nothing taken away")
-    axes.fill_between(random["k"], low, high, color="#d0d7de", lw=0)
-    axes.plot(random["k"], random["score"], "--", color=_RANDOM, label="random channels, mean ± spread")
+    axes.fill_between(counts, mean - spread, mean + spread, color="#d0d7de", lw=0)
+    axes.plot(counts, mean, "--", color=_RANDOM, label="random channels, mean ± spread")
     axes.plot(first["k"], first["score"], "o-", ms=4, color=_FIRST, label="first channels")
     axes.set_xlabel("channels taken away")
 

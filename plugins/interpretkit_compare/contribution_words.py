@@ -47,7 +47,8 @@ def in_words(about: Mapping[str, Any], channels: Table, ablation: Table) -> str:
     if carry:
         words.append(f"{figures.count(carry, 'channel')} {_carry(carry)} 80 % of all that speaks for it.")
     k = _shown(ablation["k"], carry)
-    words += [_fall(ablation.where("k", k).where("fill", fill), k, done) for fill, done in FILLS.items()]
+    for fill, done in FILLS.items():
+        words.append(_fall(ablation.where("k", k).where("fill", fill), k, done))
     magnitudes = about["sum_positive"] - about["sum_negative"]
     falls = ablation.where("fill", "mean")["fall"]
     if np.abs(falls).max() < _NOTHING * magnitudes:
@@ -71,10 +72,11 @@ def _fall(rows: Table, k: int, done: str) -> str:
     """Say by how much the score falls without the first channels, and without random ones."""
     (top,) = rows.where("order", "top")["fall"]
     random = rows.where("order", "random")
-    fall, spread = figures.number(random["fall"][0]), figures.number(random["spread"][0])
+    (fall,), (spread,) = random["fall"], random["spread"]
+    first = figures.count(k, "channel")
     return (
-        f"With the first {figures.count(k, 'channel')} {done} the score falls by {figures.number(top)}; with as many "
-        f"chosen at random it falls by {fall} ± {spread}."
+        f"With the first {first} {done} the score falls by {figures.number(top)}; with as many chosen at random it "
+        f"falls by {figures.number(fall)} ± {figures.number(spread)}."
     )
 
 

@@ -89,12 +89,12 @@ class Watched:
 
     def _scores(self, variants: torch.Tensor) -> np.ndarray:
         """Return the watched score of each image, `(variant,)`, float64."""
-        found = None
+        scores = None
         if self.scored == "probability":
-            found = self._model.probability(variants, self.target)
-        if found is None:
-            found = self._model.scores(variants, [self.target]).double()
-        return np.asarray(found.cpu().numpy())
+            scores = self._model.probability(variants, self.target)
+        if scores is None:
+            scores = self._model.scores(variants, [self.target]).double()
+        return np.asarray(scores.cpu().numpy())
 
 
 def _scored(target: Target, wanted: str) -> str:

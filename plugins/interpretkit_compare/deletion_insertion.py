@@ -30,7 +30,7 @@ class DeletionInsertion(Visualizer):
     $$\mathrm{AUC} = \int_0^1 s(q)\, dq$$
 
     by trapezoids: the mean score along the way. Deletion is better when it is lower, insertion when it is higher. An
-    AUC says nothing by itself, since it hangs on the image, the class and the grid. So the same is done in random
+    AUC says nothing by itself, since it depends on the image, the class and the grid. So the same is done in random
     orders (the mean over `random_orders` of them) and in the reverse order of the map. `gain` is by how much the map
     beats random order: above 0 is better than random in both curves, and higher is better.
 
@@ -44,8 +44,8 @@ class DeletionInsertion(Visualizer):
     What has no probability is watched by its score: a contrast by the difference of its logits. Tables `auc` (one row
     for each image, map and curve) and `curves` (all points).
 
-    It cannot tell a map that finds what the network uses from one that finds where strange images fool it: images with
-    holes are nothing the network was trained on.
+    It cannot tell a map that finds what the network uses from one that finds where strange images fool it: the network
+    was trained on no images with holes.
     """
 
     name = "deletion_insertion"

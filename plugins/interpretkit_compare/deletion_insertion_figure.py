@@ -86,5 +86,6 @@ def _numbers(areas: Table) -> str:
     words = []
     columns = (areas[name].tolist() for name in ("attribution", "curve", "auc", "auc_random"))
     for name, curve, area, random in zip(*columns, strict=True):
-        words.append(f"{name}, {curve}: {figures.number(area)} (random {figures.number(random)})")
+        of_map, at_random = figures.number(area), figures.number(random)
+        words.append(f"{name}, {curve}: {of_map} (random {at_random})")
     return "; ".join(words)

@@ -29,7 +29,8 @@ class DepthSweep(Visualizer):
     correlation with the map at the last layer, on the coarser of the two grids by area averaging. Where the manifest of
     the images has masks, also `energy` (the share of the positive part inside the mask), `pointing` (1 if the middle of
     the greatest cell is inside, else 0), `overlap` (IoU of the mask with the greatest cells that have the mask's area)
-    and `inside`, the share of the mask in the image: what `energy` and, over many images, `pointing` are by chance.
+    and `inside`, the share of the mask in the image, which is what `energy` and, over many images, `pointing` would be
+    by chance.
     What is not defined is NaN.
     """
 
@@ -56,18 +57,18 @@ class DepthSweep(Visualizer):
         Raises:
             StepError: If there are not maps of two layers to compare.
         """
-        found = attributions_of_one_step(captured.results, reader=self.name)
-        step = found[0].step
-        if len(found) < 2:  # noqa: PLR2004 - a first and a last layer
+        maps_read = attributions_of_one_step(captured.results, reader=self.name)
+        step = maps_read[0].step
+        if len(maps_read) < 2:  # noqa: PLR2004 - a first and a last layer
             raise StepError(
-                f"step {step!r} has one map, of {found[0].key}: no depth to go through",
+                f"step {step!r} has one map, of {maps_read[0].key}: no depth to go through",
                 hint=f"give step {step!r} several layers",
             )
         rows: list[dict[str, Any]] = []
         for position, image in enumerate(captured.images):
             targets = captured.results[step].targets_of(image.id)
-            rows += _rows(found, position, image, explains="; ".join(map(str, targets)))
-        return Result(maps={source.key: source.map for source in found}, tables={"depth": Table.of_rows(rows)})
+            rows += _rows(maps_read, position, image, explains="; ".join(map(str, targets)))
+        return Result(maps={source.key: source.map for source in maps_read}, tables={"depth": Table.of_rows(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the input, the map at every layer, and the curves over depth."""

@@ -1,4 +1,4 @@
-"""Whether an attribution map foretells what the score does when the image is perturbed."""
+"""Whether an attribution map predicts what the score does when the image is perturbed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Scores(NamedTuple):
-    """What a map foretold of some perturbations, held against what happened."""
+    """How well a map predicted what some perturbations did to the score."""
 
     infidelity: float
     relative: float
@@ -29,19 +29,19 @@ class Scores(NamedTuple):
 
 
 class Infidelity(Visualizer):
-    r"""How badly attribution maps foretell what the score does when parts of the image are turned down or up.
+    r"""How badly attribution maps predict what the score does when parts of the image are turned down or up.
 
     Every cell $c$ of the map's native grid is moved by a random share $a_c \sim N(0, \sigma^2)$ of the way from the
     image $x$ to the baseline $b$: $x' = x - a \odot (x - b)$, all channels and pixels of a cell alike. A map $m$ whose
-    cells are what each part of the image contributes to the score foretells a drop of $\sum_c a_c m_c$. What the score
+    cells are what each part of the image contributes to the score predicts a drop of $\sum_c a_c m_c$. What the score
     does drop by is $f(x) - f(x')$, and
 
     $$\mathrm{INFD} = E_a \Big[\Big(\beta \sum_c a_c m_c - (f(x) - f(x'))\Big)^2\Big]$$
 
-    is Yeh et al.'s infidelity with their optimal scale $\beta = E[p\,\Delta] / E[p^2]$ for foretold $p$ and actual
+    is Yeh et al.'s infidelity with their optimal scale $\beta = E[p\,\Delta] / E[p^2]$ for predicted $p$ and actual
     $\Delta$: what `captum.metrics.infidelity(normalize=True)` computes of a map that is spread evenly over the pixels
     and channels of its cells. It is 0 at best, in squared units of the score, and lower is better. `relative` is that
-    divided by $E[\Delta^2]$: 0 where the map foretells every change, 1 where it foretells none. `unscaled` has
+    divided by $E[\Delta^2]$: 0 where the map predicts every change, 1 where it predicts none. `unscaled` has
     $\beta = 1$, for maps that are in units of the score. `scale` is $\beta$: about 1 for those; below 0, the map points
     the wrong way, which a low infidelity does not show.
 
@@ -89,8 +89,8 @@ class Infidelity(Visualizer):
                 target = attribution.target(captured, position)
                 values = attribution.values(captured, position)
                 shares, drops = self._drops(captured, position, target, attribution.grid)
-                foretold = shares @ values.ravel()
-                scores = compared(foretold, drops)
+                predicted = shares @ values.ravel()
+                scores = compared(predicted, drops)
                 rows.append({**attribution.about(captured, position), **scores._asdict()})
         return Result(tables={"infidelity": Table.of_rows(rows)})
 
@@ -113,9 +113,9 @@ class Infidelity(Visualizer):
     def _caption(self) -> str:
         options = self.options
         return (
-            "How badly each map foretells the change of the explained score, with its optimal scale, when every "
+            "How badly each map predicts the change of the explained score, with its optimal scale, when every "
             f"cell moves by a share of the way to {IN_WORDS[options.fill]}, the shares normal with standard deviation "
-            f"{options.sigma:g}; {options.samples} draws. 0: every change is foretold; 1: none is. Lower is better. "
+            f"{options.sigma:g}; {options.samples} draws. 0: every change is predicted; 1: none is. Lower is better. "
             "Maps of different grids are perturbed differently and are not to be compared."
         )
 
@@ -141,21 +141,21 @@ class Infidelity(Visualizer):
         return shares, (score - torch.cat(scores)).numpy()
 
 
-def compared(foretold: np.ndarray, drops: np.ndarray) -> Scores:
-    """Return how foretold and actual drops of the score agree, `(sample,)` each.
+def compared(predicted: np.ndarray, drops: np.ndarray) -> Scores:
+    """Return how predicted and actual drops of the score agree, `(sample,)` each.
 
     Example:
         >>> compared(np.array([1.0, -2.0]), np.array([-2.0, 4.0]))
         Scores(infidelity=0.0, relative=0.0, scale=-2.0, unscaled=22.5, change=10.0)
     """
-    power = float(foretold @ foretold)
-    scale = float(foretold @ drops) / power if power > 0 else 0.0
+    power = float(predicted @ predicted)
+    scale = float(predicted @ drops) / power if power > 0 else 0.0
     change = float((drops**2).mean())
-    infidelity = float(((scale * foretold - drops) ** 2).mean())
+    infidelity = float(((scale * predicted - drops) ** 2).mean())
     return Scores(
         infidelity=infidelity,
         relative=infidelity / change if change > 0 else np.nan,
         scale=scale,
-        unscaled=float(((foretold - drops) ** 2).mean()),
+        unscaled=float(((predicted - drops) ** 2).mean()),
         change=change,
     )

@@ -51,7 +51,8 @@ def pointing(values: np.ndarray, mask: np.ndarray) -> float:
     """
     if _shares(values) is None or not mask.any():
         return float("nan")
-    rows, columns = _middles(values.shape[0], mask.shape[0]), _middles(values.shape[1], mask.shape[1])
+    height, width = mask.shape
+    rows, columns = _middles(values.shape[0], height), _middles(values.shape[1], width)
     hits = mask[np.ix_(rows, columns)]
     return float(hits[values == values.max()].mean())
 

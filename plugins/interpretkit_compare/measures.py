@@ -134,7 +134,8 @@ def ssim(first: np.ndarray, second: np.ndarray, *, signed: bool) -> float:
     of_means, of_spreads = (_K1 * spread) ** 2, (_K2 * spread) ** 2
     mean, other_mean = _windows(one, side), _windows(other, side)
     unbiased = side**2 / (side**2 - 1)
-    variances = unbiased * (_windows(one**2, side) - mean**2 + _windows(other**2, side) - other_mean**2)
+    squares, other_squares = _windows(one**2, side), _windows(other**2, side)
+    variances = unbiased * (squares - mean**2 + other_squares - other_mean**2)
     covariance = unbiased * (_windows(one * other, side) - mean * other_mean)
     likeness = (2 * mean * other_mean + of_means) * (2 * covariance + of_spreads)
     greatest = (mean**2 + other_mean**2 + of_means) * (variances + of_spreads)
@@ -144,7 +145,8 @@ def ssim(first: np.ndarray, second: np.ndarray, *, signed: bool) -> float:
 def varies(maps: np.ndarray) -> np.ndarray:
     """Say of each of `maps` `(…, y, x)` whether it is finite and not the same everywhere."""
     low, high = maps.min((-2, -1)), maps.max((-2, -1))
-    return np.asarray(np.isfinite(low) & np.isfinite(high) & (high > low))
+    finite = np.isfinite(low) & np.isfinite(high)
+    return np.asarray(finite & (high > low))
 
 
 def _scaled(values: np.ndarray) -> np.ndarray | None:

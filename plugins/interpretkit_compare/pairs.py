@@ -69,7 +69,7 @@ def _check_not_finer(grid: tuple[int, int], sources: Sequence[Source]) -> None:
 
 def compared(maps: np.ndarray, options: PairOptions) -> dict[str, np.ndarray]:
     """Return the measures of every two of `maps` `(source, y, x)`, each with itself included, `(source, source)`."""
-    found = {}
+    matrices = {}
     count = len(maps)
     functions = measures(share=options.share, signed=options.values == "signed")
     for name, measure in functions.items():
@@ -77,8 +77,8 @@ def compared(maps: np.ndarray, options: PairOptions) -> dict[str, np.ndarray]:
         for first, second in combinations_with_replacement(range(count), 2):
             value = measure(maps[first], maps[second])
             matrix[first, second] = matrix[second, first] = value
-        found[name] = matrix
-    return found
+        matrices[name] = matrix
+    return matrices
 
 
 def of_images(attributions: Sequence[Attribution], ids: Sequence[str], options: PairOptions) -> Table:

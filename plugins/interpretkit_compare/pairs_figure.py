@@ -29,23 +29,25 @@ def draw(pairs: Table, options: PairOptions) -> Figure:
     common = _common(targets.values())
     labels = _labels(targets, common=common)
     count = len(labels)
-    found = {name: pairs[name].reshape(count, count) for name in MEASURES}
+    values = {name: pairs[name].reshape(count, count) for name in MEASURES}
     view = how(options, (pairs["height"][0], pairs["width"][0]))
-    maps, extent = f"attribution maps{of_target(common)}", extents(found)
+    maps, extent = f"attribution maps{of_target(common)}", extents(values)
     return Figure(
         name="pairs",
-        picture=matrices(found, labels, title=f"How alike the {maps} are"),
+        picture=matrices(values, labels, title=f"How alike the {maps} are"),
         caption=f"Every two {maps}: {view}. Between different maps: {extent}.",
         alt=f"Matrices of {maps} ({', '.join(labels)}); between different maps: {extent}.",
     )
 
 
-def matrices(found: Mapping[str, np.ndarray], names: Sequence[str], *, title: str, more: Sequence[Image] = ()) -> Image:
+def matrices(
+    values: Mapping[str, np.ndarray], names: Sequence[str], *, title: str, more: Sequence[Image] = ()
+) -> Image:
     """Draw the matrix of each measure, and `more` matrices after them."""
     panels = []
     for name in MEASURES:
         limits = _LIMITS.get(name, (-1.0, 1.0))
-        panel = figures.matrix(found[name], rows=names, columns=names, title=IN_WORDS[name], limits=limits)
+        panel = figures.matrix(values[name], rows=names, columns=names, title=IN_WORDS[name], limits=limits)
         panels.append(panel)
     # As many in a row as a page takes without making their numbers too small to read.
     columns = min(max(_WIDEST // panels[0].width, 1), 3)
@@ -59,13 +61,15 @@ def how(options: PairOptions, grid: Sequence[int]) -> str:
     return f"{part}, averaged by area on one grid of {cells} cells; top cells: {share} of them"
 
 
-def extents(found: Mapping[str, np.ndarray]) -> str:
+def extents(matrices: Mapping[str, np.ndarray]) -> str:
     """Return from where to where each measure goes between different maps, in words."""
     words = []
-    for name, matrix in found.items():
+    for name, matrix in matrices.items():
         different = ~np.eye(len(matrix), dtype=bool)
         known = matrix[different & ~np.isnan(matrix)]
-        reach = f"{figures.fixed(known.min())} to {figures.fixed(known.max())}" if len(known) else "undefined"
+        reach = "undefined"
+        if len(known):
+            reach = f"{figures.fixed(known.min())} to {figures.fixed(known.max())}"
         words.append(f"{IN_WORDS[name]} {reach}")
     return "; ".join(words)
 

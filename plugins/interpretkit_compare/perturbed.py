@@ -45,8 +45,8 @@ def cells_of(grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
     """
     import torch
 
+    (height, width), (rows, columns) = size, grid
     # In whole numbers, so that no centre falls to either side of a border by rounding.
-    rows, columns = (
-        (2 * torch.arange(pixels) + 1) * cells // (2 * pixels) for cells, pixels in zip(grid, size, strict=True)
-    )
-    return rows[:, None] * grid[1] + columns
+    row = (2 * torch.arange(height) + 1) * rows // (2 * height)
+    column = (2 * torch.arange(width) + 1) * columns // (2 * width)
+    return row[:, None] * columns + column

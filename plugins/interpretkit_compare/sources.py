@@ -55,13 +55,13 @@ def attribution_sources(results: Mapping[str, Result]) -> list[Source]:
     Raises:
         StepError: If there are none.
     """
-    found = sources(results, ATTRIBUTION)
-    if not found:
+    maps = sources(results, ATTRIBUTION)
+    if not maps:
         raise StepError(
             f"there is no attribution map (image, y, x) in {', '.join(results)}",
             hint="read a step that explains, such as `grad_cam`",
         )
-    return found
+    return maps
 
 
 def attributions_of_one_step(results: Mapping[str, Result], *, reader: str) -> list[Source]:

@@ -36,7 +36,7 @@ def draw(layer: str, chosen: np.ndarray, result: Result, options: FeatureGrid.Op
     (image,) = result.images
     values = result.maps[layer].values[0]
     table = result.tables["channels"].where("layer", layer)
-    found = figures.survey(values)
+    surveyed = figures.survey(values)
     polarity = figures.polarity_of(values)
     order, total = _ORDERS[options.order], len(values)
     which = f"{len(chosen)} of {total} channels" if len(chosen) < total else f"all {total} channels"
@@ -49,17 +49,17 @@ def draw(layer: str, chosen: np.ndarray, result: Result, options: FeatureGrid.Op
         labels=_labels(table, chosen),
         scope="fixed" if isinstance(normalize, list) else normalize,
         polarity=polarity,
-        limits=fixed or found.limits,
+        limits=fixed or surveyed.limits,
         pixels=image.pixels if beside else None,
     )
-    low, high = (figures.number(limit) for limit in found.limits)
+    low, high = (figures.number(limit) for limit in surveyed.limits)
     extent = f"values from {low} to {high}"
-    caption = f"Feature maps of {layer}: {which} of {figures.shape(values.shape[1:])} cells, {order}, "
-    caption += f"{_scale(normalize, polarity)}."
+    cells, scale = figures.shape(values.shape[1:]), _scale(normalize, polarity)
+    caption = f"Feature maps of {layer}: {which} of {cells} cells, {order}, {scale}."
     if beside:
         caption += " The input stands before them, stretched to the size of a tile."
-    caption += f" Of all {total} channels: {extent}; {_counts(found)}.{_contributed(table, result)}"
-    strongest = int(chosen[found.high[chosen].argmax()])
+    caption += f" Of all {total} channels: {extent}; {_counts(surveyed)}.{_contributed(table, result)}"
+    strongest = int(chosen[surveyed.high[chosen].argmax()])
     what = f"Grid of feature maps of {layer} for {image.id}, {which}, {extent}; the strongest, channel {strongest}"
     return Figure(name=layer, picture=picture, caption=caption, alt=figures.alt(values[strongest], what=what))
 

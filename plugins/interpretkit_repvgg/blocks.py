@@ -38,17 +38,17 @@ def blocks_of(model: Model) -> list[Block]:
         RecipeError: If the model has been re-parameterised, or is no RepVGG.
     """
     paths = [path for path, _ in model.module.named_modules()]
-    found = [path.removesuffix(f".{SUM}") for path in paths if path.endswith(f".{SUM}")]
-    if not found and any(path.endswith(".rbr_reparam") for path in paths):
+    block_paths = [path.removesuffix(f".{SUM}") for path in paths if path.endswith(f".{SUM}")]
+    if not block_paths and any(path.endswith(".rbr_reparam") for path in paths):
         raise RecipeError(
             f"model {model.name!r}: this model has been re-parameterised; branches no longer exist",
             hint="load the training-form weights, with form: train",
         )
-    if not found:
+    if not block_paths:
         raise RecipeError(f"model {model.name!r} has no blocks of branches", hint="use a RepVGG in training form")
     known = set(paths)
     blocks = []
-    for path in found:
+    for path in block_paths:
         branches = {name: f"{path}.{part}" for name, part in BRANCHES.items()}
         blocks.append(Block(path, {name: branch for name, branch in branches.items() if branch in known}))
     return blocks

@@ -102,12 +102,12 @@ class Branches(Visualizer):
 
 def _branches(captured: Captured, block: str) -> dict[str, torch.Tensor]:
     """Return the branches of a block `(image, channel, y, x)` in float64, by what they are called."""
-    found = {}
+    branches = {}
     for branch, module in BRANCHES.items():
         path = f"{block}.{module}"
         if path in captured.activations:
-            found[branch] = captured.activations[path].double()
-    return found
+            branches[branch] = captured.activations[path].double()
+    return branches
 
 
 def _shares(captured: Captured) -> Table:
@@ -155,7 +155,7 @@ def _products(first: torch.Tensor, second: torch.Tensor) -> np.ndarray:
 
 
 def _split_logit(captured: Captured, block: str) -> dict[str, torch.Tensor]:
-    """Return the maps of the branches `(image, y, x)` that sum to the logit but for the bias."""
+    """Return the maps of the branches `(image, y, x)` that sum to the logit without its bias."""
     total = captured.activations[f"{block}.{SUM}"].double()
     # The recorded sum: beside one taken afresh in float64 the mask would be off 1 by its rounding.
     gate = (captured.activations[block].double() / total).where(total != 0, 0.0)

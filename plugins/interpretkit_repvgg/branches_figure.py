@@ -54,7 +54,9 @@ def logit(result: Result) -> Figure:
     for name, cells in maps.items():
         title = f"{name}: sums to {figures.number(cells.sum())}"
         pictures.append(figures.heatmap(cells, title=title, polarity="signed", limits=(-bound, bound)))
-    parts = ", ".join(f"{part} {figures.number(value)}" for _, part, value in result.tables["logit"].rows())
+    table = result.tables["logit"]
+    rows = zip(table["part"], map(figures.number, table["value"]), strict=True)
+    parts = ", ".join(f"{part} {value}" for part, value in rows)
     caption = (
         f"The score {figures.number(target.score)} split exactly at {block}, the ReLU held where it is: {parts} "
         "(rest: the bias of the linear layer). Maps in units of the logit per cell on their native grid of "
@@ -96,10 +98,11 @@ def _in_words(table: Table, blocks: Sequence[str], sums: np.ndarray) -> str:
         if not np.isnan(values).all():
             medians.append(f"{branch} {figures.percent(np.nanmedian(values), '.0')}")
     least = int(np.nanargmin(table["share"]))
+    block, branch = table["block"][least], table["branch"][least]
     lowest = figures.percent(table["share"][least], ".0")
     missing = int(np.isnan(sums).sum())
     undefined = f"; undefined in {missing} of {len(blocks)} blocks" if missing else ""
     return (
-        f"Median over {len(blocks) - missing} blocks: {', '.join(medians)}; the least share is {lowest} "
-        f"({table['branch'][least]} of {table['block'][least]}){undefined}."
+        f"Median over {len(blocks) - missing} blocks: {', '.join(medians)}; "
+        f"the least share is {lowest} ({branch} of {block}){undefined}."
     )

@@ -114,7 +114,9 @@ class RepVGGBuilder(ModelBuilder):
         given = self.options.model_fields_set
         variant = self._variant if "variant" in given else checkpoint.variant
         if variant is None:
-            raise WeightsError(f"{checkpoint}: its depths and widths cannot be told", hint="set variant")
+            raise WeightsError(
+                f"{checkpoint}: its depths and widths cannot be read from its shapes", hint="set variant"
+            )
         classes = self.options.num_classes if "num_classes" in given else checkpoint.classes
         channels = self.options.in_channels if "in_channels" in given else checkpoint.in_channels
         # What is initialised here is overwritten; the caller's random numbers stay as they are.

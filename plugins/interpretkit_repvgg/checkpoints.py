@@ -117,7 +117,10 @@ def load_checkpoint(network: RepVGG | RepVGGPlus, checkpoint: Checkpoint, *, nam
         "num_classes": (checkpoint.classes, classes),
         "in_channels": (checkpoint.in_channels, network.stage0.in_channels),
     }
-    others = [f"{key}: {theirs}" for key, (theirs, ours) in settings.items() if theirs not in (None, ours)]
+    others = []
+    for key, (theirs, ours) in settings.items():
+        if theirs is not None and theirs != ours:
+            others.append(f"{key}: {theirs}")
     if others:
         raise WeightsError(f"{checkpoint} does not fit {name} of {classes} classes", hint=f"set {', '.join(others)}")
     try:
@@ -160,7 +163,8 @@ def _variant(state: Mapping[str, torch.Tensor]) -> Variant | None:
     blocks = _blocks(state)
     stages = [_shapes(blocks, stage) for stage in range(_STAGES + 1)]
     shapes = list(chain.from_iterable(stages))
-    if not all(stages) or any(len(shape) != len("oiyx") or 0 in shape for shape in shapes):
+    complete = all(stages)
+    if not complete or not all(map(_is_kernel, shapes)):
         return None
     ratios = {}
     for gate in _GATES:
@@ -186,3 +190,8 @@ def _blocks(state: Mapping[str, torch.Tensor]) -> list[_Block]:
 
 def _shapes(blocks: Iterable[_Block], stage: int) -> list[tuple[int, ...]]:
     return [block.shape for block in blocks if block.stage == stage]
+
+
+def _is_kernel(shape: tuple[int, ...]) -> bool:
+    """Say whether a shape is that of a kernel `(output, input, y, x)`."""
+    return len(shape) == len("oiyx") and 0 not in shape

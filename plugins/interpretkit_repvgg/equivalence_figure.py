@@ -48,7 +48,8 @@ def comparison(about: Mapping[str, Any], result: Result) -> Figure:
         result: Of one image.
     """
     name, first, second = about["map"], about["first"], about["second"]
-    maps = {end: result.maps[f"{name}, {first} and {second}, {end}"] for end in ("first", "second", "difference")}
+    pair = f"{name}, {first} and {second}"
+    maps = {end: result.maps[f"{pair}, {end}"] for end in ("first", "second", "difference")}
     labels = _channels(about, result) if "channel" in maps["first"].dims else None
     # A layer may return any sign; where it did not, the scale shall not say so.
     if labels is not None and about["least"] >= 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,6 +52,10 @@ def common_prefix(names: Iterable[str]) -> str:
         >>> common_prefix(["module.net.stage0.rbr_reparam.bias", "module.net.linear.bias"])
         'module.net.'
     """
+    prefix = ""
     columns = zip(*(name.split(".") for name in names), strict=False)
-    shared = (parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, columns))
-    return "".join(f"{part}." for part in takewhile(lambda part: not part.startswith(_FIRST_PARTS), shared))
+    for parts in columns:
+        if len(set(parts)) > 1 or parts[0].startswith(_FIRST_PARTS):
+            break
+        prefix += f"{parts[0]}."
+    return prefix

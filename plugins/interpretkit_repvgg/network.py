@@ -49,6 +49,16 @@ class ConvolutionAndNorm(nn.Module):
         """Return the normalised convolution of `inputs` `(image, channel, y, x)`."""
         return cast("torch.Tensor", self.bn(self.conv(inputs)))
 
+    def scaled(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the kernel `(output, input, y, x)` and bias `(output,)` that both amount to in eval mode, in float64.
+
+        Raises:
+            ValueError: If the normalisation has no running statistics.
+        """
+        scale, shift = affine(self.bn)
+        kernel = self.conv.weight.double()
+        return kernel * scale[:, None, None, None], shift
+
 
 class SqueezeExcitation(nn.Module):
     """Channels weighted by a gate between 0 and 1 that depends on their means over the grid (arXiv:1709.01507).
@@ -169,7 +179,8 @@ class TrainingBlock(RepVGGBlock):
         """
         dtype = self.rbr_dense.conv.weight.dtype
         kernels, biases = zip(*self._branches(), strict=True)
-        return sum(kernels[1:], kernels[0]).to(dtype), sum(biases[1:], biases[0]).to(dtype)
+        kernel, bias = reduce(torch.add, kernels), reduce(torch.add, biases)
+        return kernel.to(dtype), bias.to(dtype)
 
     def custom_l2(self) -> torch.Tensor:
         r"""Return what the authors' weight decay penalises instead of the 3×3 and 1×1 kernels, a scalar.
@@ -179,21 +190,20 @@ class TrainingBlock(RepVGGBlock):
         with both $t_b = 0$ adds nothing at the centre.
         """
         dense, point = self.rbr_dense.conv.weight, self.rbr_1x1.conv.weight
-        scales = [affine(branch.bn)[0].detach().to(dense.dtype) for branch in (self.rbr_dense, self.rbr_1x1)]
-        norm = torch.hypot(*scales)
+        scale, _ = affine(self.rbr_dense.bn)
+        other_scale, _ = affine(self.rbr_1x1.bn)
+        scale, other_scale = scale.detach().to(dense.dtype), other_scale.detach().to(dense.dtype)
+        norm = torch.hypot(scale, other_scale)
         norm = torch.where(norm > 0, norm, torch.ones_like(norm))
-        first, second = ((scale / norm)[:, None] for scale in scales)
-        centre = dense[:, :, 1, 1]
-        return (
-            dense.square().sum() - centre.square().sum() + (centre * first + point[:, :, 0, 0] * second).square().sum()
-        )
+        centre, other_centre = dense[:, :, 1, 1], point[:, :, 0, 0]
+        together = centre * (scale / norm)[:, None] + other_centre * (other_scale / norm)[:, None]
+        return dense.square().sum() - centre.square().sum() + together.square().sum()
 
     def _branches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield each branch as a 3×3 kernel `(output, input, y, x)` and a bias `(output,)`, both in float64."""
-        scale, shift = affine(self.rbr_dense.bn)
-        yield self.rbr_dense.conv.weight.double() * scale[:, None, None, None], shift
-        scale, shift = affine(self.rbr_1x1.bn)
-        yield centred(self.rbr_1x1.conv.weight.double() * scale[:, None, None, None]), shift
+        yield self.rbr_dense.scaled()
+        kernel, shift = self.rbr_1x1.scaled()
+        yield centred(kernel), shift
         if self.has_identity:
             scale, shift = affine(self.rbr_identity)
             yield identity_kernel(scale, self.rbr_dense.conv.groups), shift
@@ -261,8 +271,9 @@ class RepVGG(nn.Module):
     @property
     def last_blocks(self) -> dict[str, str]:
         """The path of the last block of each stage, by stage; stage0 is a block itself and stays out."""
-        counts = enumerate(self.variant.blocks, start=1)
-        return {f"stage{number}": f"stage{number}.{count - 1}" for number, count in counts}
+        stages = ("stage1", "stage2", "stage3", "stage4")
+        counts = zip(stages, self.variant.blocks, strict=True)
+        return {stage: f"{stage}.{count - 1}" for stage, count in counts}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits `(image, class)` for `images` `(image, channel, y, x)`."""

@@ -32,7 +32,7 @@ def recomputed(
 @contextmanager
 def _statistics_kept(module: nn.Module) -> Iterator[None]:
     norms = [part for part in module.modules() if isinstance(part, BatchNorm)]
-    found = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:
         for norm in norms:
             # Not `track_running_stats`: without it other tensors are saved, which `checkpoint` takes for an error.
@@ -40,6 +40,6 @@ def _statistics_kept(module: nn.Module) -> Iterator[None]:
             norm.num_batches_tracked = None
         yield
     finally:
-        for norm, momentum, count in found:
+        for norm, momentum, count in before:
             norm.momentum = momentum
             norm.num_batches_tracked = count

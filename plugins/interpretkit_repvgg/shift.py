@@ -25,7 +25,7 @@ class Shift(Reduction):
     r"""How far the channels of every branch have moved from where they were in training.
 
     Each branch of a RepVGG in training form ends in a batch normalisation. Over the data of its running statistics a
-    channel has mean $\beta$ and variance $\gamma^2$ (but for the `eps` of the normalisation). For the images at hand
+    channel has mean $\beta$ and variance $\gamma^2$ (except for the `eps` of the normalisation). For the images at hand
     the table `channels` gives
 
     $$\mathrm{shift\_sigma} = \frac{\mathrm{mean} - \beta}{|\gamma|}, \qquad

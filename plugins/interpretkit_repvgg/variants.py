@@ -60,7 +60,8 @@ class Variant:
         name = next((name for name, row in VARIANTS.items() if row == self), None)
         if name is not None:
             return name
-        return f"depths {'-'.join(map(str, self.blocks))} and widths {'-'.join(map(str, self.widths[1:]))}"
+        depths, widths = "-".join(map(str, self.blocks)), "-".join(map(str, self.widths[1:]))
+        return f"depths {depths} and widths {widths}"
 
 
 def custom(depths: Sequence[int], widths: Sequence[int], *, groups: int = 1, se: int = 0, post_se: int = 0) -> Variant:
@@ -77,11 +78,11 @@ def custom(depths: Sequence[int], widths: Sequence[int], *, groups: int = 1, se:
         >>> custom([4, 6, 16, 1], [64, 128, 256, 1280]) == VARIANTS["B0"]
         True
     """
-    first, second, third, fourth = (width / base for width, base in zip(widths, _BASE_WIDTHS, strict=True))
     one, two, three, four = depths
+    factors = [width / base for width, base in zip(widths, _BASE_WIDTHS, strict=True)]
     return Variant(
         blocks=(one, two, three, four),
-        multipliers=(first, second, third, fourth),
+        multipliers=(factors[0], factors[1], factors[2], factors[3]),
         groups=groups,
         se=se,
         post_se=post_se,

@@ -229,7 +229,7 @@ def test_the_figure_says_how_many_examples_there_are_and_for_how_many_channels()
     warning = "inflated where there are few examples beside the number of channels, as here: 6 for 3 to 7 channels"
     assert warning in figure.caption
     (figure,) = ik.draw(ik.visualize(tiny_model(), tiny_images(2), "cka", of=results_of(*features(2))))
-    assert "of two examples it is 1 whatever the layers" in figure.caption
+    assert "with two examples it is 1 for any layers" in figure.caption
     assert "debiased undefined" in figure.alt
     undefined = "undefined for a layer that tells no examples apart, and the debiased one for fewer than four"
     assert undefined in figure.caption

@@ -213,7 +213,7 @@ def infidelity(model, images, maps, **options):
 
 
 @pytest.mark.parametrize("fill", ["zero", "image_mean"])
-def test_on_a_linear_net_contributions_against_the_baseline_foretell_every_change(fill):
+def test_on_a_linear_net_contributions_against_the_baseline_predict_every_change(fill):
     model, images = linear_model(), images_of()
     weights = model.module[1].weight[1].detach().reshape(3, 4, 6)
     baseline = images.mean((2, 3), keepdim=True) if fill == "image_mean" else 0
@@ -256,7 +256,7 @@ def test_infidelity_equals_captum_called_directly_on_the_map_spread_over_its_pix
             assert rows["m"][column][position] == pytest.approx(float(expected[0]), rel=1e-8)
 
 
-def test_a_score_that_never_changes_leaves_nothing_to_foretell():
+def test_a_score_that_never_changes_leaves_nothing_to_predict():
     net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4)).double().eval()
     nn.init.zeros_(net[2].weight)
     _, rows = infidelity(ik.wrap(net), images_of(), {"m": np.ones((2, 4, 6))})
