@@ -73,9 +73,8 @@ class SmoothGradCAMPlusPlus(TargetMaps):
         sums: dict[str, torch.Tensor] = {}
         for copies in self._copies(captured, position):
             for layer, gradient in model.gradients(copies, targets, layers=list(captured.activations)).items():
-                exact = gradient.double()
-                powers = [exact.pow(power).sum(0) for power in (1, 2, 3)]
-                sums[layer] = sums.get(layer, 0) + torch.stack(powers)
+                powers = torch.stack([gradient.double().pow(power).sum(0) for power in (1, 2, 3)])
+                sums[layer] = sums.get(layer, 0) + powers
         return {layer: each / self.options.samples for layer, each in sums.items()}
 
     def _copies(self, captured: Captured, position: int) -> Iterator[torch.Tensor]:
