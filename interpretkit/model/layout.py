@@ -123,8 +123,7 @@ def _from_tokens(values: torch.Tensor, network: nn.Module, size: Sizes, declared
     said = [] if declared is None else [declared]
     fitting = _fitting(said, tokens, size)
     if not fitting:
-        possible = _possible(network, declared, axes=len(size))
-        fitting = _fitting(possible, tokens, size)
+        fitting = _fitting(_possible(network, declared), tokens, size)
     if len(fitting) != 1:
         return None
     ((prefix, grid),) = fitting
@@ -138,7 +137,7 @@ def _fitting(layouts: Iterable[Layout], tokens: int, size: Sizes) -> list[tuple[
     return [(prefix, grid) for prefix, grid in grids if grid is not None]
 
 
-def _possible(network: nn.Module, declared: Layout | None, *, axes: int) -> Iterator[Layout]:
+def _possible(network: nn.Module, declared: Layout | None) -> Iterator[Layout]:
     """Yield the layouts of tokens that the network's patch embeddings and the declared patch allow."""
     from torch import nn
 
@@ -147,7 +146,7 @@ def _possible(network: nn.Module, declared: Layout | None, *, axes: int) -> Iter
     # Patches do not overlap, and a stride of 1 makes none.
     embeddings = (part for part in convolutions if part.kernel_size == part.stride)
     strides = {tuple(part.stride) for part in embeddings}
-    patches = {stride for stride in strides if len(stride) == axes and max(stride) > 1}
+    patches = {stride for stride in strides if max(stride) > 1}
     if declared is not None and declared.patch is not None:
         patches.add(declared.patch)
     for patch in sorted(patches):

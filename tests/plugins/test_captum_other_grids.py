@@ -240,5 +240,10 @@ def test_what_is_for_images_only_is_refused_in_words(axes):
         ours(net, given, "lime", regions="superpixels")
     with pytest.raises(StepError, match=rf"LRP has no rule for 0 \(Conv{axes}d\)"):
         ours(net, given, "lrp")
-    with pytest.raises(StepError, match=f"a window of 32 pixels does not fit into an image of {SIZES[axes][0]}"):
-        ours(net, given, "occlusion")
+
+
+@BOTH
+def test_a_window_longer_than_the_shortest_side_is_refused(axes):
+    side = min(SIZES[axes]) + 1
+    with pytest.raises(StepError, match=f"a window of {side} pixels does not fit into an image of {SIZES[axes][0]}"):
+        ours(network(axes), inputs(axes), "occlusion", window=side, stride=1)

@@ -55,6 +55,18 @@ def columns_as_signals(x, of_columns):
     return of_columns(columns).view(images, height, width, channels, depth).permute(0, 3, 4, 1, 2)
 
 
+def one_slice(x, before):
+    y = before(x)
+    z = y.flatten(2).view(y.shape)
+    return z + z.mean(3, keepdim=True)
+
+
+def written_in_part(x):
+    y = x.clone()
+    y[:, 0] = functional.avg_pool1d(x, 3, 1, 1)[:, 0]
+    return y
+
+
 CASES = {
     "a chain of signals": (1, chain, nn.Conv1d(2, 2, 3, stride=2, padding=1), nn.Conv1d(2, 2, 5, dilation=2)),
     "pools of signals": (1, chain, nn.MaxPool1d(3, 2, ceil_mode=True), nn.AvgPool1d(2), nn.Conv1d(2, 2, 2)),
@@ -92,6 +104,7 @@ CASES = {
     "tokens of a volume": (
         *(3, tokens, nn.Conv3d(2, 2, 4, 4), nn.Sequential(nn.LayerNorm(2), nn.Linear(2, 2)), nn.Conv3d(2, 2, 2)),
     ),
+    "one slice": (3, one_slice, nn.Conv3d(2, 2, (10, 3, 3), stride=(3, 1, 1))),
     "slice by slice": (3, slice_by_slice, nn.Conv2d(2, 2, 3, padding=1), nn.Conv3d(2, 2, (3, 1, 1))),
     "columns as signals": (3, columns_as_signals, nn.Conv1d(2, 2, 5, padding=2)),
     "pixels of slices unshuffled": (
@@ -159,7 +172,8 @@ def test_a_cell_sees_the_planes_that_change_it_and_no_others(case):
         (SIGNAL, lambda x: x.flip(2)),
         (SIGNAL, lambda x: nn.GRU(2, 2, batch_first=True)(x.transpose(1, 2))[0]),
         (VOLUME, lambda x: x.roll(1, 3)),
-        (VOLUME, lambda x: functional.pixel_shuffle(x, 2)),
+        (VOLUME, lambda x: functional.pixel_unshuffle(x, 2)),
+        (SIGNAL, written_in_part),
         (VOLUME, lambda x: x[:, :, 0]),
     ],
 )
