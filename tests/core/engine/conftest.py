@@ -240,3 +240,56 @@ def _run():
 @pytest.fixture(name="faulty")
 def _faulty():
     return faulty
+
+
+class Own(ik.Visualizer):
+    """Does what a test asks for."""
+
+    name = "own"
+    work = staticmethod(lambda _captured: None)
+
+    def needs(self):
+        return ik.Needs(own_passes=True, target="predicted")
+
+    def compute(self, captured):
+        type(self).found = type(self).work(captured)
+        return ik.Result()
+
+
+def outcome_with(model, images, steps, work):
+    Own.work = staticmethod(work)
+    resolved = [Step(id=name, visualizer=each, plugin=Plugin("test"), model="model", of=of) for name, each, of in steps]
+    plan = Plan(models={"model": model}, steps=tuple(plan_step(step, model) for step in resolved))
+    (batch,) = tensor_batches(images, plan.models, batch_size=len(images))
+    return compute(plan, batch)
+
+
+def own(model, images, work, *earlier):
+    Own.reads = ik.Reads("attribution", least=len(earlier)) if earlier else None
+    steps = [*((name, each, ()) for name, each in earlier), ("own", Own(Own.Options()), tuple(n for n, _ in earlier))]
+    outcome = outcome_with(model, images, steps, work)
+    for failure in outcome.failures.values():
+        raise failure
+    return Own.found
+
+
+def grad_cam(**options):
+    from interpretkit.engine.resolve import parse_options
+    from interpretkit_cam.grad_cam import GradCAM
+
+    return GradCAM(parse_options(GradCAM, {"layers": ["features"], **options}))
+
+
+@pytest.fixture(name="own")
+def _own():
+    return own
+
+
+@pytest.fixture(name="outcome_with")
+def _outcome_with():
+    return outcome_with
+
+
+@pytest.fixture(name="grad_cam")
+def _grad_cam():
+    return grad_cam

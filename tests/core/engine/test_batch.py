@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -212,3 +213,60 @@ def test_a_step_is_computed_when_it_is_asked_for_and_read_results_alone_are_held
     assert [(name, failure) for name, failure, _ in rest] == [("b", None), ("c", None), ("d", None)]
     assert computed == [[], ["a"], ["b"], ["a", "given"]]
     assert [names for _, _, names in rest] == [["a", "b", "given"], ["a", "b", "c", "given"], ["a", "d", "given"]]
+
+
+def test_whatever_a_step_leaves_on_the_network_is_put_back(own):
+    model, images = tiny_model(), tiny_images(1)
+    model.module.train()
+    kept = model.module.features.register_forward_hook(lambda *_: None)
+    state = torch.random.get_rng_state()
+
+    def work(captured):
+        net = captured.model.module
+        assert not net.training
+        net.features.register_forward_hook(lambda *_: None)
+        net.head.register_full_backward_hook(lambda *_: None)
+        net.head.weight.requires_grad_(False)
+        net.features[0].weight.grad = torch.ones_like(net.features[0].weight)
+        torch.rand(3)
+
+    own(model, images, work)
+    net = model.module
+    assert net.training
+    assert net.features.training
+    assert list(net.features._forward_hooks) == [kept.id]
+    assert not net.head._backward_hooks
+    assert net.head.weight.requires_grad
+    assert net.features[0].weight.grad is None
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_seed_belongs_to_an_image_and_to_no_batch(own):
+    images = tiny_images(3)
+    together = own(tiny_model(), images, lambda c: [c.seed(k) for k in range(3)])
+    alone = [own(tiny_model(), images[k : k + 1], lambda c: c.seed(0)) for k in range(3)]
+    assert together == alone
+    assert len(set(together)) == 3
+    assert own(tiny_model(), images, lambda c: c.seed(0, 7)) != together[0]
+
+
+def test_an_earlier_step_is_repeated_for_variants_and_for_the_target_that_it_had(own, grad_cam):
+    model, images = tiny_model(), tiny_images(2)
+    variants = torch.cat([tiny_images(2, seed=5), 30 * torch.randn(30, 3, 1, 1).expand(-1, -1, 16, 16)])
+    found = own(model, images, lambda captured: captured.repeat("cam", variants, 1), ("cam", grad_cam()))
+    target = int(model.module(images)[1].argmax())
+    expected = ik.visualize(model, variants, "grad_cam", layers=["features"], target=target)
+    np.testing.assert_array_equal(found.maps["features"].values, expected.maps["features"].values)
+    assert {each.index for each in found.targets} == {target}
+    predicted = model.module(variants).argmax(1).tolist()
+    assert set(predicted) != {target}, "the variants must not all be predicted as the image is, or nothing is tested"
+
+
+def test_a_step_that_explains_several_classes_is_not_repeated(own, grad_cam):
+    with pytest.raises(ik.StepError, match="explains several classes"):
+        own(
+            tiny_model(),
+            tiny_images(1),
+            lambda captured: captured.repeat("cam", captured.inputs, 0),
+            ("cam", grad_cam(target={"top": 2})),
+        )

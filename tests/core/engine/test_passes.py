@@ -199,3 +199,40 @@ def test_a_network_that_fails_in_the_backward_pass_fails_the_steps_that_need_gra
     message = str(outcome.failures["slopes"])
     assert "model 'torn' failed in the backward pass: RuntimeError: one of the variables needed" in message
     assert "occlusion" in message
+
+
+def test_a_target_alone_costs_no_backward_pass(monkeypatch, own):
+    def refuse(*_arguments, **_more):
+        raise AssertionError("there was a backward pass")
+
+    monkeypatch.setattr(torch.autograd, "grad", refuse)
+    own(tiny_model(), tiny_images(1), lambda captured: captured.targets)
+
+
+class InputGradient(ik.Visualizer):
+    """Keeps the gradient for the input."""
+
+    name = "input_gradient"
+
+    def needs(self):
+        return ik.Needs(input_gradient=True, target=1)
+
+    def compute(self, captured):
+        type(self).found = (captured.input_gradient, captured.inputs)
+        return ik.Result()
+
+
+def test_the_gradient_for_the_input_equals_autograds_and_shares_the_backward_pass(monkeypatch, outcome_with, grad_cam):
+    model, images = tiny_model(), tiny_images(2)
+    calls = []
+    grad = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *args, **more: calls.append(1) or grad(*args, **more))
+    steps = [("cam", grad_cam(target=1), ()), ("input", InputGradient(InputGradient.Options()), ())]
+    outcome = outcome_with(model, images, steps, lambda _: None)
+    assert not outcome.failures
+    assert len(calls) == 1
+    found, inputs = InputGradient.found
+    images = images.clone().requires_grad_()
+    model.module(images)[:, 1].sum().backward()
+    torch.testing.assert_close(found, images.grad)
+    assert not inputs.requires_grad
