@@ -3,9 +3,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,6 @@ import pytest
 import torch
 
 from interpretkit.digests import array_digest, canonical_json, plain, sha256_bytes, sha256_file, state_digest
-from interpretkit.runs.environment import environment
 
 
 def test_a_file_has_the_hash_of_its_bytes(tmp_path):
@@ -83,14 +79,3 @@ def test_plain_data_can_be_written_whatever_the_file_was_called():
     canonical_json(found)
     with pytest.raises(TypeError, match="object"):
         plain([object()])
-
-
-def test_the_environment_names_versions_and_imports_nothing():
-    assert environment()["torch"] == version("torch")
-    assert environment()["python"] == ".".join(map(str, sys.version_info[:3]))
-    script = (
-        "import sys; from interpretkit.runs.environment import environment; "
-        "environment(); print({'torch', 'captum'} & sys.modules.keys())"
-    )
-    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert shown.stdout.strip() == "set()"

@@ -157,18 +157,3 @@ def test_what_is_printed_is_short():
     for shown in (model, result, table, next(iter(result.arrays.values()), table)):
         assert len(repr(shown)) < 400, repr(shown)
     assert repr(model) == "Model(tiny: Sequential, 127 parameters; weights as given; untrained)"
-
-
-def test_tables_are_mappings_of_columns():
-    table = ik.Table(channel=[0, 1], mean=[0.5, 0.25])
-    assert list(table) == ["channel", "mean"]
-    assert dict(table)["mean"].tolist() == [0.5, 0.25]
-    assert "mean" in table
-    assert len(table) == 2
-
-
-def test_a_table_is_a_data_frame_where_pandas_is():
-    pandas = pytest.importorskip("pandas")
-    frame = ik.Table(channel=[0, 1], name=["a", "b"]).to_pandas()
-    assert isinstance(frame, pandas.DataFrame)
-    assert frame["name"].tolist() == ["a", "b"]

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
+import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pydantic import Field
 from torch import nn
 
 import interpretkit as ik
@@ -13,34 +11,13 @@ from interpretkit import InputError, Model, Preprocessing
 from interpretkit.contracts.needs import Needs
 from interpretkit.contracts.registry import Plugin
 from interpretkit.contracts.visualizer import Visualizer
-from interpretkit.engine.batch import compute
+from interpretkit.engine.batch import begin, compute
 from interpretkit.engine.plan import Plan, plan_step
 from interpretkit.engine.resolve import Step
 from interpretkit.inputs.batch import tensor_batches
 from interpretkit.results.result import Result
 from interpretkit.results.table import Table
 from interpretkit.testing import tiny_images, tiny_model
-
-
-class Reader(Visualizer):
-    """Wants activations and gradients; keeps what it is given."""
-
-    name = "reader"
-
-    class Options(Visualizer.Options):
-        layers: list[str]
-        gradients: list[str] = Field(default_factory=list)
-        target: int = 0
-
-    options: Options
-
-    def needs(self):
-        target = self.options.target if self.options.gradients else None
-        return Needs(activations=self.options.layers, gradients=self.options.gradients, target=target)
-
-    def compute(self, captured):
-        self.captured = captured
-        return Result()
 
 
 class Occlusion(Visualizer):
@@ -57,61 +34,7 @@ class Occlusion(Visualizer):
         return Result()
 
 
-def planned(identifier, visualizer, model, **more):
-    step = Step(id=identifier, visualizer=visualizer, plugin=Plugin("test"), model="model", **more)
-    return plan_step(step, model)
-
-
-def outcome_of(model, steps, images=None):
-    plan = Plan(models={"model": model}, steps=tuple(planned(name, each, model) for name, each in steps.items()))
-    (batch,) = tensor_batches(tiny_images() if images is None else images, plan.models, batch_size=16)
-    return compute(plan, batch)
-
-
-def reader(**options):
-    return Reader(Reader.Options(**options))
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """Count forward passes of the tiny model and backward passes of autograd."""
-    model = tiny_model()
-    counts = {"forward": 0, "backward": 0}
-
-    def forward(*_):
-        counts["forward"] += 1
-
-    model.module.register_forward_hook(forward)
-    grad = torch.autograd.grad
-
-    def backward(*args, **kwargs):
-        counts["backward"] += 1
-        return grad(*args, **kwargs)
-
-    monkeypatch.setattr(torch.autograd, "grad", backward)
-    return model, counts
-
-
-@pytest.mark.parametrize("steps", [1, 12])
-def test_any_number_of_steps_costs_one_forward_and_one_backward_per_distinct_target(counted, steps):
-    model, counts = counted
-    layers = ["features", "features.0", "pool", "head"]
-    same = {f"same{k}": reader(layers=layers, gradients=layers[: 1 + k % 3], target=1) for k in range(steps)}
-    outcome = outcome_of(model, {**same, "plain": reader(layers=layers)})
-    assert not outcome.failures
-    assert counts == {"forward": 1, "backward": 1}
-    counts.update(forward=0, backward=0)
-    outcome_of(model, {**same, "other": reader(layers=[], gradients=["features"], target=2)})
-    assert counts == {"forward": 1, "backward": 2}
-
-
-def test_without_gradients_there_is_no_backward(counted):
-    model, counts = counted
-    outcome_of(model, {"plain": reader(layers=["features", "head"])})
-    assert counts == {"forward": 1, "backward": 0}
-
-
-def test_a_step_gets_what_it_asked_for_and_no_more():
+def test_a_step_gets_what_it_asked_for_and_no_more(outcome_of, reader):
     one, two = reader(layers=["features.0"]), reader(layers=["head"], gradients=["features"])
     outcome_of(tiny_model(), {"one": one, "two": two})
     assert list(one.captured.activations) == ["features.0"]
@@ -124,7 +47,7 @@ def test_a_step_gets_what_it_asked_for_and_no_more():
     assert [target.index for target in two.captured.targets] == [0] * 4
 
 
-def test_activations_that_are_no_feature_maps_are_refused_as_such():
+def test_activations_that_are_no_feature_maps_are_refused_as_such(outcome_of, reader):
     both = reader(layers=["features", "head"])
     outcome_of(tiny_model(), {"both": both})
     assert both.captured.features("features") is both.captured.activations["features"]
@@ -132,76 +55,13 @@ def test_activations_that_are_no_feature_maps_are_refused_as_such():
         both.captured.features("head")
 
 
-def test_a_step_with_passes_of_its_own_gets_the_model():
+def test_a_step_with_passes_of_its_own_gets_the_model(outcome_of):
     model, images = tiny_model(), tiny_images(2)
     occlusion = Occlusion(Occlusion.Options())
     outcome_of(model, {"occlusion": occlusion}, images)
     with torch.no_grad():
         expected = model.module(images) - model.module(torch.zeros_like(images))
     torch.testing.assert_close(occlusion.drop, expected)
-
-
-class Twice(nn.Module):
-    """Calls one convolution twice; one layer leads nowhere, one does so the second time, and one is not called."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.once = nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 1)
-        self.aside, self.unused, self.partly = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
-
-    def forward(self, images):
-        first = self.partly(self.conv(images))
-        self.aside(self.partly(first))
-        return self.once(self.conv(first).relu()).mean((2, 3))
-
-
-def test_every_call_of_a_layer_comes_by_its_number_and_where_there_is_none_nothing_does():
-    torch.manual_seed(0)
-    model = ik.wrap(Twice().eval())
-    several = reader(layers=[], gradients=["conv#*", "partly#*", "once#*", "aside#*", "unused#*"], target=1)
-    one = reader(layers=[], gradients=["conv#2"], target=1)
-    outcome = outcome_of(model, {"several": several, "one": one})
-    assert not outcome.failures
-    assert list(several.captured.gradients) == ["conv#1", "conv#2", "partly#1", "once"]
-    assert list(several.captured.activations) == ["conv#1", "conv#2", "partly#1", "partly#2", "once", "aside"]
-    assert list(one.captured.gradients) == ["conv#2"]
-    torch.testing.assert_close(several.captured.gradients["conv#2"], one.captured.gradients["conv#2"])
-
-
-def test_predictions_are_the_most_probable_classes():
-    model, images = tiny_model(), tiny_images(2)
-    outcome = outcome_of(model, {}, images)
-    with torch.no_grad():
-        probabilities = model.module(images).softmax(1)
-    for row, found in zip(probabilities, outcome.predictions["model"], strict=True):
-        assert [each.index for each in found] == row.argsort(descending=True).tolist()
-        assert [each.probability for each in found] == pytest.approx(sorted(row.tolist(), reverse=True), rel=1e-6)
-        assert found[0].label == f"class {found[0].index}"
-
-
-def test_a_network_without_logits_can_be_looked_at_but_not_explained():
-    model = replace(tiny_model(), module=nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()), outputs={"a": ik.Classes()})
-    outcome = outcome_of(model, {"look": reader(layers=["0"]), "explain": reader(layers=[], gradients=["0"])})
-    assert outcome.predictions == {"model": ()}
-    assert set(outcome.results) == {"look"}
-    assert "not logits" in str(outcome.failures["explain"])
-
-
-def test_a_network_that_fails_is_named_with_the_shape_of_its_images():
-    outcome = outcome_of(tiny_model(), {"look": reader(layers=["features"])}, torch.zeros(2, 5, 16, 16))
-    assert "model 'tiny' failed on images 2×5×16×16: RuntimeError" in str(outcome.failures["look"])
-
-
-def test_the_first_layer_with_nan_is_named():
-    model = tiny_model()
-    with torch.no_grad():
-        model.module.features[0].bias[1] = torch.nan
-    steps = {"look": reader(layers=["features.0"]), "explain": reader(layers=["features.0"], gradients=["features"])}
-    outcome = outcome_of(model, steps)
-    assert set(outcome.results) == {"look"}
-    assert "not finite" in str(outcome.failures["explain"])
-    assert outcome.failures["explain"].exit_code == 5
-    assert "features.0" in str(outcome.failures["explain"])
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
@@ -271,7 +131,7 @@ class Mean(Visualizer):
         ("nothing", None),
     ],
 )
-def test_a_step_that_writes_into_what_others_use_fails_and_spoils_no_stored_result(into, says):
+def test_a_step_that_writes_into_what_others_use_fails_and_spoils_no_stored_result(into, says, planned, outcome_of):
     model = tiny_model()
     alone = outcome_of(model, {"mean": Mean(Mean.Options())}).results["mean"]
     steps = (
@@ -286,18 +146,6 @@ def test_a_step_that_writes_into_what_others_use_fails_and_spoils_no_stored_resu
     kept = outcome.results["mean"]
     assert kept.maps["features"].values.tolist() == alone.maps["features"].values.tolist()
     assert kept.tables["means"]["mean"].tolist() == alone.tables["means"]["mean"].tolist()
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
-def test_predictions_of_a_network_that_ends_in_a_softmax_are_not_softened_once_more(dtype):
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000), nn.Softmax(1)).to(dtype)
-    images = tiny_images().to(dtype)
-    outcome = outcome_of(Model(module=net), {"all": Reader(Reader.Options(layers=["1"]))}, images=images)
-    with torch.no_grad():
-        expected = net(images).double().sort(dim=1, descending=True).values[:, :5]
-    found = [[each.probability for each in row] for row in outcome.predictions["model"]]
-    assert found == expected.tolist()
 
 
 @pytest.mark.parametrize("name", ["grad_cam", "smooth_grad_cam_plusplus"])
@@ -323,7 +171,7 @@ class Weights(Visualizer):
         return Result()
 
 
-def test_to_read_a_weight_changes_no_network_that_is_in_train_mode():
+def test_to_read_a_weight_changes_no_network_that_is_in_train_mode(outcome_of):
     model = tiny_model()
     spectral = torch.nn.utils.parametrizations.spectral_norm(model.module.head)
     in_eval = spectral.eval().weight.detach().clone()
@@ -336,28 +184,89 @@ def test_to_read_a_weight_changes_no_network_that_is_in_train_mode():
     assert all(each.tolist() == before[name].tolist() for name, each in model.module.state_dict().items())
 
 
-class Torn(nn.Module):
-    """Runs forward; on the way back it fails."""
+def test_a_step_is_computed_when_it_is_asked_for_and_read_results_alone_are_held():
+    computed = []
 
-    def __init__(self):
-        super().__init__()
-        self.features, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+    class Reads(ik.Visualizer):
+        """Notes what it gets."""
 
-    def forward(self, images):
-        values = self.features(images).mean((2, 3)).sigmoid()
-        logits = self.head(values)
-        values.add_(1)  # which the gradient of the sigmoid and of the head would have needed as it was
-        return logits
+        name = "reads"
+        may_read = True
+
+        def compute(self, captured):
+            computed.append(sorted(captured.results))
+            return ik.Result()
+
+    def step(name, *of):
+        resolved = Step(id=name, visualizer=Reads(Reads.Options()), plugin=Plugin("t"), model="model", of=of)
+        return plan_step(resolved, model)
+
+    model = tiny_model()
+    plan = Plan(models={"model": model}, steps=(step("a"), step("b", "a"), step("c", "b"), step("d", "a", "given")))
+    (batch,) = tensor_batches(tiny_images(), plan.models, batch_size=16)
+    work = begin(plan, batch, given={"given": ik.Result()})
+    assert computed == []
+    first = next(work.outcomes)
+    assert (first.step, computed) == ("a", [[]])
+    held = work.outcomes.gi_frame.f_locals["self"].results
+    rest = [(outcome.step, outcome.failure, sorted(held)) for outcome in work.outcomes]
+    assert [(name, failure) for name, failure, _ in rest] == [("b", None), ("c", None), ("d", None)]
+    assert computed == [[], ["a"], ["b"], ["a", "given"]]
+    assert [names for _, _, names in rest] == [["a", "b", "given"], ["a", "b", "c", "given"], ["a", "d", "given"]]
 
 
-def test_a_network_that_fails_in_the_backward_pass_fails_the_steps_that_need_gradients_alone():
-    model = Model(module=Torn(), name="torn")
-    steps = {
-        "values": Reader(Reader.Options(layers=["features"])),
-        "slopes": Reader(Reader.Options(layers=["features"], gradients=["features"])),
-    }
-    outcome = outcome_of(model, steps)
-    assert set(outcome.results) == {"values"}
-    message = str(outcome.failures["slopes"])
-    assert "model 'torn' failed in the backward pass: RuntimeError: one of the variables needed" in message
-    assert "occlusion" in message
+def test_whatever_a_step_leaves_on_the_network_is_put_back(own):
+    model, images = tiny_model(), tiny_images(1)
+    model.module.train()
+    kept = model.module.features.register_forward_hook(lambda *_: None)
+    state = torch.random.get_rng_state()
+
+    def work(captured):
+        net = captured.model.module
+        assert not net.training
+        net.features.register_forward_hook(lambda *_: None)
+        net.head.register_full_backward_hook(lambda *_: None)
+        net.head.weight.requires_grad_(False)
+        net.features[0].weight.grad = torch.ones_like(net.features[0].weight)
+        torch.rand(3)
+
+    own(model, images, work)
+    net = model.module
+    assert net.training
+    assert net.features.training
+    assert list(net.features._forward_hooks) == [kept.id]
+    assert not net.head._backward_hooks
+    assert net.head.weight.requires_grad
+    assert net.features[0].weight.grad is None
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_seed_belongs_to_an_image_and_to_no_batch(own):
+    images = tiny_images(3)
+    together = own(tiny_model(), images, lambda c: [c.seed(k) for k in range(3)])
+    alone = [own(tiny_model(), images[k : k + 1], lambda c: c.seed(0)) for k in range(3)]
+    assert together == alone
+    assert len(set(together)) == 3
+    assert own(tiny_model(), images, lambda c: c.seed(0, 7)) != together[0]
+
+
+def test_an_earlier_step_is_repeated_for_variants_and_for_the_target_that_it_had(own, grad_cam):
+    model, images = tiny_model(), tiny_images(2)
+    variants = torch.cat([tiny_images(2, seed=5), 30 * torch.randn(30, 3, 1, 1).expand(-1, -1, 16, 16)])
+    found = own(model, images, lambda captured: captured.repeat("cam", variants, 1), ("cam", grad_cam()))
+    target = int(model.module(images)[1].argmax())
+    expected = ik.visualize(model, variants, "grad_cam", layers=["features"], target=target)
+    np.testing.assert_array_equal(found.maps["features"].values, expected.maps["features"].values)
+    assert {each.index for each in found.targets} == {target}
+    predicted = model.module(variants).argmax(1).tolist()
+    assert set(predicted) != {target}, "the variants must not all be predicted as the image is, or nothing is tested"
+
+
+def test_a_step_that_explains_several_classes_is_not_repeated(own, grad_cam):
+    with pytest.raises(ik.StepError, match="explains several classes"):
+        own(
+            tiny_model(),
+            tiny_images(1),
+            lambda captured: captured.repeat("cam", captured.inputs, 0),
+            ("cam", grad_cam(target={"top": 2})),
+        )

@@ -7,13 +7,10 @@ from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 import interpretkit as ik
-from interpretkit.capture.count import counted
 from interpretkit.engine import events
-from interpretkit.engine.batch import begin
 from interpretkit.runs.verify import verify
 
 PLUGIN = """
@@ -218,101 +215,3 @@ def test_a_listener_may_stop_the_run_and_what_is_done_is_kept(folder):
     assert {step.id: step.status for step in run.record.steps} == {"cam": "complete", "busy": "interrupted"}
     assert len(run.record.steps[0].figures) == 1
     assert verify(path) == []
-
-
-def test_the_network_is_as_it_was_after_it_was_counted_even_if_it_fails():
-    net, passes = torch.nn.Linear(2, 2), []
-    expected = net(torch.ones(1, 2))
-    with counted(net, lambda: passes.append(1) or 7):
-        assert net(torch.ones(1, 2)).tolist() == expected.tolist()
-    with pytest.raises(RuntimeError, match="shapes"), counted(net, lambda: passes.append(1)):
-        net(torch.ones(1, 3))
-    assert len(passes) == 1
-    assert not net._forward_hooks
-
-
-def test_a_step_is_computed_when_it_is_asked_for_and_read_results_alone_are_held():
-    from interpretkit.contracts.registry import Plugin
-    from interpretkit.engine.plan import Plan, plan_step
-    from interpretkit.engine.resolve import Step
-    from interpretkit.inputs.batch import tensor_batches
-    from interpretkit.testing import tiny_images, tiny_model
-
-    computed = []
-
-    class Reads(ik.Visualizer):
-        """Notes what it gets."""
-
-        name = "reads"
-        may_read = True
-
-        def compute(self, captured):
-            computed.append(sorted(captured.results))
-            return ik.Result()
-
-    def step(name, *of):
-        resolved = Step(id=name, visualizer=Reads(Reads.Options()), plugin=Plugin("t"), model="model", of=of)
-        return plan_step(resolved, model)
-
-    model = tiny_model()
-    plan = Plan(models={"model": model}, steps=(step("a"), step("b", "a"), step("c", "b"), step("d", "a", "given")))
-    (batch,) = tensor_batches(tiny_images(), plan.models, batch_size=16)
-    work = begin(plan, batch, given={"given": ik.Result()})
-    assert computed == []
-    first = next(work.outcomes)
-    assert (first.step, computed) == ("a", [[]])
-    held = work.outcomes.gi_frame.f_locals["self"].results
-    rest = [(outcome.step, outcome.failure, sorted(held)) for outcome in work.outcomes]
-    assert [(name, failure) for name, failure, _ in rest] == [("b", None), ("c", None), ("d", None)]
-    assert computed == [[], ["a"], ["b"], ["a", "given"]]
-    assert [names for _, _, names in rest] == [["a", "b", "given"], ["a", "b", "c", "given"], ["a", "d", "given"]]
-
-
-def test_activations_and_gradients_are_held_only_for_steps_to_come():
-    from interpretkit.contracts.registry import Plugin
-    from interpretkit.engine.plan import Plan, plan_step
-    from interpretkit.engine.resolve import Step
-    from interpretkit.inputs.batch import tensor_batches
-    from interpretkit.testing import tiny_images, tiny_model
-
-    class Wants(ik.Visualizer):
-        """Wants some layers."""
-
-        name = "wants"
-
-        def needs(self):
-            return self.wanted
-
-        def compute(self, captured):
-            assert (captured.input_gradient is not None) == self.wanted.input_gradient
-            return ik.Result()
-
-    model = tiny_model()
-    wanted = {
-        "a": ik.Needs(activations=["head"], gradients=["features"], input_gradient=True, target=0),
-        "b": ik.Needs(gradients=["features#*"], target=0),
-        "c": ik.Needs(input_gradient=True, target=0),
-        "d": ik.Needs(activations=["pool"]),
-    }
-    steps = []
-    for name, needs in wanted.items():
-        visualizer = Wants(Wants.Options())
-        visualizer.wanted = needs
-        step = Step(id=name, visualizer=visualizer, plugin=Plugin("t"), model="model")
-        steps.append(plan_step(step, model))
-    plan = Plan(models={"model": model}, steps=tuple(steps))
-    (batch,) = tensor_batches(tiny_images(), plan.models, batch_size=16)
-    outcomes = begin(plan, batch).outcomes
-    held = []
-    for outcome in outcomes:
-        assert outcome.failure is None
-        done = outcomes.gi_frame.f_locals["self"].done["model"]
-        gradients = {str(address) for each in done.attributed.values() for address in each.gradients}
-        held.append((sorted({address.path for address in done.activations}), sorted(gradients)))
-    everything = (["features", "head", "pool"], ["<input>", "features", "features#1"])
-    assert held == [
-        everything,
-        (["features", "pool"], ["<input>", "features", "features#1"]),
-        (["pool"], ["<input>"]),
-        (["pool"], []),
-    ]

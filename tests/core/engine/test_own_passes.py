@@ -1,50 +1,13 @@
-"""What a visualizer with passes of its own gets, and that the network is left as it was found."""
+"""What a visualizer with passes of its own gets of the network."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import interpretkit as ik
-from interpretkit.contracts.registry import Plugin
-from interpretkit.engine.batch import compute
-from interpretkit.engine.plan import Plan, plan_step
-from interpretkit.engine.resolve import Step
-from interpretkit.inputs.batch import tensor_batches
 from interpretkit.testing import tiny_images, tiny_model
-
-
-class Own(ik.Visualizer):
-    """Does what a test asks for."""
-
-    name = "own"
-    work = staticmethod(lambda _captured: None)
-
-    def needs(self):
-        return ik.Needs(own_passes=True, target="predicted")
-
-    def compute(self, captured):
-        type(self).found = type(self).work(captured)
-        return ik.Result()
-
-
-def outcome_of(model, images, steps, work):
-    Own.work = staticmethod(work)
-    resolved = [Step(id=name, visualizer=each, plugin=Plugin("test"), model="model", of=of) for name, each, of in steps]
-    plan = Plan(models={"model": model}, steps=tuple(plan_step(step, model) for step in resolved))
-    (batch,) = tensor_batches(images, plan.models, batch_size=len(images))
-    return compute(plan, batch)
-
-
-def own(model, images, work, *earlier):
-    Own.reads = ik.Reads("attribution", least=len(earlier)) if earlier else None
-    steps = [*((name, each, ()) for name, each in earlier), ("own", Own(Own.Options()), tuple(n for n, _ in earlier))]
-    outcome = outcome_of(model, images, steps, work)
-    for failure in outcome.failures.values():
-        raise failure
-    return Own.found
 
 
 class Residual(nn.Module):
@@ -89,7 +52,7 @@ class InsistsOnNumber(Residual):
 
 
 @pytest.mark.parametrize("kind", [Residual, InPlaceResidual, AsksForNumber, InsistsOnNumber])
-def test_scores_with_a_replaced_layer_equal_those_of_the_rest_run_by_hand(kind):
+def test_scores_with_a_replaced_layer_equal_those_of_the_rest_run_by_hand(kind, own):
     torch.manual_seed(0)
     net = kind().eval().double()
     model = ik.wrap(net)
@@ -114,7 +77,7 @@ def test_scores_with_a_replaced_layer_equal_those_of_the_rest_run_by_hand(kind):
         assert float(found[position]) == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_layers_before_run_once_for_all_variants():
+def test_the_layers_before_run_once_for_all_variants(own):
     torch.manual_seed(0)
     net = Residual().eval()
     seen = []
@@ -129,7 +92,7 @@ def test_the_layers_before_run_once_for_all_variants():
     assert seen == [1, 1]
 
 
-def test_tokens_are_replaced_without_those_of_no_place():
+def test_tokens_are_replaced_without_those_of_no_place(own):
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     net = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, num_classes=3).eval()
@@ -151,7 +114,7 @@ def test_tokens_are_replaced_without_those_of_no_place():
     torch.testing.assert_close(found, logits[:, target], rtol=1e-5, atol=1e-5)
 
 
-def test_a_variant_of_another_shape_is_refused():
+def test_a_variant_of_another_shape_is_refused(own):
     with pytest.raises(ik.StepError, match="layer features returns 4×8×8, which 4×7×7 cannot replace"):
         own(
             tiny_model(),
@@ -160,7 +123,7 @@ def test_a_variant_of_another_shape_is_refused():
         )
 
 
-def test_gradients_for_given_inputs_equal_autograds_and_take_one_pass(monkeypatch):
+def test_gradients_for_given_inputs_equal_autograds_and_take_one_pass(monkeypatch, own):
     model, variants = tiny_model(), tiny_images(5, seed=3)
     activation = model.module.features(variants).detach().requires_grad_()
     score = model.module.head(model.module.pool(activation))[:, 2].sum()
@@ -186,7 +149,7 @@ def test_gradients_for_given_inputs_equal_autograds_and_take_one_pass(monkeypatc
     assert all(parameter.grad is None for parameter in model.module.parameters())
 
 
-def test_gradients_of_tokens_are_on_their_grid():
+def test_gradients_of_tokens_are_on_their_grid(own):
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     net = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, num_classes=3).eval()
@@ -214,7 +177,7 @@ class Aside(nn.Module):
 @pytest.mark.parametrize(
     ("layer", "why"), [("aside", "does not depend on layer aside"), ("unused", "unused was not called")]
 )
-def test_gradients_of_a_layer_off_the_way_are_refused(layer, why):
+def test_gradients_of_a_layer_off_the_way_are_refused(layer, why, own):
     with pytest.raises(ik.StepError, match=why):
         own(
             ik.wrap(Aside().eval()),
@@ -223,109 +186,8 @@ def test_gradients_of_a_layer_off_the_way_are_refused(layer, why):
         )
 
 
-def test_scores_are_those_of_the_targets_and_need_no_gradients():
+def test_scores_are_those_of_the_targets_and_need_no_gradients(own):
     model, images = tiny_model(), tiny_images(3)
     scores = own(model, images, lambda captured: captured.model.scores(captured.inputs, captured.targets))
     assert not scores.requires_grad
     torch.testing.assert_close(scores, model.module(images).max(1).values.detach())
-
-
-def test_whatever_a_step_leaves_on_the_network_is_put_back():
-    model, images = tiny_model(), tiny_images(1)
-    model.module.train()
-    kept = model.module.features.register_forward_hook(lambda *_: None)
-    state = torch.random.get_rng_state()
-
-    def work(captured):
-        net = captured.model.module
-        assert not net.training
-        net.features.register_forward_hook(lambda *_: None)
-        net.head.register_full_backward_hook(lambda *_: None)
-        net.head.weight.requires_grad_(False)
-        net.features[0].weight.grad = torch.ones_like(net.features[0].weight)
-        torch.rand(3)
-
-    own(model, images, work)
-    net = model.module
-    assert net.training
-    assert net.features.training
-    assert list(net.features._forward_hooks) == [kept.id]
-    assert not net.head._backward_hooks
-    assert net.head.weight.requires_grad
-    assert net.features[0].weight.grad is None
-    assert torch.equal(torch.random.get_rng_state(), state)
-
-
-def test_a_seed_belongs_to_an_image_and_to_no_batch():
-    images = tiny_images(3)
-    together = own(tiny_model(), images, lambda c: [c.seed(k) for k in range(3)])
-    alone = [own(tiny_model(), images[k : k + 1], lambda c: c.seed(0)) for k in range(3)]
-    assert together == alone
-    assert len(set(together)) == 3
-    assert own(tiny_model(), images, lambda c: c.seed(0, 7)) != together[0]
-
-
-def grad_cam(**options):
-    from interpretkit.engine.resolve import parse_options
-    from interpretkit_cam.grad_cam import GradCAM
-
-    return GradCAM(parse_options(GradCAM, {"layers": ["features"], **options}))
-
-
-def test_an_earlier_step_is_repeated_for_variants_and_for_the_target_that_it_had():
-    model, images = tiny_model(), tiny_images(2)
-    variants = torch.cat([tiny_images(2, seed=5), 30 * torch.randn(30, 3, 1, 1).expand(-1, -1, 16, 16)])
-    found = own(model, images, lambda captured: captured.repeat("cam", variants, 1), ("cam", grad_cam()))
-    target = int(model.module(images)[1].argmax())
-    expected = ik.visualize(model, variants, "grad_cam", layers=["features"], target=target)
-    np.testing.assert_array_equal(found.maps["features"].values, expected.maps["features"].values)
-    assert {each.index for each in found.targets} == {target}
-    predicted = model.module(variants).argmax(1).tolist()
-    assert set(predicted) != {target}, "the variants must not all be predicted as the image is, or nothing is tested"
-
-
-def test_a_step_that_explains_several_classes_is_not_repeated():
-    with pytest.raises(ik.StepError, match="explains several classes"):
-        own(
-            tiny_model(),
-            tiny_images(1),
-            lambda captured: captured.repeat("cam", captured.inputs, 0),
-            ("cam", grad_cam(target={"top": 2})),
-        )
-
-
-def test_a_target_alone_costs_no_backward_pass(monkeypatch):
-    def refuse(*_arguments, **_more):
-        raise AssertionError("there was a backward pass")
-
-    monkeypatch.setattr(torch.autograd, "grad", refuse)
-    own(tiny_model(), tiny_images(1), lambda captured: captured.targets)
-
-
-class InputGradient(ik.Visualizer):
-    """Keeps the gradient for the input."""
-
-    name = "input_gradient"
-
-    def needs(self):
-        return ik.Needs(input_gradient=True, target=1)
-
-    def compute(self, captured):
-        type(self).found = (captured.input_gradient, captured.inputs)
-        return ik.Result()
-
-
-def test_the_gradient_for_the_input_equals_autograds_and_shares_the_backward_pass(monkeypatch):
-    model, images = tiny_model(), tiny_images(2)
-    calls = []
-    grad = torch.autograd.grad
-    monkeypatch.setattr(torch.autograd, "grad", lambda *args, **more: calls.append(1) or grad(*args, **more))
-    steps = [("cam", grad_cam(target=1), ()), ("input", InputGradient(InputGradient.Options()), ())]
-    outcome = outcome_of(model, images, steps, lambda _: None)
-    assert not outcome.failures
-    assert len(calls) == 1
-    found, inputs = InputGradient.found
-    images = images.clone().requires_grad_()
-    model.module(images)[:, 1].sum().backward()
-    torch.testing.assert_close(found, images.grad)
-    assert not inputs.requires_grad

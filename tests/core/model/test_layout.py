@@ -214,3 +214,44 @@ def test_statistics_count_the_cells_of_the_grid_and_no_class_token():
     cells = outputs(net, inputs, "0")[:, 1:].double().flatten(0, 1)
     np.testing.assert_allclose(table["mean"], cells.mean(0), rtol=1e-6, atol=1e-9)
     assert table["count"].tolist() == [32] * 6
+
+
+@pytest.mark.parametrize("size", [(6, 9), (4, 6, 9)], ids=["image", "volume"])
+@pytest.mark.parametrize("prefix", [0, 1])
+def test_tokens_lie_where_their_patches_do(size, prefix):
+    """Each token is the sum of its patch: a pooling, found by its kernel, says the same."""
+    patch = tuple(3 if length % 3 == 0 else 2 for length in size)
+    conv = nn.Conv2d if len(size) == 2 else nn.Conv3d
+    embedding = conv(1, 2, patch, stride=patch)
+    inputs = torch.randn(3, 1, *size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        grid = embedding(inputs)
+    tokens = torch.cat([torch.full((3, prefix, 2), 7.0), grid.flatten(2).transpose(1, 2)], 1)
+    network = nn.Sequential(embedding, nn.Identity())
+    found = arrange(tokens, network=network, path="1", inputs=inputs)
+    assert found.axes == ("image", "channel", *("z", "y", "x")[-len(size) :])
+    assert torch.equal(found.values, grid)
+    declared = Layout(kind="tokens", patch=patch, prefix=prefix)
+    assert torch.equal(arrange(tokens, network=nn.Identity(), path="", inputs=inputs, declared=declared).values, grid)
+
+
+def test_tokens_of_a_signal_must_be_declared_since_maps_have_as_many_axes():
+    inputs, tokens = torch.zeros(2, 1, 12), torch.arange(24.0).reshape(2, 4, 3)
+    network = nn.Sequential(nn.Conv1d(1, 3, 4, stride=4), nn.Identity())
+    plain = arrange(tokens, network=network, path="1", inputs=inputs)
+    assert plain.axes == ("image", "channel", "x")
+    assert torch.equal(plain.values, tokens)
+    declared = Layout(kind="tokens", patch=(4,), prefix=1)
+    found = arrange(tokens, network=network, path="1", inputs=inputs, declared=declared)
+    assert found.axes == ("image", "channel", "x")
+    assert torch.equal(found.values, tokens[:, 1:].transpose(1, 2))
+    unfit = Layout(kind="tokens", patch=(5,))
+    assert arrange(tokens, network=nn.Identity(), path="", inputs=inputs, declared=unfit).axes[1] == "token"
+
+
+def test_volumes_whose_channels_come_last_are_found():
+    network = nn.Sequential(nn.Identity(), nn.LayerNorm(5))
+    values = torch.randn(2, 2, 4, 6, 5)
+    found = arrange(values, network=network, path="0", inputs=torch.zeros(2, 1, 4, 8, 12))
+    assert found.axes == ("image", "channel", "z", "y", "x")
+    assert torch.equal(found.values, values.movedim(-1, 1))

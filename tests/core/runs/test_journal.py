@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -237,3 +238,15 @@ def test_the_disk_holds_every_file_before_the_manifest_says_so(tmp_path, monkeyp
     assert len(files) == 4
     for each in {*files, *(file.parent for file in files), path / "results"}:
         assert each.stat().st_ino in synced[:manifest]
+
+
+def test_the_journal_is_lines_of_json_in_the_order_of_time_and_no_part_of_the_seal(run):
+    lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    kinds = ["run", "file", "event", "result", "result", "figure", "image", "image", "end"]
+    assert [line["kind"] for line in lines] == kinds
+    assert lines[2].items() >= {"kind": "event", "event": "batch", "facts": {"images": 2}}.items()
+    assert sorted(line["time"] for line in lines) == [line["time"] for line in lines]
+    (run / "journal.jsonl").unlink()
+    assert verify(run) == []
+    (run / "events.jsonl").write_text("{}")
+    assert verify(run) == []

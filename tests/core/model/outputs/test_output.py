@@ -81,20 +81,6 @@ def test_a_part_that_the_network_does_not_return_is_refused_with_what_it_returns
         ik.visualize(model, IMAGES, "grad_cam", layers=["features"], target=0)
 
 
-def test_an_output_of_a_layer_is_explained_from_that_layer():
-    net = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False), nn.Flatten(), nn.Linear(8, 3, bias=False), nn.ReLU())
-    outputs = {"rest": ik.Classes(), "norm": ik.Vector(layer="2")}
-    model = ik.wrap(net.eval(), output=outputs)
-    found = ik.visualize(model, IMAGES, "saliency", target="norm")
-    leaf = IMAGES.clone().requires_grad_()
-    norms = net[:3](leaf).norm(dim=1)
-    (gradient,) = torch.autograd.grad(norms.sum(), leaf)
-    torch.testing.assert_close(torch.from_numpy(found.maps["input"].values), gradient[:, 0].abs())
-    assert [each.spec for each in found.targets] == ["norm", "norm"]
-    with pytest.raises(ik.InputError, match="explains what that returns, not norm, which is read at layer 2"):
-        ik.visualize(model, IMAGES, "occlusion", target="norm")
-
-
 def test_repvggplus_is_read_in_training_mode_and_its_heads_are_targets():
     model = ik.load_model("repvgg", variant="L2pse", num_classes=4)
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

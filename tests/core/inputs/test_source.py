@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from interpretkit.errors import InputError
+from interpretkit.inputs.find import find_images
+from interpretkit.inputs.source import Files, Given
+from interpretkit.model.model import Model
+from interpretkit.model.preprocessing import Preprocessing
+
+MODELS = {"model": Model(module=torch.nn.Identity(), preprocessing=Preprocessing(resize=None, crop=None))}
+
+
+def ids(source, leave_out=None):
+    found = source.batches(MODELS, batch_size=2, leave_out=leave_out or pytest.fail)
+    return [[image.id for image in batch.images] for batch in found]
+
+
+def saved(folder, *names):
+    for name in names:
+        Image.new("RGB", (6, 5), "teal").save(folder / f"{name}.png")
+
+
+def test_a_file_that_cannot_be_read_is_told_and_left_out(tmp_path):
+    saved(tmp_path, "a", "c", "d")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    source = Files(find_images([str(tmp_path)]))
+    told = []
+    assert ids(source, told.append) == [["a", "c"], ["d"]]
+    assert [error.where for error in told] == [str(tmp_path / "b.png")]
+    assert source.total == 4
+
+
+@pytest.mark.parametrize(("mask", "masked"), [("", False), ("b.png", True)])
+def test_files_are_masked_where_one_of_them_has_a_mask(tmp_path, mask, masked):
+    saved(tmp_path, "a", "b")
+    (tmp_path / "list.csv").write_text(f"path,mask\na.png,\nb.png,{mask}\n")
+    assert Files(find_images([str(tmp_path / "list.csv")])).masked is masked
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_picture_or_several_may_be_handed_over(several):
+    picture = Image.new("RGB", (6, 5), "teal")
+    source = Given([picture, picture, picture] if several else picture)
+    assert ids(source) == ([["image0", "image1"], ["image2"]] if several else [["image0"]])
+    assert (source.total, source.masked) == (3 if several else 1, False)
+
+
+def test_a_tensor_that_is_handed_over_is_fed_as_it_is():
+    tensor = torch.arange(3 * 3 * 4 * 4.0).reshape(3, 3, 4, 4)
+    source = Given(tensor)
+    batches = list(source.batches(MODELS, batch_size=2, leave_out=pytest.fail))
+    assert source.total == 3
+    assert torch.equal(torch.cat([batch.inputs["model"] for batch in batches]), tensor)
+
+
+def test_what_is_handed_over_and_cannot_be_fed_is_an_error_and_not_left_out():
+    for unfit in (np.zeros((1, 3, 4, 4)), [7]):
+        with pytest.raises(InputError):
+            ids(Given(unfit))
