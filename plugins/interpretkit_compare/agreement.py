@@ -88,8 +88,9 @@ class Agreement(Reduction):
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the matrices of means, and the images on which the maps agree least."""
-        yield agreement_figure.means(result, self.options)
-        yield agreement_figure.disputed(result, self.options)
+        options = self.options
+        yield agreement_figure.means(result, options, by=options.by)
+        yield agreement_figure.disputed(result, options, by=options.by, show=options.show)
 
     def _shortened(self, result: Result) -> Result:
         """Return a result with its images in their order, and only what is shown of the first ones kept."""

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from interpretkit import Result, Table
-    from interpretkit_compare.agreement import Agreement
+    from interpretkit_compare.pairs import PairOptions
 
 
-def means(result: Result, options: Agreement.Options) -> Figure:
-    """Draw the matrices of means over all images, and the spread of the measure that images are sorted by."""
+def means(result: Result, options: PairOptions, *, by: str) -> Figure:
+    """Draw the matrices of means over all images, and the spread of the measure `by` that images are sorted by."""
     pairs = result.tables["pairs"]
     names = list(dict.fromkeys([*pairs["first"].tolist(), *pairs["second"].tolist()]))
     of_measures = {name: _matrix(pairs.where("measure", name), names, "mean", own=1.0) for name in MEASURES}
-    chosen, by = pairs.where("measure", options.by), IN_WORDS[options.by]
+    chosen, measure = pairs.where("measure", by), IN_WORDS[by]
     spread = _matrix(chosen, names, "std", own=0.0)
-    last = figures.matrix(spread, rows=names, columns=names, title=f"spread of the {by}", limits=(0.0, 1.0))
+    last = figures.matrix(spread, rows=names, columns=names, title=f"spread of the {measure}", limits=(0.0, 1.0))
     grid = next(iter(result.arrays.values())).values.shape
     over = figures.count(len(result.tables["images"]), "image")
     title = f"How alike the attribution maps are: means over {over}"
@@ -35,26 +35,26 @@ def means(result: Result, options: Agreement.Options) -> Figure:
         name="pairs",
         picture=matrices(of_measures, names, title=title, more=[last]),
         caption=f"Every two attribution maps over {over}: {how(options, grid)}. "
-        f"Mean {by} ± spread, from the least to the most alike pair: {extent}.",
-        alt=f"Matrices of {', '.join(names)}; mean {by} from the least to the most alike pair: {extent}.",
+        f"Mean {measure} ± spread, from the least to the most alike pair: {extent}.",
+        alt=f"Matrices of {', '.join(names)}; mean {measure} from the least to the most alike pair: {extent}.",
     )
 
 
-def disputed(result: Result, options: Agreement.Options) -> Figure:
-    """Draw the images on which the maps agree least, each beside its maps as they were compared."""
-    table, by = result.tables["images"], IN_WORDS[options.by]
+def disputed(result: Result, options: PairOptions, *, by: str, show: int) -> Figure:
+    """Draw so many images on which the maps agree least by a measure, each beside its maps as they were compared."""
+    table, measure = result.tables["images"], IN_WORDS[by]
     photos = {image.id: image.pixels for image in result.images}
     pictures, words = [], []
-    for values in list(table.rows())[: options.show]:
+    for values in list(table.rows())[:show]:
         row = dict(zip(table.columns, values, strict=True))
-        image, mean = row["image"], _value(row[options.by])
+        image, mean = row["image"], _value(row[by])
         maps = _maps_of(result, image)
-        title = f"mean {by} {mean}; least alike: {row['first']} and {row['second']}"
+        title = f"mean {measure} {mean}; least alike: {row['first']} and {row['second']}"
         pictures += [figures.photo(photos[image], title=image), _grid(maps, title)]
         words.append(f"{image} ({mean})")
     grid = next(iter(result.arrays.values())).values.shape
     over = figures.count(len(table), "image")
-    said = f"mean {by} over all pairs of maps, least first: {', '.join(words)}; of {over}"
+    said = f"mean {measure} over all pairs of maps, least first: {', '.join(words)}; of {over}"
     return Figure(
         name="images",
         picture=figures.panels(pictures, title="Images on which the attribution maps disagree most", columns=2),

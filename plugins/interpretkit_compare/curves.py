@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
-from interpretkit_compare.perturbed import cells_of
+from interpretkit_compare.perturbed import PerturbedOptions, cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,18 @@ if TYPE_CHECKING:
     import torch
 
     from interpretkit import Captured, Target
-    from interpretkit_compare.deletion_insertion import DeletionInsertion
+
+
+class CurveOptions(PerturbedOptions):
+    """How an image is replaced, and what is watched meanwhile."""
+
+    steps: int = Field(
+        default=25, ge=1, le=10000, description="in how many steps the image is replaced; at most one for each cell"
+    )
+    score: Literal["probability", "logit"] = Field(
+        default="probability",
+        description="what is watched; what has no probability, such as a contrast, is always watched by its score",
+    )
 
 
 class Curve(NamedTuple):
@@ -46,7 +58,7 @@ class Curves(NamedTuple):
 class Watched:
     """One image whose score for one target is watched while its pixels are replaced."""
 
-    def __init__(self, captured: Captured, position: int, target: Target, options: DeletionInsertion.Options) -> None:
+    def __init__(self, captured: Captured, position: int, target: Target, options: CurveOptions) -> None:
         self.target = target
         self.scored = _scored(target, options.score)
         self._model = captured.model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -10,8 +10,7 @@ from pydantic import Field
 from interpretkit import Figure, Needs, Reads, Result, Table, Visualizer
 from interpretkit_compare import deletion_insertion_figure
 from interpretkit_compare.attributions import attributions
-from interpretkit_compare.curves import Curves, Watched
-from interpretkit_compare.perturbed import PerturbedOptions
+from interpretkit_compare.curves import CurveOptions, Curves, Watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,16 +54,9 @@ class DeletionInsertion(Visualizer):
     yields = "scores"
     reads = Reads("attribution")
 
-    class Options(PerturbedOptions):
+    class Options(CurveOptions):
         """Options of deletion and insertion."""
 
-        steps: int = Field(
-            default=25, ge=1, le=10000, description="in how many steps the image is replaced; at most one for each cell"
-        )
-        score: Literal["probability", "logit"] = Field(
-            default="probability",
-            description="what is watched; what has no probability, such as a contrast, is always watched by its score",
-        )
         random_orders: int = Field(default=2, ge=1, le=1000, description="random orders to take the mean over")
         seed: int = Field(default=0, ge=0, description="of the random orders, and of the order of equal cells")
 
@@ -107,7 +99,7 @@ class DeletionInsertion(Visualizer):
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw one row for each map: its deletion curve and its insertion curve, beside random and reverse order."""
-        yield deletion_insertion_figure.draw(result, self.options)
+        yield deletion_insertion_figure.draw(result, self.options, random_orders=self.options.random_orders)
 
     def _ranks(self, captured: Captured, attribution: Attribution, position: int) -> dict[str, list[np.ndarray]]:
         """Return when each cell is replaced, counted from 0, by order: of the map, its reverse, at random."""

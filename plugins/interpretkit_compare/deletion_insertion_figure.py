@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from interpretkit import Result, Table
-    from interpretkit_compare.deletion_insertion import DeletionInsertion
+    from interpretkit_compare.curves import CurveOptions
 
 _STYLES: dict[str, dict[str, Any]] = {
     "map": {"color": "#0072b2", "lw": 1.8},
@@ -25,7 +25,7 @@ _LINE = 26  # characters beside a panel
 _ROOM = 0.5  # of the height of the curves, for a legend
 
 
-def draw(result: Result, options: DeletionInsertion.Options) -> Figure:
+def draw(result: Result, options: CurveOptions, *, random_orders: int) -> Figure:
     """Draw one row for each map: its deletion curve and its insertion curve."""
     areas, points = result.tables["auc"], result.tables["curves"]
     names = list(dict.fromkeys(areas["attribution"].tolist()))
@@ -40,7 +40,7 @@ def draw(result: Result, options: DeletionInsertion.Options) -> Figure:
     return Figure(
         name="curves",
         picture=figures.picture(figure),
-        caption=_caption(options),
+        caption=_caption(options, random_orders),
         alt=f"Areas under the curves: {_numbers(areas)}.",
     )
 
@@ -72,12 +72,12 @@ def _make_room(panel: Axes) -> None:
     panel.set_ylim(low, high + _ROOM * (high - low))
 
 
-def _caption(options: DeletionInsertion.Options) -> str:
+def _caption(options: CurveOptions, random_orders: int) -> str:
     return (
         "Score while the image is replaced cell by cell of each map's native grid, greatest value first. "
         f"Deletion: by {IN_WORDS[options.fill]}; lower is better. Insertion: of the blurred image (Gaussian, "
         f"standard deviation {options.blur:g} of the shorter side) by the image; higher is better. An AUC means "
-        f"something only beside that of random order, here the mean of {options.random_orders}. The network was "
+        f"something only beside that of random order, here the mean of {random_orders}. The network was "
         "trained on no images with holes."
     )
 
