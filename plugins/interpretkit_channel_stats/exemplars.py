@@ -31,8 +31,8 @@ class Exemplars(Reduction):
     as far as it lies inside the image: `top`, `left`, `height`, `width`. Where the field is not known, or is the whole
     image, `whole` says so, and the whole image is taken. Values that are NaN or infinite do not count.
 
-    The arrays hold the pixels themselves, `(channel, exemplar, y, x, colour)` uint8, of the channels that are asked for,
-    in the order asked for; a cut-out stands in the upper left corner of its place, the rest is 0.
+    The arrays hold the pixels themselves, `(channel, exemplar, y, x, colour)` uint8, of the channels that are asked
+    for, in the order asked for; a cut-out stands in the upper left corner of its place, the rest is 0.
     """
 
     name = "exemplars"
