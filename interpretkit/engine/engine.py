@@ -56,7 +56,7 @@ class Engine:
         self._draft = draft
         self._command = command
         self._announcer = announcer
-        self._steps = {planned.id: KeptStep(planned, draft) for planned in plan.steps}
+        self._steps = {step.id: KeptStep(step, draft) for step in plan.steps}
         self._images = 0
         self._unread: list[InputError] = []
         self._masked = False
@@ -64,7 +64,8 @@ class Engine:
     @property
     def failures(self) -> list[InterpretkitError]:
         """Everything that went wrong: images that cannot be read, then steps."""
-        return [*self._unread, *(step.failure for step in self._steps.values() if step.failure is not None)]
+        of_steps = [step.failure for step in self._steps.values() if step.failure is not None]
+        return [*self._unread, *of_steps]
 
     def execute(self, source: Source, executor: Executor) -> Path:
         """Process the images and return the directory of the sealed run.
@@ -82,11 +83,8 @@ class Engine:
         self._draft.write_text("recipe.yaml", recipe.text)
         self._draft.write_text("resolved.yaml", dump(self._resolved.as_data()))
         try:
-            for key, model in self._plan.models.items():
-                digest = state_digest(model.module.state_dict())
-                self._draft.record(ModelKnown(key=key, model=self._about_model(key, state_sha256=digest)))
-                cause = f": {model.weights.fallback}" if model.weights.fallback else ""
-                self._tell("model", f"{model.name}: {model.weights}{cause}", failed=bool(model.alert))
+            for key in self._plan.models:
+                self._note_model(key)
             with numerics.in_force(recipe.numerics):
                 self._process(source, executor)
         except KeyboardInterrupt:
@@ -97,10 +95,22 @@ class Engine:
             raise self._unread[0]
         return self._seal("failed" if self.failures else "complete")
 
+    def _note_model(self, key: str) -> None:
+        """Record what a model is, with the hash of its weights, and tell of it."""
+        model = self._plan.models[key]
+        digest = state_digest(model.module.state_dict())
+        record = self._about_model(key, state_sha256=digest)
+        self._draft.record(ModelKnown(key=key, model=record))
+        weights = str(model.weights)
+        if model.weights.fallback:
+            weights = f"{weights}: {model.weights.fallback}"
+        self._tell("model", f"{model.name}: {weights}", failed=bool(model.alert))
+
     def _process(self, source: Source, executor: Executor) -> None:
         size = self._resolved.recipe.numerics.batch_size
         shards = source.batches(self._plan.models, batch_size=size, leave_out=self._leave_out)
-        for work in executor.map(partial(begin, self._plan, listener=self._announcer.listener), shards):
+        task = partial(begin, self._plan, listener=self._announcer.listener)
+        for work in executor.map(task, shards):
             self._keep_inputs(work)
             last = self._images + len(self._unread) == source.total
             for outcome in work.outcomes:
@@ -117,7 +127,8 @@ class Engine:
 
     def _finish(self, step: KeptStep) -> None:
         step.finish()
-        self._tell("step", step.summary(), step=step.step.id, failed=step.failure is not None)
+        failed = step.failure is not None
+        self._tell("step", step.summary(), step=step.step.id, failed=failed)
 
     def _leave_out(self, error: InputError) -> None:
         self._unread.append(error)
@@ -126,24 +137,25 @@ class Engine:
 
     def _keep_inputs(self, work: Work) -> None:
         for position, image in enumerate(work.images):
-            pictures = {key: self._picture_file(image, key) for key in work.pixels}
-            masks = {key: found[position] for key, found in work.masks.items() if found[position] is not None}
+            files = {key: self._picture_file(image, key) for key in work.pixels}
+            facts = {name: getattr(image, name) for name in _IMAGE_FACTS}
             record = ImageRecord.from_facts(
-                **{name: getattr(image, name) for name in _IMAGE_FACTS},
-                pictures=pictures,
-                masks={key: {"sha256": array_digest(each), "inside": each.mean()} for key, each in masks.items()},
-                predictions={
-                    key: [asdict(each) for each in found[position]] if found else []
-                    for key, found in work.predictions.items()
-                },
+                **facts,
+                pictures=files,
+                masks=_mask_facts(work, position),
+                predictions=_prediction_facts(work, position),
             )
-            drawn = {pictures[key]: Image.fromarray(pixels[position]) for key, pixels in work.pixels.items()}
-            self._draft.write_image(record, {file: figures.png(picture) for file, picture in drawn.items()})
+            pictures = {}
+            for key, pixels in work.pixels.items():
+                picture = Image.fromarray(pixels[position])
+                pictures[files[key]] = figures.png(picture)
+            self._draft.write_image(record, pictures)
             self._images += 1
 
     def _picture_file(self, image: InputImage, key: str) -> str:
-        several = len(self._plan.models) > 1
-        return f"inputs/{image.id}--{key}.png" if several else f"inputs/{image.id}.png"
+        if len(self._plan.models) > 1:
+            return f"inputs/{image.id}--{key}.png"
+        return f"inputs/{image.id}.png"
 
     def _tell(self, kind: EventKind, text: str, **more: Any) -> None:
         self._announcer.note(Event(kind=kind, text=text, **more))
@@ -158,14 +170,16 @@ class Engine:
         recipe = self._resolved.recipe
         models = self._plan.models
         made_with = environment()
+        digest = sha256_bytes(recipe.text.encode())
+        alerts = [*map(self._alert, models), *map(self._mask_alert, models)]
         return RunRecord(
             schema_=SCHEMA,
             name=recipe.name,
             id=self._draft.id,
             interpretkit=made_with["interpretkit"],
             command=plain(self._command),
-            recipe=RecipeRecord.from_facts(source=recipe.path, sha256=sha256_bytes(recipe.text.encode())),
-            alerts=(*filter(None, map(self._alert, models)), *filter(None, map(self._mask_alert, models))),
+            recipe=RecipeRecord.from_facts(source=recipe.path, sha256=digest),
+            alerts=tuple(alert for alert in alerts if alert),
             models={key: self._about_model(key) for key in models},
             inputs=(),
             steps=tuple(step.record() for step in self._steps.values()),
@@ -175,19 +189,20 @@ class Engine:
         )
 
     def _about_model(self, key: str, *, state_sha256: str = "") -> ModelRecord:
-        model, resolved = self._plan.models[key], self._resolved.models[key]
+        model = self._plan.models[key]
+        resolved = self._resolved.models[key]
+        options = resolved.builder.options.model_dump(by_alias=True)
         preprocessing = model.preprocessing
+        described = asdict(preprocessing) if isinstance(preprocessing, Preprocessing) else repr(preprocessing)
         return ModelRecord(
             name=plain(model.name),
             uses=resolved.builder.name,
             plugin=plugin_record(resolved.plugin),
-            options=plain(resolved.builder.options.model_dump(by_alias=True)),
+            options=plain(options),
             weights=WeightsRecord.from_facts(**asdict(model.weights), state_sha256=state_sha256),
             notes=tuple(model.notes),
             alert=plain(self._alert(key)),
-            preprocessing=plain(
-                asdict(preprocessing) if isinstance(preprocessing, Preprocessing) else repr(preprocessing)
-            ),
+            preprocessing=plain(described),
             parameters=sum(parameter.numel() for parameter in model.module.parameters()),
             classes=len(model.classes),
         )
@@ -195,13 +210,37 @@ class Engine:
     def _alert(self, key: str) -> str:
         """Return what the reader must know of a model; its key tells it from others of the same name."""
         model = self._plan.models[key]
-        name = f"{model.name} ({key})" if len(self._plan.models) > 1 else model.name
-        cause = f" {model.weights.source}: {model.weights.fallback}." if model.weights.fallback else ""
-        return f"{name}: {model.alert}{cause}" if model.alert else ""
+        if not model.alert:
+            return ""
+        name = model.name
+        if len(self._plan.models) > 1:
+            name = f"{name} ({key})"
+        weights = model.weights
+        cause = f" {weights.source}: {weights.fallback}." if weights.fallback else ""
+        return f"{name}: {model.alert}{cause}"
 
     def _mask_alert(self, key: str) -> str:
-        """Say that masks which the inputs have are not used, where nobody knows how they lie on what a model is fed."""
+        """Say that the inputs' masks are not used for a model whose preprocessing puts pixels where nobody knows."""
         model = self._plan.models[key]
         if not self._masked or isinstance(model.preprocessing, Preprocessing):
             return ""
         return f"{model.name} ({key}): no masks, since where its own kind of preprocessing puts pixels is not known."
+
+
+def _mask_facts(work: Work, position: int) -> dict[str, dict[str, Any]]:
+    """Return what is recorded of the masks of an image, by model."""
+    facts = {}
+    for key, masks in work.masks.items():
+        mask = masks[position]
+        if mask is not None:
+            facts[key] = {"sha256": array_digest(mask), "inside": mask.mean()}
+    return facts
+
+
+def _prediction_facts(work: Work, position: int) -> dict[str, list[dict[str, Any]]]:
+    """Return what is recorded of the predictions for an image, by model."""
+    facts = {}
+    for key, of_images in work.predictions.items():
+        predictions = of_images[position] if of_images else ()
+        facts[key] = [asdict(prediction) for prediction in predictions]
+    return facts
