@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from operator import floordiv
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN, of_inputs
@@ -20,12 +21,12 @@ _TOKENS, _VECTOR = (IMAGE, TOKEN, CHANNEL), (IMAGE, CHANNEL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How layers lay out what they return, where that is not `(image, channel, y, x)`.
+    """The axes of what layers return, where these are not `(image, channel, y, x)`.
 
     Attributes:
         kind: `tokens`, `(image, token, channel)`, row by row; or `channels_last`, `(image, y, x, channel)`.
-        patch: Height and width in pixels of what one token stands for, `(x,)` in a signal, `(z, y, x)` in a volume;
-            tokens need it.
+        patch: Height and width in pixels of the patch that one token stands for; `(x,)` in a signal, `(z, y, x)` in a
+            volume. Tokens need it.
         prefix: How many tokens come before those of the grid: class, distillation, registers.
 
     Example:
@@ -42,24 +43,32 @@ class Layout:
             raise ValueError("Layout: tokens have a patch, maps with channels last have none")
 
     def grid(self, *, tokens: int, size: tuple[int, ...]) -> tuple[int, ...] | None:
-        """Return how many of `tokens` lie along each axis of an input of `size` (height, width); None if none fit."""
+        """Return the number of patches along each axis of an input of `size`; None if they are not `tokens` in all.
+
+        Args:
+            tokens: How many tokens there are, those of the prefix included.
+            size: Height and width of the input, or `(x,)`, or `(z, y, x)`.
+        """
         if self.patch is None or len(self.patch) != len(size):
             return None
-        sides = list(zip(size, self.patch, strict=True))
-        # Where the patches do not divide the input, some networks cut it and others fill it up.
-        cut = tuple(side // patch for side, patch in sides)
-        filled = tuple(-(-side // patch) for side, patch in sides)
         cells = tokens - self.prefix
-        return next((grid for grid in (cut, filled) if prod(grid) == cells > 0), None)
+        # Where the patches do not divide the input, some networks cut it and others fill it up.
+        cut = tuple(map(floordiv, size, self.patch))
+        filled = tuple(map(_divided_up, size, self.patch))
+        for grid in (cut, filled):
+            if prod(grid) == cells > 0:
+                return grid
+        return None
 
 
 class Arranged(NamedTuple):
-    """What a layer gave, and what its axes are.
+    """The output of a layer, and its axes.
 
     Attributes:
-        values: A view of it.
-        axes: Those of the input, `(image, channel, y, x)`, of a map, `(image, channel)` of a vector,
-            `(image, token, channel)` of tokens in no grid; those that cannot be told are called `axis 2` and so on.
+        values: A view of the output.
+        axes: `(image, channel, y, x)`, as the input has them, of a map; `(image, channel)` of a vector;
+            `(image, token, channel)` of tokens that form no grid. Axes of which nothing is known are called `axis 0`,
+            `axis 1` and so on.
     """
 
     values: torch.Tensor
@@ -74,29 +83,35 @@ def arrange(
     inputs: torch.Tensor,
     declared: Layout | None = None,
 ) -> Arranged:
-    """Return what a layer gave as a view `(image, channel, y, x)`; as it is if that cannot be said for sure.
+    """Return the output of a layer as a view `(image, channel, y, x)`; as it is, where it may be no map.
 
-    What `declared` says holds where it fits the shape. Otherwise tokens are arranged if their number is that of the
-    patches of one patch embedding of the network (or of the declared patch) plus up to five; and channels are taken to
-    be last if only that reading tiles the input evenly and a linear layer or layer normalisation beside or in the
-    layer has as many.
+    The layout `declared` holds where it fits the shape. Otherwise two rules apply:
+
+    - Tokens are arranged if their number is the number of patches that one patch embedding of the network (or the
+      declared patch) makes, plus up to five.
+    - Channels are taken to be last if only this reading tiles the input evenly, and a linear layer or a layer
+      normalisation, beside the layer or in it, has that number of channels.
 
     Args:
         values: The output, or its gradient.
         network: The whole network.
         path: The layer's name in `named_modules()`.
         inputs: What the network was fed, `(image, channel, y, x)`.
-        declared: What the model's author says of this layer.
+        declared: The layout of this layer that the model's author declares.
     """
-    axes, size = of_inputs(inputs.ndim), tuple(inputs.shape[2:])
+    axes = of_inputs(inputs.ndim)
+    size = tuple(inputs.shape[2:])
     if len(values.shape) == 0 or len(values) != len(inputs):
         return Arranged(values, _unknown(values))
     if _are_tokens(values, axes, declared):
         tokens = _from_tokens(values, network, size, declared)
-        return Arranged(values, _TOKENS) if tokens is None else Arranged(tokens, axes)
+        if tokens is None:
+            return Arranged(values, _TOKENS)
+        return Arranged(tokens, axes)
     if values.ndim == len(axes):
-        last = _channels_are_last(values.shape, network, path, size, declared=declared)
-        return Arranged(values.movedim(-1, 1) if last else values, axes)
+        if _channels_are_last(values.shape, network, path, size, declared=declared):
+            values = values.movedim(-1, 1)
+        return Arranged(values, axes)
     if values.ndim == len(_VECTOR):
         return Arranged(values, _VECTOR)
     return Arranged(values, _unknown(values))
@@ -117,30 +132,39 @@ def _unknown(values: torch.Tensor) -> tuple[str, ...]:
 def _from_tokens(
     values: torch.Tensor, network: nn.Module, size: tuple[int, ...], declared: Layout | None
 ) -> torch.Tensor | None:
-    fitting = _fitting([] if declared is None else [declared], values.shape[1], size)
+    count = values.shape[1]
+    fitting = [] if declared is None else _fitting([declared], count, size)
     if not fitting:
-        fitting = _fitting(_possible(network, declared, axes=len(size)), values.shape[1], size)
+        possible = _possible(network, declared, axes=len(size))
+        fitting = _fitting(possible, count, size)
     if len(fitting) != 1:
         return None
     ((prefix, grid),) = fitting
-    return values[:, prefix:].transpose(1, 2).reshape(len(values), -1, *grid)
+    cells = values[:, prefix:].transpose(1, 2)
+    return cells.reshape(len(values), -1, *grid)
 
 
 def _fitting(layouts: Iterable[Layout], tokens: int, size: tuple[int, ...]) -> list[tuple[int, tuple[int, ...]]]:
-    """Return prefix and grid of the layouts that fit so many tokens."""
-    grids = ((layout.prefix, layout.grid(tokens=tokens, size=size)) for layout in layouts)
-    return [(prefix, grid) for prefix, grid in grids if grid is not None]
+    """Return prefix and grid of each layout that has this number of tokens."""
+    fitting = []
+    for layout in layouts:
+        grid = layout.grid(tokens=tokens, size=size)
+        if grid is not None:
+            fitting.append((layout.prefix, grid))
+    return fitting
 
 
 def _possible(network: nn.Module, declared: Layout | None, *, axes: int) -> Iterator[Layout]:
     """Yield the layouts of tokens that the network's patch embeddings and the declared patch allow."""
     from torch import nn
 
-    kinds = nn.Conv1d | nn.Conv2d | nn.Conv3d
-    convolutions = (part for part in network.modules() if isinstance(part, kinds))
-    # Patches do not overlap, and a stride of 1 makes none.
-    embeddings = (part for part in convolutions if part.kernel_size == part.stride and max(part.stride) > 1)
-    patches = {tuple(part.stride) for part in embeddings if len(part.stride) == axes}
+    patches = set()
+    for part in network.modules():
+        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            stride = tuple(part.stride)
+            # Patches do not overlap, and a stride of 1 makes none.
+            if part.kernel_size == part.stride and max(stride) > 1 and len(stride) == axes:
+                patches.add(stride)
     if declared is not None and declared.patch is not None:
         patches.add(declared.patch)
     for patch in sorted(patches):
@@ -170,15 +194,25 @@ def _channels_are_last(
 def _tiles(grid: tuple[int, ...], size: tuple[int, ...]) -> bool:
     """Whether square cells of a whole number of pixels tile an input of `size`, cut or filled up."""
     sides = list(zip(size, grid, strict=True))
-    strides = {side // cells for side, cells in sides if 0 < cells <= side}
-    strides |= {-(-side // cells) for side, cells in sides if 0 < cells <= side}
+    strides = set()
+    for side, cells in sides:
+        if 0 < cells <= side:
+            strides.add(side // cells)
+            strides.add(_divided_up(side, cells))
     return any(_tiled(sides, stride) for stride in strides)
 
 
 def _tiled(sides: list[tuple[int, int]], stride: int) -> bool:
-    return all(cells in (side // stride, -(-side // stride)) for side, cells in sides)
+    return all(cells in (side // stride, _divided_up(side, stride)) for side, cells in sides)
+
+
+def _divided_up(dividend: int, divisor: int) -> int:
+    """Return the quotient, rounded up."""
+    return -(-dividend // divisor)
 
 
 def _mixes_last(part: nn.Module, channels: int) -> bool:
-    """Whether a module works on a last dim of so many channels, as a linear layer or a layer normalisation does."""
-    return getattr(part, "out_features", None) == channels or getattr(part, "normalized_shape", None) == (channels,)
+    """Whether a module works on a last axis of this length, as a linear layer or a layer normalisation does."""
+    features = getattr(part, "out_features", None)
+    normalized = getattr(part, "normalized_shape", None)
+    return features == channels or normalized == (channels,)
