@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _WAITING_BATCHES = 4
 _IMAGES = tuple((CHANNEL, *spatial(count)) for count in (2, 1, 3))
-"""The axes of what a network may be fed: of an image, a signal, a volume."""
+"""The axes that an input of a network may have: those of an image, a signal, a volume."""
 
 _HINT = "a preprocessing turns an RGB PIL image into a float tensor (channel, y, x)"
 _TENSOR_HINT = "a tensor is fed to the models as it is; give PIL images or paths to have them preprocessed"
@@ -35,9 +35,9 @@ class Batch:
 
     Attributes:
         images: The images.
-        inputs: What each model is fed: `(image, channel, y, x)`, or with the axes of a signal or a volume, on the CPU;
-            by the model's key.
-        pixels: The same as pictures, one `(y, x, 3)` uint8 for each image; by the model's key.
+        inputs: The tensor that each model is fed, `(image, channel, y, x)`, or with the axes of a signal or a volume,
+            on the CPU; by the model's key.
+        pixels: The same tensors as pictures, one `(y, x, 3)` uint8 for each image; by the model's key.
         masks: The masks over these pictures, `(y, x)` bool, None for an image without one; by the model's key.
     """
 
@@ -56,14 +56,15 @@ def batches(
 ) -> Iterator[Batch]:
     """Preprocess images for every model, and put those of equal shapes together.
 
-    An image waits until its batch is full or the images have ended. When the images that wait would fill four
-    batches, although none is full, the one that has waited longest goes with those like it.
+    An image waits until its batch is full or the images have ended. When as many images wait as would fill four
+    batches, the one that has waited longest goes, together with those of the same shapes.
 
     Args:
         images: The images.
         models: The models by key.
         batch_size: Images in a batch, at most.
-        unfit: Told of an image that cannot be preprocessed, which is then left out; without it that is raised.
+        unfit: Called with the error of an image that cannot be preprocessed, and the image is left out; without it, the
+            error is raised.
 
     Raises:
         InputError: If a preprocessing fails, or returns no finite float tensor `(channel, y, x)`, `(channel, x)` or
@@ -72,28 +73,34 @@ def batches(
     waiting: dict[tuple[torch.Size, ...], list[_Waiting]] = {}
     for image, picture in images:
         try:
-            one = _ready(image, picture, models)
+            ready = _ready(image, picture, models)
         except InputError as error:
             if unfit is None:
                 raise
             unfit(error)
             continue
-        shapes = tuple(tensor.shape for tensor in one.inputs.values())
+        shapes = tuple(tensor.shape for tensor in ready.inputs.values())
         alike = waiting.setdefault(shapes, [])
-        alike.append(one)
+        alike.append(ready)
         if len(alike) >= batch_size:
             yield _batch(waiting.pop(shapes), models)
         elif sum(map(len, waiting.values())) >= _WAITING_BATCHES * batch_size:
-            yield _batch(waiting.pop(next(iter(waiting))), models)
+            yield _batch(_longest_waiting(waiting), models)
     while waiting:
-        yield _batch(waiting.pop(next(iter(waiting))), models)
+        yield _batch(_longest_waiting(waiting), models)
+
+
+def _longest_waiting(waiting: dict[tuple[torch.Size, ...], list[_Waiting]]) -> list[_Waiting]:
+    """Take out the image that has waited longest, and those like it."""
+    first = next(iter(waiting))
+    return waiting.pop(first)
 
 
 def tensor_batches(tensor: torch.Tensor, models: Mapping[str, Model], *, batch_size: int) -> Iterator[Batch]:
     """Cut preprocessed images `(image, channel, y, x)` into batches, which every model is fed as they are.
 
-    Signals `(image, channel, x)` and volumes `(image, channel, z, y, x)` are taken alike. All get the ids `image0`,
-    `image1`, …, and the hash of their bytes; their size is that of a slice, of a signal its length × 1.
+    Signals `(image, channel, x)` and volumes `(image, channel, z, y, x)` may be given too. All get the ids `image0`,
+    `image1`, …, and the hash of their bytes. Their size is width and height, that of a signal its length and 1.
 
     Raises:
         InputError: If it is no such tensor, is empty, or holds NaN or infinity; or if it is one image that lacks the
@@ -112,31 +119,34 @@ def tensor_batches(tensor: torch.Tensor, models: Mapping[str, Model], *, batch_s
             raise InputError(what, hint="give images[None]")
     for start in range(0, len(tensor), batch_size):
         rows = tensor[start : start + batch_size]
+        no_masks = (None,) * len(rows)
         yield Batch(
             images=tuple(_numbered(row, index) for index, row in enumerate(rows, start)),
             inputs=dict.fromkeys(models, rows),
             pixels={key: tuple(map(model.picture, rows)) for key, model in models.items()},
-            masks=dict.fromkeys(models, (None,) * len(rows)),
+            masks=dict.fromkeys(models, no_masks),
         )
 
 
 def _numbered(row: torch.Tensor, index: int) -> InputImage:
-    """Return what is known of an image in a tensor."""
+    """Return the facts of an image in a tensor."""
     import torch
 
     width, *others = reversed(row.shape[1:])
+    height = others[0] if others else 1
+    # numpy has no bfloat16, but its bytes are as good.
+    content = row.contiguous().view(torch.uint8).numpy().tobytes()
     return InputImage(
         id=f"image{index}",
         source=f"tensor[{index}]",
-        # numpy has no bfloat16, but its bytes are as good.
-        sha256=sha256_bytes(row.contiguous().view(torch.uint8).numpy().tobytes()),
-        size=(width, others[0] if others else 1),
+        sha256=sha256_bytes(content),
+        size=(width, height),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """An image that waits for its batch, with what each model is fed of it and the mask over that."""
+    """An image that waits for its batch, with the tensor and the mask for each model."""
 
     image: InputImage
     inputs: Mapping[str, torch.Tensor]
@@ -144,7 +154,9 @@ class _Waiting:
 
 
 def _ready(image: InputImage, picture: Image, models: Mapping[str, Model]) -> _Waiting:
-    inputs = {key: _preprocessed(picture, model, key=key, where=image.source) for key, model in models.items()}
+    inputs = {}
+    for key, model in models.items():
+        inputs[key] = _preprocessed(picture, model, key=key, where=image.source)
     masks = {key: _mask(image.mask, model) for key, model in models.items()}
     return _Waiting(replace(image, mask=None), inputs, masks)
 
@@ -152,18 +164,24 @@ def _ready(image: InputImage, picture: Image, models: Mapping[str, Model]) -> _W
 def _batch(alike: Sequence[_Waiting], models: Mapping[str, Model]) -> Batch:
     import torch
 
-    return Batch(
-        images=tuple(each.image for each in alike),
-        inputs={key: torch.stack([each.inputs[key] for each in alike]) for key in models},
-        pixels={key: tuple(model.picture(each.inputs[key]) for each in alike) for key, model in models.items()},
-        masks={key: tuple(each.masks[key] for each in alike) for key in models},
-    )
+    inputs = {}
+    pixels = {}
+    masks = {}
+    for key, model in models.items():
+        tensors = [waiting.inputs[key] for waiting in alike]
+        inputs[key] = torch.stack(tensors)
+        pixels[key] = tuple(map(model.picture, tensors))
+        masks[key] = tuple(waiting.masks[key] for waiting in alike)
+    images = tuple(waiting.image for waiting in alike)
+    return Batch(images=images, inputs=inputs, pixels=pixels, masks=masks)
 
 
 def _mask(mask: np.ndarray | None, model: Model) -> np.ndarray | None:
-    """Return an image's mask as it lies on what the model is fed; None where nobody knows where its pixels went."""
-    known = model.preprocessing
-    return known.mask(mask) if mask is not None and isinstance(known, Preprocessing) else None
+    """Return a mask over the pixels that a model is fed; None where it is not known which pixels these are."""
+    preprocessing = model.preprocessing
+    if mask is None or not isinstance(preprocessing, Preprocessing):
+        return None
+    return preprocessing.mask(mask)
 
 
 def _preprocessed(picture: Image, model: Model, *, key: str, where: str) -> torch.Tensor:
@@ -179,13 +197,13 @@ def _preprocessed(picture: Image, model: Model, *, key: str, where: str) -> torc
     tensor = _checked(made, axes=_IMAGES, what=what, where=where, hint=_HINT, dtype=torch.float32)
     channels, *image = tensor.shape
     if channels == 1 and _fits(model, image, channels=channels):
-        found = f"{what} {tensor.dtype} of shape {tuple(tensor.shape)}, a batch of one image"
-        raise InputError(found, where=where, hint=_HINT)
+        shape = tuple(tensor.shape)
+        raise InputError(f"{what} {tensor.dtype} of shape {shape}, a batch of one image", where=where, hint=_HINT)
     return tensor
 
 
 def _fits(model: Model, image: Sequence[int], *, channels: int) -> bool:
-    """Whether a shape, read as one image `(channel, …)`, is what the first convolution takes; so many channels not."""
+    """Whether the first convolution takes one image of the shape `image`, `(channel, …)`, but no other `channels`."""
     first = first_convolution(model.module)
     if first is None or channels == first.in_channels:
         return False
@@ -201,18 +219,18 @@ def _checked(
     where: str = "",
     dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
-    """Return a tensor of one of these lists of axes on the CPU."""
+    """Return a finite tensor that has one of these lists of axes, on the CPU; refuse everything else."""
     import torch
 
-    known = [len(each) for each in axes]
+    known = [len(names) for names in axes]
     if not isinstance(tensor, torch.Tensor):
-        found = f"a {type(tensor).__name__}"
+        given = f"a {type(tensor).__name__}"
     elif tensor.ndim not in known or not tensor.is_floating_point() or tensor.numel() == 0:
-        found = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+        given = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
     else:
         values: torch.Tensor = tensor.detach().to(device="cpu", dtype=dtype)
         if bool(values.isfinite().all()):
             return values
-        found = "NaN or infinity"
-    wanted = " or ".join(f"({', '.join(each)})" for each in axes)
-    raise InputError(f"{what} {found}, not finite floats {wanted}", where=where, hint=hint)
+        given = "NaN or infinity"
+    wanted = " or ".join(f"({', '.join(names)})" for names in axes)
+    raise InputError(f"{what} {given}, not finite floats {wanted}", where=where, hint=hint)
