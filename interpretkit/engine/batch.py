@@ -15,6 +15,7 @@ from interpretkit.capture.capture import left_as_found
 from interpretkit.capture.count import counted
 from interpretkit.contracts.captured import Captured, Listener
 from interpretkit.engine import passes
+from interpretkit.engine.passes import Attributed
 from interpretkit.errors import InterpretkitError, StepError, located
 from interpretkit.results import ranks
 from interpretkit.results.axes import Array
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from interpretkit.engine.plan import Plan
     from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import Batch
+    from interpretkit.model.layers import Layer
     from interpretkit.model.model import Model, Wanted
     from interpretkit.model.outputs.output import Prediction
     from interpretkit.results.image import InputImage
@@ -43,13 +45,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepOutcome:
-    """What came of one step for one batch.
+    """The outcome of one step for one batch: a result, or why there is none.
 
     Attributes:
-        step: Its id.
-        result: What it has computed; None if it failed.
-        failure: Why it failed; None if it has not.
-        seconds: How long it has computed.
+        step: The id of the step.
+        result: What it computed; None if it failed.
+        failure: Why it failed; None if it did not.
+        seconds: How long it took.
     """
 
     step: str
@@ -60,14 +62,14 @@ class StepOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A batch that has gone through every model, and what the steps make of it.
+    """A batch that has gone through every model, and the steps that are still to be computed for it.
 
     Attributes:
         images: The images of the batch.
         pixels: What each model was fed, by model and image, `(y, x, 3)` uint8.
-        masks: The masks over that, by model and image, `(y, x)` bool or None.
+        masks: The masks over these pixels, by model and image, `(y, x)` bool or None.
         predictions: The most probable classes by model and image; empty where the output is no logits.
-        outcomes: Step by step, in the order of the plan; each is computed when it is asked for.
+        outcomes: The outcome of each step, in the order of the plan; each is computed when it is asked for.
     """
 
     images: tuple[InputImage, ...]
@@ -79,10 +81,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one batch.
+    """The results of one batch.
 
     Attributes:
-        results: Results by step.
+        results: By step.
         failures: Why a step has no result, by step.
         predictions: The most probable classes by model and image; empty where the output is no logits.
     """
@@ -99,7 +101,7 @@ def _unheard(_step: str, _about: str) -> Listener:
 def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = None) -> Outcome:
     """Run every model of the plan once on the batch and compute every step.
 
-    A step that fails takes along only the steps that read it.
+    If a step fails, only the steps that read it have no result either.
 
     Args:
         plan: What to do.
@@ -107,12 +109,14 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
         given: Results for the same images that steps may read besides those of earlier steps.
     """
     work = begin(plan, batch, given=given)
-    outcomes = [*work.outcomes]
-    return Outcome(
-        results={each.step: each.result for each in outcomes if each.result is not None},
-        failures={each.step: each.failure for each in outcomes if each.failure is not None},
-        predictions=work.predictions,
-    )
+    results = {}
+    failures = {}
+    for outcome in work.outcomes:
+        if outcome.result is not None:
+            results[outcome.step] = outcome.result
+        if outcome.failure is not None:
+            failures[outcome.step] = outcome.failure
+    return Outcome(results=results, failures=failures, predictions=work.predictions)
 
 
 def begin(
@@ -130,20 +134,22 @@ def begin(
         given: As in `compute`.
         listener: Called with the id of a step that begins, and the images in words; returns what hears the step.
     """
+    passed = {}
     with _gradients_possible():
-        done = {key: passes.over_batch(key, model, plan.steps, batch) for key, model in plan.models.items()}
-    steps = _Steps(plan=plan, done=done, results=dict(given or {}), listener=listener)
+        for key, model in plan.models.items():
+            passed[key] = passes.over_batch(key, model, plan.steps, batch)
+    steps = _Steps(plan=plan, done=passed, results=dict(given or {}), listener=listener)
     return Work(
         images=batch.images,
         pixels=batch.pixels,
         masks=batch.masks,
-        predictions={key: each.predictions for key, each in done.items()},
+        predictions={key: done.predictions for key, done in passed.items()},
         outcomes=steps.outcomes(),
     )
 
 
 def _gradients_possible() -> AbstractContextManager[object]:
-    """Leave the inference mode that whoever calls may be in, and in which there are no gradients."""
+    """Leave the inference mode, if the caller is in it: there are no gradients in it."""
     import torch
 
     return torch.inference_mode(mode=False)
@@ -151,12 +157,12 @@ def _gradients_possible() -> AbstractContextManager[object]:
 
 @dataclass(slots=True, kw_only=True)
 class _Steps:
-    """The steps of a plan for one batch, and what those that are still to come need.
+    """Computes the steps of a plan for one batch, and drops what no later step needs.
 
     Attributes:
         plan: What to do.
-        done: What the passes of the models have left, by model.
-        results: Of earlier steps, as far as later ones read them, and those given.
+        done: What the pass of each model has left, by the key of the model.
+        results: Results that were given, and those of earlier steps that a later one reads.
         listener: As in `begin`.
         failed: The steps that have no result.
     """
@@ -169,108 +175,139 @@ class _Steps:
 
     def outcomes(self) -> Iterator[StepOutcome]:
         """Yield what comes of each step."""
-        for position, planned in enumerate(self.plan.steps):
-            yield self._outcome(planned)
+        for position, step in enumerate(self.plan.steps):
+            yield self._outcome(step)
             self._forget(position)
 
-    def _outcome(self, planned: Step) -> StepOutcome:
-        step, result, failure = planned.id, None, None
+    def _outcome(self, step: Step) -> StepOutcome:
+        result = None
+        failure = None
         began = time.perf_counter()
         try:
-            self._check_reads(planned)
+            self._check_reads(step)
             with _gradients_possible():
-                result = self.results[step] = self._result(planned)
+                result = self._result(step)
+            self.results[step.id] = result
         except InterpretkitError as error:
-            failure = error.at(place(planned))
-            self.failed.add(step)
-        return StepOutcome(step=step, result=result, failure=failure, seconds=time.perf_counter() - began)
+            failure = error.at(place(step))
+            self.failed.add(step.id)
+        seconds = time.perf_counter() - began
+        return StepOutcome(step=step.id, result=result, failure=failure, seconds=seconds)
 
-    def _result(self, planned: Step) -> Result:
-        done = self.done[planned.model]
-        listener = self.listener(planned.id, _in_words([image.id for image in done.images]))
+    def _result(self, step: Step) -> Result:
+        done = self.done[step.model]
+        images = [image.id for image in done.images]
+        listener = self.listener(step.id, _in_words(images))
         again = _Again(self.plan, done, self.results)
-        return _computed(planned, done, self.results, again, listener=listener)
+        return _computed(step, done, self.results, again, listener=listener)
 
     def _check_reads(self, step: Step) -> None:
-        for each in step.of:
-            if each in self.failed:
-                raise SkippedError(f"not computed, since step {each!r}, which it reads, failed")
+        for read in step.of:
+            if read in self.failed:
+                raise SkippedError(f"not computed, since step {read!r}, which it reads, failed")
 
     def _forget(self, position: int) -> None:
-        """Drop what no step after this position gets, be it to read or to repeat."""
-        past, later = self.plan.steps[: position + 1], self.plan.steps[position + 1 :]
+        """Drop the results and the parts of passes that no step after this position reads, gets or repeats."""
+        past = self.plan.steps[: position + 1]
+        later = self.plan.steps[position + 1 :]
         needed = self._read_by(later)
-        for planned in past:
-            if planned.id not in needed:
-                self.results.pop(planned.id, None)
+        for step in past:
+            if step.id not in needed:
+                self.results.pop(step.id, None)
         model = past[-1].model
-        passes.forget(self.done[model], [each for each in later if each.model == model])
+        looking = [step for step in later if step.model == model]
+        passes.forget(self.done[model], looking)
 
     def _read_by(self, later: Sequence[Step]) -> set[str]:
-        """Return the steps that some steps read, and those that these read: whoever repeats one, repeats them too."""
-        reads = {planned.id: planned.of for planned in self.plan.steps}
-        waiting = [read for planned in later for read in planned.of]
-        found: set[str] = set()
+        """Return the steps that some steps read, directly or through others: whoever repeats one, repeats them too."""
+        of = {step.id: step.of for step in self.plan.steps}
+        waiting = [read for step in later for read in step.of]
+        needed: set[str] = set()
         while waiting:
             read = waiting.pop()
-            if read not in found:
-                found.add(read)
-                waiting += reads.get(read, ())
-        return found
+            if read not in needed:
+                needed.add(read)
+                waiting += of.get(read, ())
+        return needed
 
 
 def _in_words(images: Sequence[str]) -> str:
-    return images[0] if len(images) == 1 else f"{len(images)} images from {images[0]} to {images[-1]}"
+    if len(images) == 1:
+        return images[0]
+    return f"{len(images)} images from {images[0]} to {images[-1]}"
 
 
 class SkippedError(StepError):
     """A step that was not tried, since one that it reads has failed."""
 
 
-def _computed(planned: Step, done: Pass, results: Mapping[str, Result], again: _Again, *, listener: Listener) -> Result:
+def _computed(step: Step, done: Pass, results: Mapping[str, Result], again: _Again, *, listener: Listener) -> Result:
     """Compute a step: once, or once for each of the top classes."""
+    origin = origin_of(step, done.model)
     parts = []
-    for wanted in planned.targets or (None,):
-        captured = _captured(planned, done, results, wanted=wanted, again=again)
-        parts.append(_compute(planned, replace(captured, listener=listener), origin_of(planned, done.model)))
-    return ranks.joined(parts) if len(parts) > 1 else parts[0]
+    for wanted in step.targets or (None,):
+        captured = _captured(step, done, results, wanted=wanted, again=again)
+        heard = replace(captured, listener=listener)
+        parts.append(_compute(step, heard, origin))
+    if len(parts) == 1:
+        return parts[0]
+    return ranks.joined(parts)
 
 
 def _captured(
-    planned: Step, done: Pass, results: Mapping[str, Result], *, wanted: Wanted | None, again: _Again
+    step: Step,
+    done: Pass,
+    results: Mapping[str, Result],
+    *,
+    wanted: Wanted | None,
+    again: _Again,
 ) -> Captured:
-    # Copies: steps may share what went wrong, but each is at a place of its own.
-    if done.failure is not None:
-        raise done.failure.at(place(planned))
-    attributed = done.attributed.get(wanted) if wanted is not None else None
-    if isinstance(attributed, InterpretkitError):
-        raise attributed.at(place(planned))
-    for layer in planned.activations:
-        if layer.address in done.refused:
-            raise done.refused[layer.address].at(place(planned))
-    found = {} if attributed is None else attributed.gradients
-    needs, arranged = planned.needs, partial(done.model.arranged, inputs=done.inputs)
-    activations = [each for layer in planned.activations for each in layer.calls(done.activations)]
-    gradients = [
-        each
-        for layer in planned.gradients
-        for each in layer.calls(done.activations)
+    attributed = _attributed(step, done, wanted)
+    arranged = partial(done.model.arranged, inputs=done.inputs)
+    activations = {}
+    axes = {}
+    for call in _calls(step.activations, done):
+        view = arranged(call, done.activations[call.address])
+        activations[call.name] = view.values
+        axes[call.name] = view.axes
+    gradients = {}
+    for call in _calls(step.gradients, done):
         # Of every call there is, those count that lead to the score.
-        if each is layer or each.address in found
-    ]
-    views = {layer.name: arranged(layer, done.activations[layer.address]) for layer in activations}
+        if call in step.gradients or call.address in attributed.gradients:
+            gradient = _gradient(attributed.gradients, call.address)
+            gradients[call.name] = arranged(call, gradient).values
+    needs = step.needs
     return Captured(
         images=done.images,
         inputs=done.inputs,
-        activations={name: view.values for name, view in views.items()},
-        axes={name: view.axes for name, view in views.items()},
-        gradients={layer.name: arranged(layer, _gradient(found, layer.address)).values for layer in gradients},
-        input_gradient=_gradient(found, INPUT) if needs.input_gradient else None,
-        targets=attributed.targets if attributed is not None else (),
-        results={each: _read_only(results[each]) for each in planned.of},
+        activations=activations,
+        axes=axes,
+        gradients=gradients,
+        input_gradient=_gradient(attributed.gradients, INPUT) if needs.input_gradient else None,
+        targets=attributed.targets,
+        results={read: _read_only(results[read]) for read in step.of},
         _model=done.model if needs.wants_model else None,
         _repeat=again if needs.own_passes else None,
     )
+
+
+def _attributed(step: Step, done: Pass, wanted: Wanted | None) -> Attributed:
+    """Return what the pass has left of a target, nothing without one; raise whatever keeps the step from its needs."""
+    # Copies: steps may share what went wrong, but each is at a place of its own.
+    if done.failure is not None:
+        raise done.failure.at(place(step))
+    attributed = Attributed((), {}) if wanted is None else done.attributed[wanted]
+    if isinstance(attributed, InterpretkitError):
+        raise attributed.at(place(step))
+    for layer in step.activations:
+        if layer.address in done.refused:
+            raise done.refused[layer.address].at(place(step))
+    return attributed
+
+
+def _calls(layers: Sequence[Layer], done: Pass) -> list[Layer]:
+    """Return layers with, in place of one that stands for all its calls, each call that the pass has seen."""
+    return [call for layer in layers for call in layer.calls(done.activations)]
 
 
 def _gradient(gradients: Mapping[Address, torch.Tensor], address: Address) -> torch.Tensor:
@@ -283,59 +320,63 @@ def _gradient(gradients: Mapping[Address, torch.Tensor], address: Address) -> to
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """Computes a step that was computed before once more, for variants of one image and the target that it had."""
+    """Computes an earlier step once more, for variants of one image, with the target that the image had."""
 
     plan: Plan
     done: Pass
     results: Mapping[str, Result]
 
-    def __call__(self, step: str, inputs: torch.Tensor, position: int) -> Result:
-        planned = next((each for each in self.plan.steps if each.id == step), None)
-        if planned is None or self.done.model is not self.plan.models[planned.model]:
-            raise StepError(
-                f"step {step!r} cannot be computed once more: it is no step of this run and model",
-                hint="read a step that looks at the same model, and stands in the same recipe",
-            )
+    def __call__(self, name: str, inputs: torch.Tensor, position: int) -> Result:
+        step = self._step(name)
         image = self.done.images[position]
-        images = tuple(replace(image, id=f"{image.id}-{variant}") for variant in range(len(inputs)))
-        if planned.needs.target is not None:
-            (target, *others) = self.results[step].targets_of(image.id)
+        names = [f"{image.id}-{variant}" for variant in range(len(inputs))]
+        images = tuple(replace(image, id=variant) for variant in names)
+        if step.needs.target is not None:
+            (target, *others) = self.results[name].targets_of(image.id)
             if others:
-                raise StepError(f"step {step!r} explains several classes of each image", hint="give it one target")
-            planned = replace(planned, targets=self.done.model.wanted(target.spec))
-        variants = passes.over([planned], self.done.model, images, inputs)
-        earlier = {each: self(each, inputs, position) for each in planned.of}
+                raise StepError(f"step {name!r} explains several classes of each image", hint="give it one target")
+            wanted = self.done.model.wanted(target.spec)
+            step = replace(step, targets=wanted)
+        variants = passes.over([step], self.done.model, images, inputs)
+        earlier = {read: self(read, inputs, position) for read in step.of}
+        again = _Again(self.plan, variants, earlier)
         # What is repeated is a part of the step that asks for it, and that is what is heard.
-        return _computed(planned, variants, earlier, _Again(self.plan, variants, earlier), listener=Listener())
+        return _computed(step, variants, earlier, again, listener=Listener())
+
+    def _step(self, name: str) -> Step:
+        """Return the step of this id, if it looks at the model of this pass."""
+        for step in self.plan.steps:
+            if step.id == name and self.plan.models[step.model] is self.done.model:
+                return step
+        raise StepError(
+            f"step {name!r} cannot be computed once more: it is no step of this run and model",
+            hint="read a step that looks at the same model, and stands in the same recipe",
+        )
 
 
 def _read_only(result: Result) -> Result:
     """Return a view of a result that cannot be written into: it is stored only after other steps have read it."""
-
-    def locked(values: np.ndarray) -> np.ndarray:
-        view = values.view()
-        view.flags.writeable = False
-        return view
-
+    tables = {}
+    for name, table in result.tables.items():
+        columns = {column: _locked(values) for column, values in table.items()}
+        tables[name] = Table(columns)
     return replace(
         result,
-        maps={name: replace(each, values=locked(each.values)) for name, each in result.maps.items()},
-        arrays={name: replace(each, values=locked(each.values)) for name, each in result.arrays.items()},
-        tables={
-            name: Table({column: locked(values) for column, values in table.columns.items()})
-            for name, table in result.tables.items()
-        },
+        maps={name: replace(part, values=_locked(part.values)) for name, part in result.maps.items()},
+        arrays={name: replace(part, values=_locked(part.values)) for name, part in result.arrays.items()},
+        tables=tables,
     )
 
 
+def _locked(values: np.ndarray) -> np.ndarray:
+    """Return a view of an array that cannot be written into."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
 def _compute(step: Step, captured: Captured, origin: Origin) -> Result:
-    tensors = {"the model's input": captured.inputs, **captured.activations}
-    tensors |= {f"the gradient of {name}": gradient for name, gradient in captured.gradients.items()}
-    if captured.input_gradient is not None:
-        tensors["the gradient of the model's input"] = captured.input_gradient
-    module = captured.model.module if step.needs.wants_model else None
-    if module is not None:
-        tensors |= {f"the model's {name}": t for name, t in (*module.named_parameters(), *module.named_buffers())}
+    tensors = _not_to_be_changed(step, captured)
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
     with located(place(step)):
         with _at_work(step.needs, captured):
@@ -343,15 +384,29 @@ def _compute(step: Step, captured: Captured, origin: Origin) -> Result:
         check_result(result, "compute()")
         if not step.per_set:
             _check_per_image(result, [image.id for image in captured.images])
-    for name, version in versions.items():
-        if tensors[name]._version != version:  # noqa: SLF001 - torch counts in-place changes nowhere else
+    for name, tensor in tensors.items():
+        if tensor._version != versions[name]:  # noqa: SLF001 - torch counts in-place changes nowhere else
             raise StepError(f"compute() changed {name} in place", where=place(step), hint="work on a copy")
     return replace(result, images=captured.images, targets=captured.targets, origin=origin)
 
 
+def _not_to_be_changed(step: Step, captured: Captured) -> dict[str, torch.Tensor]:
+    """Return the tensors that a step gets and that others get too, by what errors call them."""
+    tensors = {"the model's input": captured.inputs, **captured.activations}
+    for name, gradient in captured.gradients.items():
+        tensors[f"the gradient of {name}"] = gradient
+    if captured.input_gradient is not None:
+        tensors["the gradient of the model's input"] = captured.input_gradient
+    if step.needs.wants_model:
+        module = captured.model.module
+        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+            tensors[f"the model's {name}"] = tensor
+    return tensors
+
+
 @contextmanager
 def _at_work(needs: Needs, captured: Captured) -> Iterator[None]:
-    """Let a step work on its model, if it gets that: its passes are counted, and what it leaves on it is put back."""
+    """Count the passes of a step that gets its model, and leave the model as it was; do nothing for other steps."""
     if not needs.wants_model:
         yield
         return
@@ -369,40 +424,44 @@ def check_result(result: object, origin: str) -> None:
     """
     if not isinstance(result, Result):
         raise StepError(f"{origin} returned a {type(result).__name__}, not a Result")
-    kinds: tuple[tuple[str, type, Any], ...] = (
-        ("maps", Map, result.maps),
-        ("arrays", Array, result.arrays),
-        ("tables", Table, result.tables),
-    )
-    for noun, kind, parts in kinds:
-        if not isinstance(parts, Mapping):
-            raise StepError(f"{origin} returned {noun} in a {type(parts).__name__}, not in a mapping")
-        for name, each in parts.items():
-            if not (isinstance(name, str) and isinstance(each, kind)):
-                found = f"a {type(each).__name__} under {name!r}"
-                raise StepError(f"{origin} returned among its {noun} {found}, not a {kind.__name__} under a name")
-    if both := sorted(result.maps.keys() & result.arrays.keys()):
+    _check_parts(result.maps, "maps", Map, origin)
+    _check_parts(result.arrays, "arrays", Array, origin)
+    _check_parts(result.tables, "tables", Table, origin)
+    both = sorted(result.maps.keys() & result.arrays.keys())
+    if both:
         raise StepError(f"{origin} returned a map and an array named {both[0]!r}", hint="give them different names")
 
 
+def _check_parts(parts: object, noun: str, kind: type, origin: str) -> None:
+    """Check that the maps, arrays or tables of a result are a mapping of their kind by name."""
+    if not isinstance(parts, Mapping):
+        raise StepError(f"{origin} returned {noun} in a {type(parts).__name__}, not in a mapping")
+    for name, part in parts.items():
+        if not isinstance(name, str) or not isinstance(part, kind):
+            wrong = f"a {type(part).__name__} under {name!r}"
+            wanted = f"a {kind.__name__} under a name"
+            raise StepError(f"{origin} returned among its {noun} {wrong}, not {wanted}")
+
+
 def _check_per_image(result: Result, images: Sequence[str]) -> None:
-    count = len(images)
-    for name, each in (*result.maps.items(), *result.arrays.items()):
-        if each.dims[:1] != ("image",) or each.values.shape[0] != count:
-            shape = words.shape(each.values.shape)
-            noun = "map" if isinstance(each, Map) else "array"
-            raise StepError(f"{noun} {name!r} has dims {each.dims} and shape {shape} for {count} images")
+    for name, array in (*result.maps.items(), *result.arrays.items()):
+        values = array.values
+        if array.dims[:1] != ("image",) or len(values) != len(images):
+            noun = "map" if isinstance(array, Map) else "array"
+            shape = words.shape(values.shape)
+            raise StepError(f"{noun} {name!r} has dims {array.dims} and shape {shape} for {len(images)} images")
     for name, table in result.tables.items():
         if "image" not in table.columns:
             raise StepError(f"table {name!r} has no column 'image', so its rows belong to no image")
-        if strangers := set(table["image"].tolist()) - set(images):
-            raise StepError(
-                f"table {name!r} has rows about {min(map(str, strangers))!r}, which is no image of this batch"
-            )
+        rows_about = set(table["image"].tolist())
+        strangers = rows_about.difference(images)
+        if strangers:
+            first = min(map(str, strangers))
+            raise StepError(f"table {name!r} has rows about {first!r}, which is no image of this batch")
 
 
 def origin_of(step: Step, model: Model) -> Origin:
-    """Return what the results of a step are made by."""
+    """Return the origin of a step's results."""
     return Origin(
         step=step.id,
         uses=step.visualizer.name,

@@ -146,16 +146,16 @@ def load_models(resolved: Resolved, announcer: Announcer) -> dict[str, Model]:
 
 
 def blank_plan(resolved: Resolved) -> tuple[Plan, tuple[ImageFile, ...]]:
-    """Plan a resolved recipe for models without weights, and find its images: to say what a run would do, not to run.
+    """Plan a resolved recipe for models without weights, and find its images: what a run would do, without running it.
 
     Raises:
         InterpretkitError: If models, layers, classes or images are not there; it tells all that are not.
     """
     faults = Faults()
     models = {}
-    for key, each in resolved.models.items():
+    for key, model in resolved.models.items():
         with faults.collect(), placed(resolved.recipe.models[key]):
-            models[key] = blank(each.builder)
+            models[key] = blank(model.builder)
     files: tuple[ImageFile, ...] = ()
     with faults.collect():
         files = find_images(resolved.recipe.inputs, suffixes=resolved.readers)
@@ -185,8 +185,18 @@ def _command(
     recipe: str | Path, settings: Sequence[Setting], images: Sequence[str], plugins: Sequence[str | Path]
 ) -> str:
     words = ["interpretkit", "run", str(recipe)]
-    words += [word for image in images for word in ("-i", str(image))]
+    for image in images:
+        words += ["-i", image]
     for setting in settings:
-        words += ["--set", setting if isinstance(setting, str) else f"{setting[0]}={dump_inline(setting[1])}"]
-    words += [word for plugin in plugins for word in ("--plugin", str(plugin))]
+        words += ["--set", _typed(setting)]
+    for plugin in plugins:
+        words += ["--plugin", str(plugin)]
     return shlex.join(words)
+
+
+def _typed(setting: Setting) -> str:
+    """Return a setting as it is typed in a shell."""
+    if isinstance(setting, str):
+        return setting
+    key, value = setting
+    return f"{key}={dump_inline(value)}"

@@ -21,29 +21,33 @@ if TYPE_CHECKING:
 def draw(visualizer: Visualizer, result: Result) -> Iterator[tuple[str | None, Figure]]:
     """Yield the figures of a result image by image with the image's id, or with None those of a reduction.
 
-    Each says whose it is (model, weights, step, image, target), and where the weights are random that nothing in it
-    was learned: in the picture, in the caption, in the alt text.
+    Each says in the picture, in the caption and in the alt text where it comes from: model, weights, step, image and
+    target. Where the weights are random, it also says that nothing in it was learned.
 
     Raises:
-        InputError: If the result does not say what it was made by.
+        InputError: If the result does not say which step made it.
         StepError: If the visualizer fails.
     """
-    if result.origin is None:
+    origin = result.origin
+    if origin is None:
         raise InputError(
             "this result does not say which step has made it, so it cannot be drawn",
             hint="draw what `visualize` or a run gives; a changed copy: dataclasses.replace(result, maps=…)",
         )
     if visualizer.per_set:
-        for figure in _finished(visualizer, result, result.origin, []):
+        for figure in _finished(visualizer, result, origin, []):
             yield None, figure
         return
     for image in result.images:
         parts = ranks.split(result.select(image.id))
         for rank, part in enumerate(parts, 1):
-            about = [f"image {image.id}", *(f"target {target}" for target in part.targets)]
-            for figure in _finished(visualizer, part, result.origin, about):
-                name = ranks.name(figure.name, rank) if len(parts) > 1 else figure.name
-                yield image.id, replace(figure, name=name)
+            targets = [f"target {target}" for target in part.targets]
+            about = [f"image {image.id}", *targets]
+            for figure in _finished(visualizer, part, origin, about):
+                if len(parts) == 1:
+                    yield image.id, figure
+                else:
+                    yield image.id, replace(figure, name=ranks.name(figure.name, rank))
 
 
 def _finished(visualizer: Visualizer, result: Result, origin: Origin, about: list[str]) -> Iterator[Figure]:
@@ -55,9 +59,12 @@ def _finished(visualizer: Visualizer, result: Result, origin: Origin, about: lis
 
 def _stamped(figure: Figure, origin: Origin, about: list[str]) -> Figure:
     footer = " · ".join([origin.model, origin.weights, *about])
-    return replace(
-        figure,
-        picture=figures.stamp(figure.picture, [figure.caption, footer], alert=origin.alert),
-        caption=" ".join(part for part in (origin.alert, figure.caption) if part),
-        alt=" ".join(part for part in (origin.alert, figure.alt) if part),
-    )
+    picture = figures.stamp(figure.picture, [figure.caption, footer], alert=origin.alert)
+    caption = _after_alert(origin, figure.caption)
+    alt = _after_alert(origin, figure.alt)
+    return replace(figure, picture=picture, caption=caption, alt=alt)
+
+
+def _after_alert(origin: Origin, text: str) -> str:
+    parts = [origin.alert, text]
+    return " ".join(part for part in parts if part)

@@ -1,8 +1,9 @@
-"""What a step makes of some images and of others, put together: stacked, or merged and finished."""
+"""The results of a step for several batches put together: stacked, or merged and finished."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -26,13 +27,13 @@ Values = TypeVar("Values", "Array", "Map")
 
 
 class Gather:
-    """Takes in the results of a step, batch by batch, and gives the one that is about all their images.
+    """Takes in the results of a step, batch by batch, and gives one result about all their images.
 
-    Results about images are stacked in the order in which they came; those of a reduction are merged as they come, so
-    that one result is held, whatever the number of images.
+    Results about single images are stacked in the order in which they came. Results of a reduction are merged as they
+    come, so that only one is held, however many images there are.
 
     Args:
-        step: Whose results.
+        step: The step.
 
     Example:
         >>> from interpretkit.contracts.kinds import VISUALIZER
@@ -65,7 +66,7 @@ class Gather:
         self._parts.append(result)
 
     def merge(self, other: Gather) -> None:
-        """Take in all that another one of the same step has taken in; raises as `add` does."""
+        """Take in all results that another `Gather` of the same step has taken in; raises as `add` does."""
         for part in other._parts:
             self.add(part)
 
@@ -76,7 +77,9 @@ class Gather:
             StepError: If it is of a reduction, and its `finish` fails.
             InputError: If the images' maps or tables are not alike, so that they make no one array or table.
         """
-        return self._finished(self._parts[0]) if self._step.per_set else _stacked(self._parts)
+        if self._step.per_set:
+            return self._finished(self._parts[0])
+        return _stacked(self._parts)
 
     def _merged(self, first: Result, second: Result) -> Result:
         with located(place(self._step), doing="merge()"):
@@ -99,13 +102,15 @@ class Gather:
 
 def _stacked(parts: Sequence[Result]) -> Result:
     first = parts[0]
+    maps = [part.maps for part in parts]
+    arrays = [part.arrays for part in parts]
     return replace(
         first,
-        maps={name: _stacked_array(name, [part.maps for part in parts]) for name in first.maps},
-        arrays={name: _stacked_array(name, [part.arrays for part in parts]) for name in first.arrays},
+        maps={name: _stacked_array(name, maps) for name in first.maps},
+        arrays={name: _stacked_array(name, arrays) for name in first.arrays},
         tables={name: _stacked_table(name, parts) for name in first.tables},
-        images=tuple(image for part in parts for image in part.images),
-        targets=tuple(target for part in parts for target in part.targets),
+        images=tuple(chain.from_iterable(part.images for part in parts)),
+        targets=tuple(chain.from_iterable(part.targets for part in parts)),
     )
 
 
@@ -113,9 +118,10 @@ def _stacked_array(name: str, parts: Sequence[Mapping[str, Values]]) -> Values:
     if not all(name in part for part in parts):
         raise InputError(f"only some images have a map {name!r}", hint="visualize them one by one")
     arrays = [part[name].values for part in parts]
-    if len({array.shape[1:] for array in arrays}) > 1:
-        shapes = ", ".join(sorted({words.shape(array.shape[1:]) for array in arrays}))
-        raise InputError(f"the maps {name!r} differ in size: {shapes}", hint="visualize images of one size at a time")
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) > 1:
+        listed = ", ".join(sorted(map(words.shape, shapes)))
+        raise InputError(f"the maps {name!r} differ in size: {listed}", hint="visualize images of one size at a time")
     return replace(parts[0][name], values=np.concatenate(arrays))
 
 

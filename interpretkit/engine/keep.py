@@ -113,8 +113,9 @@ class KeptStep:
             return str(self.failure)
         counts = {"map": self._maps, "array": self._arrays, "table": len(self._tables), "figure": self._figures}
         made = [words.count(count, noun) for noun, count in counts.items() if count]
+        left = ", ".join(made) or "nothing"
         remark = f"; {self._nonfinite} cells are NaN or infinite" if self._nonfinite else ""
-        return f"{self.step.id}: {', '.join(made) or 'nothing'} ({self._seconds:.1f} s){remark}"
+        return f"{self.step.id}: {left} ({self._seconds:.1f} s){remark}"
 
     def _keep(self, result: Result) -> None:
         if self.step.per_set:
@@ -160,16 +161,17 @@ class KeptStep:
     def _fail(self, error: InterpretkitError) -> None:
         if self.failure is not None:
             return
-        self.failure = error = error.at(place(self.step))
+        error = error.at(place(self.step))
+        self.failure = error
         skipped = isinstance(error, SkippedError)
-        self._draft.record(
-            StepFailed(
-                step=self.step.id,
-                status="skipped" if skipped else "failed",
-                error=plain(str(error)),
-                traceback="" if skipped else plain("".join(traceback.format_exception(error))),
-            )
+        lines = [] if skipped else traceback.format_exception(error)
+        failed = StepFailed(
+            step=self.step.id,
+            status="skipped" if skipped else "failed",
+            error=plain(str(error)),
+            traceback=plain("".join(lines)),
         )
+        self._draft.record(failed)
 
 
 def plugin_record(plugin: Plugin) -> PluginRecord:

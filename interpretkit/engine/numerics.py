@@ -48,11 +48,14 @@ def describe(numerics: Numerics, models: Iterable[Model]) -> dict[str, Any]:
 
     parameters = [next(model.module.parameters(), torch.zeros(())) for model in models]
     devices = sorted({str(parameter.device) for parameter in parameters})
-    hardware = [torch.cuda.get_device_name(device) for device in devices if device.startswith("cuda")]
-    return {
+    dtypes = sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters})
+    described = {
         **numerics.model_dump(),
         "device": ", ".join(devices),
-        "dtype": ", ".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters})),
+        "dtype": ", ".join(dtypes),
         "threads": torch.get_num_threads(),
-        **({"hardware": hardware} if hardware else {}),
     }
+    hardware = [torch.cuda.get_device_name(device) for device in devices if device.startswith("cuda")]
+    if hardware:
+        described["hardware"] = hardware
+    return described

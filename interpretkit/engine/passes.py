@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from interpretkit.capture.addresses import INPUT, Address
@@ -10,12 +11,13 @@ from interpretkit.capture.capture import Capture
 from interpretkit.errors import InterpretkitError, StepError, cause
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import torch
 
     from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import Batch
+    from interpretkit.model.layers import Layer
     from interpretkit.model.model import Model, Wanted
     from interpretkit.model.outputs.output import Prediction
     from interpretkit.results.image import InputImage
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Pass:
-    """What one model's pass over a batch has left for the steps that look at it.
+    """What one pass of a model over a batch leaves for the steps that look at the model.
 
     Attributes:
         model: The model.
@@ -57,28 +59,23 @@ class Attributed:
 
 def over_batch(key: str, model: Model, steps: Sequence[Step], batch: Batch) -> Pass:
     """Run the model of this key once over the batch for all steps that look at it."""
-    like = next(model.module.parameters(), batch.inputs[key])
-    inputs = batch.inputs[key].to(like.device, like.dtype)
-    inputs = inputs.clone() if inputs.is_inference() else inputs
-    seen = zip(batch.images, batch.pixels[key], batch.masks[key], strict=True)
-    images = tuple(replace(image, pixels=pixels, mask=mask) for image, pixels, mask in seen)
-    return over([planned for planned in steps if planned.model == key], model, images, inputs)
+    inputs = batch.inputs[key]
+    like = next(model.module.parameters(), inputs)
+    inputs = inputs.to(like.device, like.dtype)
+    if inputs.is_inference():
+        inputs = inputs.clone()
+    images = []
+    for image, pixels, mask in zip(batch.images, batch.pixels[key], batch.masks[key], strict=True):
+        images.append(replace(image, pixels=pixels, mask=mask))
+    looking = [step for step in steps if step.model == key]
+    return over(looking, model, tuple(images), inputs)
 
 
 def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> Pass:
     """Make one forward pass of a model, and one backward pass for each distinct target that needs one."""
     done = Pass(model=model, images=images, inputs=inputs)
     targets = _targets(steps)
-    read_at = [model.outputs[target.of].layer for target in targets]
-    capture = Capture(
-        model.module,
-        activations=[
-            *(layer.address for planned in steps for layer in planned.activations),
-            *(Address(path) for path in read_at if path),
-        ],
-        gradients=[layer.address for planned in steps for layer in planned.gradients],
-        input_gradient=any(planned.needs.input_gradient for planned in steps),
-    )
+    capture = _capture(steps, model, targets)
     with capture:
         try:
             output = capture.forward(inputs)
@@ -90,7 +87,8 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
             )
             done.failure.__cause__ = error
             return done
-        done.activations, done.refused = capture.activations, capture.refused
+        done.activations = capture.activations
+        done.refused = capture.refused
         done.predictions = model.predictions(output)
         for target, backward in targets.items():
             done.attributed[target] = _attribute(target, done, output, capture if backward else None)
@@ -98,26 +96,53 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
     return done
 
 
+def _capture(steps: Sequence[Step], model: Model, targets: Iterable[Wanted]) -> Capture:
+    """Return a capture of all that the steps need, and of the layers that their targets are read at."""
+    activations = _addresses(step.activations for step in steps)
+    for target in targets:
+        path = model.outputs[target.of].layer
+        if path:
+            activations.append(Address(path))
+    return Capture(
+        model.module,
+        activations=activations,
+        gradients=_addresses(step.gradients for step in steps),
+        input_gradient=any(step.needs.input_gradient for step in steps),
+    )
+
+
 def forget(done: Pass, later: Sequence[Step]) -> None:
-    """Drop what none of the steps that are still to come gets of a pass."""
-    outputs = {layer.address.path for planned in later for layer in planned.activations}
-    done.activations = {address: values for address, values in done.activations.items() if address.path in outputs}
-    wanted = {layer.address.path for planned in later for layer in planned.gradients}
-    if any(planned.needs.input_gradient for planned in later):
-        wanted.add(INPUT.path)
-    for spec, attributed in done.attributed.items():
+    """Drop from a pass what none of the steps that are still to come gets."""
+    activations = _addresses(step.activations for step in later)
+    gradients = _addresses(step.gradients for step in later)
+    if any(step.needs.input_gradient for step in later):
+        gradients.append(INPUT)
+    done.activations = _of_modules(activations, done.activations)
+    for wanted, attributed in done.attributed.items():
         if isinstance(attributed, Attributed):
-            kept = {address: values for address, values in attributed.gradients.items() if address.path in wanted}
-            done.attributed[spec] = replace(attributed, gradients=kept)
+            kept = _of_modules(gradients, attributed.gradients)
+            done.attributed[wanted] = replace(attributed, gradients=kept)
+
+
+def _addresses(layers_of_steps: Iterable[Iterable[Layer]]) -> list[Address]:
+    layers = chain.from_iterable(layers_of_steps)
+    return [layer.address for layer in layers]
+
+
+def _of_modules(addresses: Iterable[Address], values: Mapping[Address, torch.Tensor]) -> dict[Address, torch.Tensor]:
+    """Return the values of every call of the modules that are called at these addresses."""
+    paths = {address.path for address in addresses}
+    return {address: value for address, value in values.items() if address.path in paths}
 
 
 def _targets(steps: Sequence[Step]) -> dict[Wanted, bool]:
-    """Return the distinct targets of some steps, and whether any needs gradients of it."""
-    wanted: dict[Wanted, bool] = {}
-    for planned in steps:
-        for target in planned.targets:
-            wanted[target] = wanted.get(target, False) or planned.needs.wants_gradients
-    return wanted
+    """Return the distinct targets of some steps, and of each whether a step needs its gradients."""
+    targets: dict[Wanted, bool] = {}
+    for step in steps:
+        for target in step.targets:
+            backward = targets.get(target, False)
+            targets[target] = backward or step.needs.wants_gradients
+    return targets
 
 
 def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | None) -> Attributed | InterpretkitError:
@@ -128,10 +153,10 @@ def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | Non
         score = output.score(output.read(values), targets)
         return Attributed(targets, capture.backward(score) if capture else {})
     except StepError as error:
-        broken = [str(a) for a, value in done.activations.items() if not bool(value.isfinite().all())]
-        if broken:
-            return error.advised(f"the first captured layer with NaN or infinity is {broken[0]}")
-        return error
+        broken = _first_broken(done.activations)
+        if broken is None:
+            return error
+        return error.advised(f"the first captured layer with NaN or infinity is {broken}")
     except InterpretkitError as error:
         return error
     except Exception as error:  # noqa: BLE001 - a user's network may raise anything on the way back
@@ -141,6 +166,14 @@ def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | Non
         )
         failure.__cause__ = error
         return failure
+
+
+def _first_broken(activations: Mapping[Address, torch.Tensor]) -> Address | None:
+    """Return the first address whose values are not all finite; None if all are."""
+    for address, values in activations.items():
+        if not bool(values.isfinite().all()):
+            return address
+    return None
 
 
 def _at_layer(done: Pass, path: str) -> torch.Tensor:

@@ -38,12 +38,10 @@ class Plan:
 
     def passes(self, model: str) -> tuple[int, int]:
         """Return how many forward and backward passes the steps of a model cost per batch, own passes aside."""
-        targets = {
-            target
-            for planned in self.steps
-            if planned.model == model and planned.needs.wants_gradients
-            for target in planned.targets
-        }
+        targets: set[Wanted] = set()
+        for step in self.steps:
+            if step.model == model and step.needs.wants_gradients:
+                targets.update(step.targets)
         return 1, len(targets)
 
 
@@ -58,51 +56,63 @@ def plan(resolved: Resolved, models: Mapping[str, Model]) -> Plan:
     """
     entries = {entry.id: entry for entry in resolved.recipe.steps}
     faults = Faults()
-    planned: dict[str, Step] = {}
-    for step in resolved.steps:
+    steps: dict[str, Step] = {}
+    for resolved_step in resolved.steps:
         with faults.collect():
-            planned[step.id] = _plan_entry(step, models, entries[step.id])
-            _check_read(planned[step.id], planned, entries[step.id])
+            entry = entries[resolved_step.id]
+            step = _plan_entry(resolved_step, models, entry)
+            steps[step.id] = step
+            _check_read(step, steps, entry)
     faults.tell()
-    return Plan(models=models, steps=tuple(planned.values()))
+    return Plan(models=models, steps=tuple(steps.values()))
 
 
 def _plan_entry(step: Step, models: Mapping[str, Model], entry: StepEntry) -> Step:
-    """Plan a step; what it needs in vain is placed where the word for it stands among its options."""
+    """Plan a step; an error names the place in the recipe of the option that is at fault."""
     if step.model not in models:
         raise ToldError(f"there is no model {step.model!r}")
     try:
         return plan_step(step, models[step.model])
     except InterpretkitError as error:
-        placed = [each.at(_place_in(entry, each)) for each in error.faults]
+        placed = [fault.at(_place_in(entry, fault)) for fault in error.faults]
         raise together(placed) from error.__cause__
 
 
 def _place_in(entry: StepEntry, error: InterpretkitError) -> str:
     # A number may stand in several options; that of a class stands in that of the target.
-    return entry.place_of_word(error.subject, option="target" if isinstance(error, InputError) else "")
+    option = "target" if isinstance(error, InputError) else ""
+    return entry.place_of_word(error.subject, option=option)
 
 
 def plan_step(step: Step, model: Model) -> Step:
     """Resolve what one step needs in its model; raises as `plan` does."""
-    with located(doing=f"{step.plugin}: step {step.id!r}: needs()", kind=PluginError):
-        needs = step.visualizer.needs_of(model)
-    if not isinstance(needs, Needs):
-        raise PluginError(f"{step.plugin}: step {step.id!r}: needs() returned a {type(needs).__name__}, not Needs")
+    needs = _needs(step, model)
     faults = Faults()
     gradients: tuple[Layer, ...] = ()
     activations: tuple[Layer, ...] = ()
     targets: tuple[Wanted, ...] = ()
     with faults.collect():
-        gradients = model.find(needs.gradients) if needs.gradients else ()
+        if needs.gradients:
+            gradients = model.find(needs.gradients)
     with faults.collect():
-        activations = model.find(needs.activations) if needs.activations else ()
+        if needs.activations:
+            activations = model.find(needs.activations)
     with faults.collect():
-        targets = () if needs.target is None else model.wanted(needs.target)
+        if needs.target is not None:
+            targets = model.wanted(needs.target)
         _check_targets(step, needs, targets, model)
     faults.tell()
     activations = tuple(dict.fromkeys([*activations, *gradients]))
     return replace(step, needs=needs, activations=activations, gradients=gradients, targets=targets)
+
+
+def _needs(step: Step, model: Model) -> Needs:
+    call = f"{step.plugin}: step {step.id!r}: needs()"
+    with located(doing=call, kind=PluginError):
+        needs = step.visualizer.needs_of(model)
+    if not isinstance(needs, Needs):
+        raise PluginError(f"{call} returned a {type(needs).__name__}, not Needs")
+    return needs
 
 
 def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
@@ -111,16 +121,17 @@ def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
     Raises:
         InputError: If one has not.
     """
-    for planned in plan.steps:
-        for target in planned.targets:
+    for step in plan.steps:
+        for target in step.targets:
             if target.spec != LABEL:
                 continue
-            output = plan.models[planned.model].outputs[target.of]
+            output = plan.models[step.model].outputs[target.of]
             for file in files:
                 try:
                     output.check_label(file.label)
                 except InputError as error:
-                    raise error.at(f"step {planned.id!r}, {file.source}") from error.__cause__
+                    where = f"step {step.id!r}, {file.source}"
+                    raise error.at(where) from error.__cause__
 
 
 def _check_targets(step: Step, needs: Needs, targets: Sequence[Wanted], model: Model) -> None:
@@ -144,13 +155,14 @@ def _check_targets(step: Step, needs: Needs, targets: Sequence[Wanted], model: M
 
 def _check_read(step: Step, earlier: Mapping[str, Step], entry: StepEntry) -> None:
     """Check that what a step reads fits it: the same target, and a map of each of its layers."""
-    reads, faults = step.visualizer.reads, Faults()
+    reads = step.visualizer.reads
+    if reads is None:
+        return
+    faults = Faults()
     for position, name in enumerate(step.of):
-        read = earlier.get(name)
-        if reads is None or read is None:
-            continue
-        with faults.collect():
-            _check_fit(step, read, reads, entry.place("of", position))
+        if name in earlier:
+            with faults.collect():
+                _check_fit(step, earlier[name], reads, entry.place("of", position))
     faults.tell()
 
 

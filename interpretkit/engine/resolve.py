@@ -49,7 +49,7 @@ class ResolvedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A step: resolved, its visualizer has its options and its place in the recipe; planned, its layers are known too.
+    """A step of a recipe: its visualizer has its options once it is resolved, its layers are known once it is planned.
 
     Attributes:
         id: What it is called.
@@ -58,10 +58,10 @@ class Step:
         model: The model that it looks at, by key.
         of: The steps that it reads.
         figures: Whether its figures are drawn.
-        needs: What its visualizer asks for; as the following, once it is planned.
+        needs: What its visualizer asks for; like the attributes below, it is known once the step is planned.
         activations: The layers whose outputs it gets, those with gradients included.
         gradients: The layers for whose outputs it gets gradients.
-        targets: The targets that it explains, each one score of an image: several only of the top classes.
+        targets: The targets that it explains, each one score of an image; only a step on the top classes has several.
     """
 
     id: str
@@ -102,44 +102,45 @@ class Resolved:
     def as_data(self) -> dict[str, Any]:
         """Return the recipe as plain data with every default written out."""
         recipe = self.recipe
-        models = {
-            key: {
-                "uses": entry.uses,
-                "with": self.models[key].builder.options.model_dump(by_alias=True),
-                "weights": "given" if self.models[key].given else _as_data(entry.weights),
-            }
-            for key, entry in recipe.models.items()
-        }
-        steps = [
-            {
-                "id": step.id,
-                "uses": step.visualizer.name,
-                "model": step.model,
-                "of": list(step.of),
-                "with": step.visualizer.options.model_dump(by_alias=True),
-                "figures": step.figures,
-            }
-            for step in self.steps
-        ]
         return {
             "schema": recipe.schema_,
             "name": recipe.name,
-            "models": models,
+            "models": {key: self._model_data(key) for key in recipe.models},
             "inputs": list(recipe.inputs),
-            "steps": steps,
+            "steps": [_step_data(step) for step in self.steps],
             "numerics": recipe.numerics.model_dump(),
         }
 
+    def _model_data(self, key: str) -> dict[str, Any]:
+        entry = self.recipe.models[key]
+        model = self.models[key]
+        return {
+            "uses": entry.uses,
+            "with": model.builder.options.model_dump(by_alias=True),
+            "weights": "given" if model.given else _weights_data(entry.weights),
+        }
 
-def _as_data(weights: Any) -> Any:
+
+def _step_data(step: Step) -> dict[str, Any]:
+    return {
+        "id": step.id,
+        "uses": step.visualizer.name,
+        "model": step.model,
+        "of": list(step.of),
+        "with": step.visualizer.options.model_dump(by_alias=True),
+        "figures": step.figures,
+    }
+
+
+def _weights_data(weights: Any) -> Any:
     return weights if isinstance(weights, str) else weights.model_dump()
 
 
 def resolve(recipe: Recipe, registry: Registry) -> Resolved:
     """Look up every id of a recipe and parse every plugin's options.
 
-    All faults are told, with those that `read_leniently` found: whatever is wrong with one entry, the others are
-    checked. What only follows from another fault is not told.
+    All faults are told, also those that `read_leniently` found: whatever is wrong with one entry, the others are
+    checked. A fault that only follows from another one is not told.
 
     Raises:
         RecipeError: If an id or an option is not known or does not fit.
@@ -147,38 +148,45 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
     """
     faults = Faults(_advised(recipe, registry))
     models: dict[str, ResolvedModel] = {}
-    for key, model in recipe.models.items():
+    for key, entry in recipe.models.items():
         with faults.collect():
-            builder = _looked_up(model, registry, MODEL)
-            models[key] = ResolvedModel(key=key, builder=_with_options(model, builder), plugin=builder.plugin)
+            model = _looked_up(entry, registry, MODEL)
+            builder = _with_options(entry, model)
+            models[key] = ResolvedModel(key=key, builder=builder, plugin=model.plugin)
     first = {step.id: step for step in reversed(recipe.steps)}
-    found: dict[str, Registered[Visualizer]] = {}
+    registered: dict[str, Registered[Visualizer]] = {}
     visualizers: dict[str, Visualizer] = {}
     for step in recipe.steps:
         with faults.collect():
             visualizer = _looked_up(step, registry, VISUALIZER)
             # Of an id that is given twice, the first step has it.
             if first[step.id] is step:
-                found[step.id] = visualizer
+                registered[step.id] = visualizer
             visualizers[step.id] = _with_options(step, visualizer)
-    per_set = {name for name, each in found.items() if each.offer.per_set}
+    _check_steps(recipe, registered, faults)
+    faults.tell()
+    plugins = {name: visualizer.plugin for name, visualizer in registered.items()}
+    steps = _in_order(recipe, visualizers, plugins)
+    return Resolved(
+        recipe=recipe,
+        models=models,
+        steps=steps,
+        readers=readers_of(registry),
+        checks=checks_of(registry),
+    )
+
+
+def _check_steps(recipe: Recipe, registered: Mapping[str, Registered[Visualizer]], faults: Faults) -> None:
+    """Check what steps read and which model they look at; collect all faults."""
+    per_set = {name for name, visualizer in registered.items() if visualizer.offer.per_set}
     for step in recipe.steps:
-        if step.id in found:
+        if step.id in registered:
             with faults.collect():
-                _check_reads(step, found, recipe)
+                _check_reads(step, registered, recipe)
         with faults.collect():
             _check_readable(step, per_set)
         with faults.collect():
             _check_model(step, recipe)
-    faults.tell()
-    plugins = {name: each.plugin for name, each in found.items()}
-    return Resolved(
-        recipe=recipe,
-        models=models,
-        steps=_in_order(recipe, visualizers, plugins),
-        readers=readers_of(registry),
-        checks=checks_of(registry),
-    )
 
 
 def _in_order(recipe: Recipe, visualizers: Mapping[str, Visualizer], plugins: Mapping[str, Plugin]) -> tuple[Step, ...]:
@@ -206,34 +214,40 @@ def parse_options(offer: type[Offer], given: Mapping[str, Any]) -> Options:
         return offer.Options.model_validate(listed)
     except ValidationError as error:
         refusals = explain(error, offer.Options, listed)
-        raise together([RecipeError(each.message, where=offer.name, hint=each.hint) for each in refusals]) from error
+        faults = [RecipeError(refusal.message, where=offer.name, hint=refusal.hint) for refusal in refusals]
+        raise together(faults) from error
 
 
 def _as_in_yaml(value: Any) -> Any:
-    """Turn what YAML does not have, and Python code often does, into what it has: tuples and numpy's numbers."""
+    """Return a tuple as a list and a number of numpy as one of Python: YAML has neither, and Python code often does."""
     if isinstance(value, tuple):
         return list(value)
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
 
 
 def _advised(recipe: Recipe, registry: Registry) -> Iterator[InterpretkitError]:
-    """Yield the faults of a recipe with what only those know who know its plugins."""
+    """Yield the faults of a recipe, with a hint where the registry of plugins knows one."""
     hints: list[tuple[str, str, str]] = []
     for model in recipe.models.values():
         hints += _hints(model, registry.of(MODEL))
     for step in recipe.steps:
         hints += _hints(step, registry.of(VISUALIZER))
     for fault in recipe.faults:
-        better = [hint for place, word, hint in hints if (place, word) == (fault.where, fault.subject)]
-        yield fault.advised(better[0]) if better else fault
+        advice = [hint for place, word, hint in hints if (place, word) == (fault.where, fault.subject)]
+        yield fault.advised(advice[0]) if advice else fault
 
 
 def _hints(entry: ModelEntry | StepEntry, offers: Mapping[str, Registered[Any]]) -> Iterator[tuple[str, str, str]]:
-    """Yield hints about words of an entry, each with its place: on options beside `uses:`, on what is almost an id."""
+    """Yield the places, words and hints of an entry: for options beside `uses:`, and for what is almost an id."""
     if "uses" in entry.unread:
         word = entry.as_typed("uses")
+        if not isinstance(word, str):
+            return
         # What has dots or slashes was meant as code.
-        if isinstance(word, str) and re.fullmatch(r"[\w-]+", word) and nearest(word, offers):
+        is_name = re.fullmatch(r"[\w-]+", word)
+        if is_name and nearest(word, offers):
             yield entry.place("uses"), word, did_you_mean(word, offers)
     elif entry.uses in offers:
         options = keys_of(offers[entry.uses].offer.Options)
@@ -249,28 +263,28 @@ def _looked_up(entry: ModelEntry | StepEntry, registry: Registry, kind: Kind[Bas
     return registry.find(kind, entry.uses, where=entry.place("uses"))
 
 
-def _with_options(entry: ModelEntry | StepEntry, found: Registered[Base]) -> Base:
+def _with_options(entry: ModelEntry | StepEntry, registered: Registered[Base]) -> Base:
     if "with" in entry.unread:
         raise ToldError("its options cannot be read")
-    options = found.options()
+    options = registered.options()
     try:
-        return found.offer(options.model_validate(entry.options))
+        parsed = options.model_validate(entry.options)
+        return registered.offer(parsed)
     except ValidationError as error:
         faults = faults_of_options(entry, error, options)
         raise together(faults or [ToldError("they stand beside 'with:'")]) from error
 
 
-def _check_reads(entry: StepEntry, found: Mapping[str, Registered[Visualizer]], recipe: Recipe) -> None:
+def _check_reads(entry: StepEntry, registered: Mapping[str, Registered[Visualizer]], recipe: Recipe) -> None:
     """Check that a step reads as many steps as it can, and of the right kind."""
     if "of" in entry.unread:
         return
-    # That a result is about the whole set, or that steps read each other in a circle, is told in any case.
-    kinds = {
-        name: each.offer
-        for name, each in found.items()
-        if not each.offer.per_set and not _leads_back(entry.id, name, recipe)
-    }
-    check_reads(entry.id, found[entry.id].offer, entry.of, kinds, entry=entry)
+    kinds = {}
+    for name, visualizer in registered.items():
+        # That a result is about the whole set, or that steps read each other in a circle, is told in any case.
+        if not visualizer.offer.per_set and not _leads_back(entry.id, name, recipe):
+            kinds[name] = visualizer.offer
+    check_reads(entry.id, registered[entry.id].offer, entry.of, kinds, entry=entry)
 
 
 def check_reads(
@@ -287,8 +301,8 @@ def check_reads(
         step: Its id.
         visualizer: What it does.
         of: The steps that it is to read.
-        kinds: What steps do that could be read, by id; others are not checked.
-        entry: Where it stands in a recipe, for the places of errors.
+        kinds: What the steps do that could be read, by id; others are not checked.
+        entry: The step's entry in a recipe, for the places of errors.
 
     Raises:
         RecipeError: If it does not; it tells all that it cannot read.
@@ -303,44 +317,49 @@ def check_reads(
     if len(of) < reads.least or (reads.most is not None and len(of) > reads.most):
         hint = f"it names {len(of)}" if of else "name them under 'of:'"
         raise RecipeError(f"step {step!r}: {visualizer.name} reads {reads}", where=whole, hint=hint)
-    faults, wanted = Faults(), " or ".join(reads.kinds)
-    fitting = [name for name, each in kinds.items() if each.yields in reads.kinds and name != step]
+    wanted = " or ".join(reads.kinds)
+    fitting = [name for name, kind in kinds.items() if kind.yields in reads.kinds and name != step]
     hint = f"such as {', '.join(fitting[:_SUCH])}" if fitting else f"there is no step that yields {wanted}"
+    faults = Faults()
     for position, name in enumerate(of):
         if name not in kinds or kinds[name].yields in reads.kinds:
             continue
         made = kinds[name].yields or "nothing to read"
         what = f"step {step!r}: {visualizer.name} reads steps that yield {wanted}, and {name!r} yields {made}"
+        where = entry.place("of", position) if entry else ""
         with faults.collect():
-            raise RecipeError(what, where=entry.place("of", position) if entry else "", hint=hint)
+            raise RecipeError(what, where=where, hint=hint)
     faults.tell()
 
 
 def _leads_back(to: str, start: str, recipe: Recipe) -> bool:
-    """Return whether a step, or one that it reads directly or through others, is the step `to`."""
-    read = {step.id: step.of for step in recipe.steps}
-    seen, waiting = {start}, [start]
+    """Return whether the step `to` is the step `start`, or one that `start` reads, directly or through others."""
+    of = {step.id: step.of for step in recipe.steps}
+    seen = {start}
+    waiting = [start]
     while waiting:
-        new = set(read.get(waiting.pop(), ())) - seen
+        read = of.get(waiting.pop(), ())
+        new = set(read) - seen
         seen |= new
         waiting += new
     return to in seen
 
 
 def _check_readable(entry: StepEntry, per_set: Collection[str]) -> None:
-    for each in entry.of:
-        if each in per_set:
+    for read in entry.of:
+        if read in per_set:
             raise RecipeError(
-                f"step {entry.id!r} reads {each!r}, whose result is about the whole set of images",
+                f"step {entry.id!r} reads {read!r}, whose result is about the whole set of images",
                 where=entry.place("of"),
                 hint="steps read the results that others have for the same image",
             )
 
 
 def _check_model(entry: StepEntry, recipe: Recipe) -> None:
-    """Check that it is clear which model a step looks at that names none and reads no other step."""
-    said = entry.model is not None or entry.of or entry.unread & {"model", "of"}
-    if not said and len(recipe.models) > 1 and "models" not in recipe.unread:
+    """Check that a step says which model it looks at: it names one, reads another step, or there is only one."""
+    if entry.model is not None or entry.of or entry.unread & {"model", "of"}:
+        return
+    if len(recipe.models) > 1 and "models" not in recipe.unread:
         raise RecipeError(
             f"step {entry.id!r} does not say which model it looks at",
             where=entry.place(),
@@ -349,7 +368,9 @@ def _check_model(entry: StepEntry, recipe: Recipe) -> None:
 
 
 def _model_of(entry: StepEntry, recipe: Recipe, steps: Mapping[str, Step]) -> str:
-    """A step looks at the model it names, else at that of the first step it reads, else at the only one there is."""
+    """Return the model that a step names, else that of the first step it reads, else the only one there is."""
     if entry.model is not None:
         return entry.model
-    return steps[entry.of[0]].model if entry.of else next(iter(recipe.models))
+    if entry.of:
+        return steps[entry.of[0]].model
+    return next(iter(recipe.models))

@@ -43,54 +43,68 @@ class StepOf:
 
 def resolved(asked: Mapping[str, StepOf], given: Mapping[str, Result], registry: Registry) -> list[Step]:
     """Return the steps so that each comes after those it reads."""
-    for name, each in asked.items():
-        for read in each.of:
+    steps = [_step(name, asked[name], registry) for name in _ordered(asked, given)]
+    kinds = {step.id: step.visualizer for step in steps}
+    for name, result in given.items():
+        if result.origin is not None:
+            kinds[name] = result.origin.visualizer
+    for step in steps:
+        check_reads(step.id, step.visualizer, step.of, kinds)
+    return steps
+
+
+def _ordered(asked: Mapping[str, StepOf], given: Mapping[str, Result]) -> list[str]:
+    """Return the ids of the steps in an order in which each comes after those it reads."""
+    for name, step in asked.items():
+        for read in step.of:
             if read not in asked and read not in given:
                 known = [other for other in (*asked, *given) if other != name]
                 hint = did_you_mean(read, known, otherwise=f"there are {', '.join(known)}")
                 raise RecipeError(f"step {name!r} reads {read!r}, which there is not", hint=hint)
+    reads = {name: step.of for name, step in asked.items()}
     try:
-        order = [*graphlib.TopologicalSorter({name: each.of for name, each in asked.items()}).static_order()]
+        order = list(graphlib.TopologicalSorter(reads).static_order())
     except graphlib.CycleError as error:
-        raise RecipeError(f"steps read each other in a circle: {' → '.join(error.args[1])}") from error
-    steps = {name: _step(name, asked[name], registry) for name in order if name in asked}
-    kinds = {name: each.visualizer for name, each in steps.items()}
-    kinds |= {name: each.origin.visualizer for name, each in given.items() if each.origin is not None}
-    for ready in steps.values():
-        check_reads(ready.id, ready.visualizer, ready.of, kinds)
-    return list(steps.values())
+        circle = " → ".join(error.args[1])
+        raise RecipeError(f"steps read each other in a circle: {circle}") from error
+    return [name for name in order if name in asked]
 
 
 def _step(name: str, asked: StepOf, registry: Registry) -> Step:
     visualizer = asked.visualizer
     if isinstance(visualizer, str):
-        found = registry.find(VISUALIZER, visualizer)
-        offer, plugin = found.offer, found.plugin
+        registered = registry.find(VISUALIZER, visualizer)
+        offer = registered.offer
+        plugin = registered.plugin
     else:
         try:
-            offer, plugin = VISUALIZER.admit(visualizer), Plugin(getattr(visualizer, "__module__", "given in Python"))
+            offer = VISUALIZER.admit(visualizer)
         except TypeError as error:
             raise RecipeError(f"this is no visualizer: {error}", hint="give an id, a class, or step(…)") from error
-    parsed = offer(parse_options(offer, asked.options))
-    return Step(id=name, visualizer=parsed, plugin=plugin, model="model", of=asked.of)
+        plugin = Plugin(getattr(visualizer, "__module__", "given in Python"))
+    options = parse_options(offer, asked.options)
+    return Step(id=name, visualizer=offer(options), plugin=plugin, model="model", of=asked.of)
 
 
 def together(
     model: Model, source: Source, steps: Sequence[Step], *, given: Mapping[str, Result], batch_size: int
 ) -> dict[str, Result]:
     """Compute some steps together and return their results by id."""
-    plan = Plan(models={"model": model}, steps=tuple(plan_step(each, model) for each in steps))
-    gathered = {each.id: Gather(each) for each in steps}
+    planned = [plan_step(step, model) for step in steps]
+    plan = Plan(models={"model": model}, steps=tuple(planned))
+    gathered = {step.id: Gather(step) for step in steps}
     setting = Numerics.parse({"batch_size": batch_size})
     with numerics.in_force(setting):
-        for batch in source.batches(plan.models, batch_size=setting.batch_size, leave_out=_raised):
+        batches = source.batches(plan.models, batch_size=setting.batch_size, leave_out=_raised)
+        for batch in batches:
             ids = [image.id for image in batch.images]
-            outcome = compute(plan, batch, given={name: each.select(*ids) for name, each in given.items()})
+            selected = {name: result.select(*ids) for name, result in given.items()}
+            outcome = compute(plan, batch, given=selected)
             for failure in outcome.failures.values():
                 raise failure
             for name, result in outcome.results.items():
                 gathered[name].add(result)
-    return {name: each.whole() for name, each in gathered.items()}
+    return {name: gather.whole() for name, gather in gathered.items()}
 
 
 def _raised(error: InputError) -> None:

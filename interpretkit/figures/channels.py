@@ -32,12 +32,14 @@ class Survey:
     @property
     def reach(self) -> float:
         """The greatest magnitude of the layer."""
-        return max(map(abs, self.limits))
+        least, greatest = self.limits
+        return max(abs(least), abs(greatest))
 
     @property
     def constant(self) -> bool:
         """Whether all values of the layer are nearly the same: then there is nothing for a scale to tell apart."""
-        return self.limits[1] - self.limits[0] <= NEARLY_CONSTANT * self.reach
+        least, greatest = self.limits
+        return greatest - least <= NEARLY_CONSTANT * self.reach
 
 
 def survey(values: np.ndarray, *, limits: tuple[float, float] | None = None) -> Survey:
@@ -56,22 +58,42 @@ def survey(values: np.ndarray, *, limits: tuple[float, float] | None = None) -> 
         ([True, False, False], [False, False, True], (0.0, 8.0))
     """
     cells = values.reshape(len(values), -1)
-    low, high = cells.min(axis=1).astype(np.float64), cells.max(axis=1).astype(np.float64)
-    broken = ~(np.isfinite(low) & np.isfinite(high))
-    empty = np.zeros_like(broken)
-    for channel in np.flatnonzero(broken):
-        finite = cells[channel][np.isfinite(cells[channel])]
-        empty[channel] = finite.size == 0
-        low[channel], high[channel] = (0.0, 0.0) if empty[channel] else (finite.min(), finite.max())
-    bounds = [*(limits or ()), *low[~empty].tolist(), *high[~empty].tolist()] or [0.0]
-    least, greatest = min(bounds), max(bounds)
-    dead = (low == 0) & (high == 0) & ~broken
+    finite = np.isfinite(cells)
+    broken = ~finite.all(axis=1)
+    empty = ~finite.any(axis=1)
+    low, high = _finite_extremes(cells)
+    least, greatest = _layer_limits(low[~empty], high[~empty], limits)
     span = max(greatest - least, abs(least), abs(greatest))
+    dead = (low == 0) & (high == 0) & ~broken
+    even = high - low < NEARLY_CONSTANT * span
     return Survey(
         low=low,
         high=high,
         dead=dead,
-        flat=(high - low < NEARLY_CONSTANT * span) & ~dead & ~empty,
+        flat=even & ~dead & ~empty,
         broken=broken,
         limits=(least, greatest),
     )
+
+
+def _finite_extremes(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the greatest finite value of each row in float64, 0 where there is none."""
+    low = cells.min(axis=1).astype(np.float64)
+    high = cells.max(axis=1).astype(np.float64)
+    broken = ~np.isfinite(low) | ~np.isfinite(high)
+    for row in np.flatnonzero(broken):
+        values = cells[row]
+        finite = values[np.isfinite(values)]
+        low[row] = finite.min() if finite.size else 0.0
+        high[row] = finite.max() if finite.size else 0.0
+    return low, high
+
+
+def _layer_limits(low: np.ndarray, high: np.ndarray, limits: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the least and the greatest value of all channels, and of given limits; 0 where there is none."""
+    bounds = [*low.tolist(), *high.tolist()]
+    if limits is not None:
+        bounds = [*limits, *bounds]
+    if not bounds:
+        return 0.0, 0.0
+    return min(bounds), max(bounds)

@@ -39,7 +39,9 @@ def chart(width: float, height: float, *, title: str) -> Figure:
 
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
     figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor="white")
-    lines = wrap(title, points=round(_TITLE * _DPI / 72), width=int(width * _DPI) - 24)
+    points = round(_TITLE * _DPI / 72)
+    room = int(width * _DPI) - 24
+    lines = wrap(title, points=points, width=room)
     figure.suptitle("\n".join(lines), x=0.12 / width, ha="left", fontsize=_TITLE, color=_INK)
     figure.add_axobserver(_style)
     return figure
@@ -52,13 +54,16 @@ def picture(figure: Figure) -> Image.Image:
     for axes in figure.axes:
         # `set_title` and `legend` take their sizes from matplotlib's settings, so this can only be done now.
         axes.title.set(fontsize=_TEXT, color=_INK)
-        if legend := axes.get_legend():
-            legend.get_frame().set(edgecolor=_RULE, linewidth=0.6)
-            for text in legend.get_texts():
-                text.set(fontsize=_TICKS, color=_INK)
+        legend = axes.get_legend()
+        if legend is None:
+            continue
+        legend.get_frame().set(edgecolor=_RULE, linewidth=0.6)
+        for text in legend.get_texts():
+            text.set(fontsize=_TICKS, color=_INK)
     canvas: Any = FigureCanvasAgg(figure)  # matplotlib leaves its methods untyped
     canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    pixels = np.asarray(canvas.buffer_rgba())
+    return Image.fromarray(pixels).convert("RGB")
 
 
 def _style(figure: Figure) -> None:

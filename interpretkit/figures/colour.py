@@ -27,8 +27,16 @@ ON_AMBER = Ramp(241, 248)
 PAPER, INK = ON_PAPER
 DEAD, CROSS, FLAT, NOT_FINITE = 249, 250, 251, 252
 
-_WHITE, _DARK, _AMBER = (255, 255, 255), (31, 35, 40), (255, 193, 7)
-_MARKS = {DEAD: (240, 240, 240), CROSS: (160, 164, 170), FLAT: (205, 209, 215), NOT_FINITE: (255, 0, 200)}
+_DARK = (31, 35, 40)
+_WHITE = (255, 255, 255)
+_AMBER = (255, 193, 7)
+_RAMPS = ((ON_PAPER, _WHITE), (ON_AMBER, _AMBER))
+_MARKS = {
+    DEAD: (240, 240, 240),
+    CROSS: (160, 164, 170),
+    FLAT: (205, 209, 215),
+    NOT_FINITE: (255, 0, 200),
+}
 
 
 @cache
@@ -37,10 +45,13 @@ def palette(colours: str) -> np.ndarray:
     import matplotlib as mpl
 
     entries = np.empty((256, 3), np.uint8)
-    entries[:LEVELS] = mpl.colormaps[colours].resampled(LEVELS)(np.arange(LEVELS), bytes=True)[:, :3]
+    gradient = mpl.colormaps[colours].resampled(LEVELS)
+    entries[:LEVELS] = gradient(np.arange(LEVELS), bytes=True)[:, :3]
     entries[LEVELS:] = _DARK
-    for ramp, ground in ((ON_PAPER, _WHITE), (ON_AMBER, _AMBER)):
-        entries[ramp.ground : ramp.ink + 1] = np.linspace(ground, _DARK, ramp.ink - ramp.ground + 1).round()
+    for ramp, ground in _RAMPS:
+        steps = ramp.ink - ramp.ground + 1
+        shades = np.linspace(ground, _DARK, steps)
+        entries[ramp.ground : ramp.ink + 1] = shades.round()
     for entry, colour in _MARKS.items():
         entries[entry] = colour
     entries.flags.writeable = False
@@ -68,8 +79,15 @@ def symmetric(low: float, high: float) -> tuple[float, float]:
 def is_light(colour: np.ndarray) -> bool:
     """Say whether ink stands out from `colour` `(3,)` uint8 more than paper does, by WCAG's contrast ratio."""
     parts = colour / 255
-    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004 - sRGB
-    return bool(linear @ [0.2126, 0.7152, 0.0722] > 0.214)  # noqa: PLR2004 - where both ratios are equal
+    steep = ((parts + 0.055) / 1.055) ** 2.4
+    linear = np.where(parts <= 0.04045, parts / 12.92, steep)  # noqa: PLR2004 - sRGB
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    return bool(luminance > 0.214)  # noqa: PLR2004 - where both ratios are equal
+
+
+def ink_on(entry: int, colours: str) -> int:
+    """Return the entry that stands out from another one: ink or paper."""
+    return INK if is_light(palette(colours)[entry]) else PAPER
 
 
 def levels(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
@@ -79,21 +97,31 @@ def levels(values: np.ndarray, low: np.ndarray | float, high: np.ndarray | float
     """
     span = np.where(np.greater(high, low), np.subtract(high, low), 1.0)
     with np.errstate(over="ignore", invalid="ignore"):
-        position = np.subtract(values, low, dtype=np.float64) / span * LEVELS
-        indices: np.ndarray = np.clip(position, 0, LEVELS - 1).astype(np.uint8)
+        above = np.subtract(values, low, dtype=np.float64)
+        position = np.clip(above / span * LEVELS, 0, LEVELS - 1)
+        indices: np.ndarray = position.astype(np.uint8)
     indices[~np.isfinite(values)] = NOT_FINITE
     return indices
 
 
 def dot(tiles: np.ndarray, where: np.ndarray, *, colours: str) -> None:
-    """Dot the tiles `(…, y, x)` of one level each, in place, where `where` `(…)` says that the value lies beyond it."""
+    """Dot tiles `(…, y, x)` of one level each, in place.
+
+    Args:
+        tiles: The tiles.
+        where: Which of them hold a value beyond the limits `(…)`; those of the first or the last level are dotted.
+        colours: The colour map that they are drawn in.
+    """
+    level_of = tiles[..., 0, 0]
     for level in (0, LEVELS - 1):
-        ground = INK if is_light(palette(colours)[level]) else PAPER
-        _middle(tiles)[where & (tiles[..., 0, 0] == level)] = ground
+        dotted = where & (level_of == level)
+        _middle(tiles)[dotted] = ink_on(level, colours)
 
 
 def _middle(tiles: np.ndarray) -> np.ndarray:
     """Return a view of the middle of square tiles."""
-    side = max(tiles.shape[-1] // 4, 1)
-    start = (tiles.shape[-1] - side) // 2
-    return tiles[..., start : start + side, start : start + side]
+    length = tiles.shape[-1]
+    side = max(length // 4, 1)
+    start = (length - side) // 2
+    stop = start + side
+    return tiles[..., start:stop, start:stop]

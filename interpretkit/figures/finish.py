@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from interpretkit.figures.blocks import padded
 from interpretkit.figures.colour import CROSS, ON_AMBER, ON_PAPER, PAPER, Ramp, paletted
-from interpretkit.figures.sheet import MARGIN, NARROWEST, padded
+from interpretkit.figures.sheet import MARGIN, NARROWEST
 from interpretkit.figures.text import SOFT, STRONG, TEXT, TITLE, paragraph
 
 if TYPE_CHECKING:
@@ -37,18 +38,19 @@ def panels(pictures: Sequence[Image.Image], *, title: str = "", columns: int | N
     if not pictures:
         raise ValueError("there is no picture to put side by side")
     columns = columns or len(pictures)
-    rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
-    across = [max(each.width for each in pictures[column::columns]) for column in range(len(rows[0]))]
-    width = sum(across)
-    head = _strip([title], width=width, points=TITLE) if title else np.empty((0, width), np.uint8)
-    height = len(head) + sum(max(each.height for each in row) for row in rows)
-    sheet = Image.new("RGB", (max(width, head.shape[1]), height), "white")
-    sheet.paste(paletted(head, "viridis").convert("RGB"), (0, 0))
-    top = len(head)
+    starts = range(0, len(pictures), columns)
+    rows = [pictures[start : start + columns] for start in starts]
+    widths = [_widest(pictures[column::columns]) for column in range(len(rows[0]))]
+    lefts = [sum(widths[:column]) for column in range(len(widths))]
+    head = _title(title, sum(widths))
+    height = head.height + sum(map(_highest, rows))
+    sheet = Image.new("RGB", (head.width, height), "white")
+    sheet.paste(head, (0, 0))
+    top = head.height
     for row in rows:
-        for column, picture in enumerate(row):
-            sheet.paste(_opaque(picture).convert("RGB"), (sum(across[:column]), top))
-        top += max(each.height for each in row)
+        for left, picture in zip(lefts, row, strict=False):
+            sheet.paste(_opaque(picture).convert("RGB"), (left, top))
+        top += _highest(row)
     return sheet
 
 
@@ -64,14 +66,21 @@ def stamp(picture: Image.Image, lines: Sequence[str], *, alert: str = "") -> Ima
     """
     body = _opaque(picture)
     width = max(body.width, NARROWEST)
-    head = _strip([alert], width=width, points=TITLE, ramp=ON_AMBER, margin=8) if alert else None
-    foot = _strip(lines, width=width, shade=SOFT, rule=True) if lines else None
-    above, below = (0 if strip is None else len(strip) for strip in (head, foot))
-    sheet = _alike(np.full((1, 1), PAPER, np.uint8), body).resize((width, above + body.height + below))
-    sheet.paste(body, (0, above))
-    for strip, top in ((head, 0), (foot, above + body.height)):
-        if strip is not None:
-            sheet.paste(_alike(strip, body), (0, top))
+    head = foot = np.empty((0, width), np.uint8)
+    if alert:
+        head = _strip([alert], width=width, points=TITLE, ramp=ON_AMBER, margin=8)
+    if lines:
+        foot = _strip(lines, width=width, shade=SOFT)
+        foot[0, MARGIN:-MARGIN] = CROSS
+    top = len(head)
+    bottom = top + body.height
+    paper = _alike(np.full((1, 1), PAPER, np.uint8), body)
+    sheet = paper.resize((width, bottom + len(foot)))
+    sheet.paste(body, (0, top))
+    if alert:
+        sheet.paste(_alike(head, body), (0, 0))
+    if lines:
+        sheet.paste(_alike(foot, body), (0, bottom))
     return sheet
 
 
@@ -95,25 +104,43 @@ def _strip(
     shade: float = STRONG,
     ramp: Ramp = ON_PAPER,
     margin: int = 6,
-    rule: bool = False,
 ) -> np.ndarray:
+    """Return lines of text over the whole width, on the ground of the ramp, with a margin."""
     room = width - 2 * MARGIN
     texts = [paragraph(line, width=room, points=points, shade=shade, ramp=ramp) for line in lines]
-    rows = np.concatenate([padded(text, width=room, ground=ramp.ground) for text in texts])
-    strip = np.pad(rows, ((margin, margin), (MARGIN, MARGIN)), constant_values=ramp.ground)
-    if rule:
-        strip[0, MARGIN:-MARGIN] = CROSS
-    return strip
+    rows = [padded(text, width=room, ground=ramp.ground) for text in texts]
+    margins = ((margin, margin), (MARGIN, MARGIN))
+    return np.pad(np.concatenate(rows), margins, constant_values=ramp.ground)
+
+
+def _widest(pictures: Sequence[Image.Image]) -> int:
+    return max(picture.width for picture in pictures)
+
+
+def _highest(pictures: Sequence[Image.Image]) -> int:
+    return max(picture.height for picture in pictures)
+
+
+def _title(title: str, width: int) -> Image.Image:
+    """Return the title of panels in RGB; without one, a strip of no height."""
+    if not title:
+        return Image.new("RGB", (width, 0))
+    strip = _strip([title], width=width, points=TITLE)
+    return paletted(strip, "viridis").convert("RGB")
 
 
 def _opaque(picture: Image.Image) -> Image.Image:
     """Return a paletted picture as it is, any other as RGB, without transparency."""
     if picture.mode in {"P", "RGB"} and not picture.has_transparency_data:
         return picture
-    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA")).convert("RGB")
+    ground = Image.new("RGBA", picture.size, "white")
+    blended = Image.alpha_composite(ground, picture.convert("RGBA"))
+    return blended.convert("RGB")
 
 
 def _alike(block: np.ndarray, picture: Image.Image) -> Image.Image:
     """Return a block of palette entries in the mode, and with the palette, of `picture`."""
     image = paletted(block, "viridis").convert("RGB")
-    return image.quantize(palette=picture, dither=Image.Dither.NONE) if picture.mode == "P" else image
+    if picture.mode == "P":
+        return image.quantize(palette=picture, dither=Image.Dither.NONE)
+    return image

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 from PIL import Image, ImageDraw
 
-from interpretkit.figures.colour import PAPER, paletted
+from interpretkit.figures.blocks import enlarged, highest, paper, put, widest
+from interpretkit.figures.colour import paletted
 from interpretkit.figures.sheet import NARROWEST, heading, sheet
 from interpretkit.figures.text import LABEL, SOFT, paragraph
-from interpretkit.words import count, shape
+from interpretkit.figures.words import check_photo
+from interpretkit.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
 
 _SIDE = 112  # pixels of the square that each photo fits in
 _GAP, _WIDEST_LABEL = 10, 110
@@ -47,54 +51,84 @@ def gallery(rows: Sequence[Sequence[Exhibit]], *, labels: Sequence[str], title: 
         ValueError: If there is no row, labels do not fit, or a photo is none.
 
     Example:
+        >>> import numpy as np
         >>> cat = Exhibit(np.zeros((7, 7, 3), np.uint8), "cat: 3.2")
         >>> gallery([[cat, cat], [cat]], labels=["channel 0", "channel 5"], title="exemplars").mode
         'RGB'
     """
     if not rows or len(labels) != len(rows):
         raise ValueError(f"{len(labels)} labels do not fit {len(rows)} rows")
-    photos = [exhibit.pixels for row in rows for exhibit in row]
-    for pixels in photos:
-        if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:  # noqa: PLR2004 - y, x, colours
-            raise ValueError(f"a photo is uint8 (y, x, 3), not {pixels.dtype} {shape(pixels.shape)}")
-    scale = _SIDE / max((max(pixels.shape[:2]) for pixels in photos if pixels.size), default=_SIDE)
+    scale = _scale(rows)
     names = [paragraph(label, width=_WIDEST_LABEL) for label in labels]
-    left = max(name.shape[1] for name in names) + _GAP
-    width = max(left + max(map(len, rows)) * (_SIDE + _GAP) - _GAP + 1, NARROWEST)
-    strips = [_strip(name, row, left=left, width=width, scale=scale) for name, row in zip(names, rows, strict=True)]
-    body = Image.new("RGB", (width, sum(strip.height for strip in strips)))
-    top = 0
-    for strip in strips:
-        body.paste(strip, (0, top))
-        top += strip.height
-    view = f"{count(len(photos), 'picture')}, {f'nearest ×{int(scale)}' if scale >= 1 else f'shrunk ×{scale:.2g}'}"
+    left = widest(names) + _GAP
+    most = max(len(row) for row in rows)
+    across = most * (_SIDE + _GAP) - _GAP
+    width = max(left + across + 1, NARROWEST)
+    strips = []
+    for name, row in zip(names, rows, strict=True):
+        strips.append(_strip(name, row, left=left, width=width, scale=scale))
+    pictures = sum(len(row) for row in rows)
+    how = f"nearest ×{int(scale)}" if scale >= 1 else f"shrunk ×{scale:.2g}"
+    view = f"{count(pictures, 'picture')}, {how}"
+    body = _below_one_another(strips)
     return sheet(body, colours=_COLOURS, above=[heading(title, view, width=width)])
+
+
+def _scale(rows: Sequence[Sequence[Exhibit]]) -> float:
+    """Return by how much all photos are enlarged, so that the largest fits its square."""
+    longest = 0
+    for exhibit in chain.from_iterable(rows):
+        if exhibit.pixels.size:
+            check_photo(exhibit.pixels)
+            longest = max(longest, *exhibit.pixels.shape[:2])
+    return _SIDE / (longest or _SIDE)
 
 
 def _strip(name: np.ndarray, row: Sequence[Exhibit], *, left: int, width: int, scale: float) -> Image.Image:
     """Return one row: its label, its photos at the bottom of their squares, and the words below them."""
     words = [paragraph(exhibit.words, width=_SIDE, points=LABEL, shade=SOFT) for exhibit in row]
-    photos = [_scaled(exhibit.pixels, scale) if exhibit.pixels.size else None for exhibit in row]
-    side = max((photo.height for photo in photos if photo), default=0) + 1
-    deepest = max((block.shape[0] for block in words), default=0)
-    canvas = np.full((max(side + 3 + deepest, name.shape[0]) + _GAP, width), PAPER, np.uint8)
-    top = max((side - name.shape[0]) // 2, 0)
-    canvas[top : top + name.shape[0], : name.shape[1]] = name
+    photos = [_scaled(exhibit.pixels, scale) for exhibit in row]
+    side = 1 + max((photo.height for photo in photos), default=0)
+    below = side + 3
+    bottom = below + (highest(words) if words else 0)
+    name_height = name.shape[0]
+    canvas = paper(max(bottom, name_height) + _GAP, width)
+    put(canvas, name, max((side - name_height) // 2, 0), 0)
     starts = range(left, width, _SIDE + _GAP)
     for start, block in zip(starts, words, strict=False):
-        canvas[side + 3 :][: block.shape[0], start : start + block.shape[1]] = block
+        put(canvas, block, below, start)
     strip = paletted(canvas, _COLOURS).convert("RGB")
     for start, photo in zip(starts, photos, strict=False):
-        if photo:
-            # A thin frame tells a white photo from the paper.
-            around = (start - 1, side - photo.height - 1, start + photo.width, side)
-            ImageDraw.Draw(strip).rectangle(around, outline=_FRAME)
-            strip.paste(photo, (start, side - photo.height))
+        if photo.width:
+            _hang(photo, strip, left=start, bottom=side)
     return strip
 
 
+def _hang(photo: Image.Image, strip: Image.Image, *, left: int, bottom: int) -> None:
+    """Put a photo on a strip, in a thin frame that tells a white photo from the paper."""
+    top = bottom - photo.height
+    frame = (left - 1, top - 1, left + photo.width, bottom)
+    ImageDraw.Draw(strip).rectangle(frame, outline=_FRAME)
+    strip.paste(photo, (left, top))
+
+
+def _below_one_another(strips: Sequence[Image.Image]) -> Image.Image:
+    height = sum(strip.height for strip in strips)
+    body = Image.new("RGB", (strips[0].width, height))
+    top = 0
+    for strip in strips:
+        body.paste(strip, (0, top))
+        top += strip.height
+    return body
+
+
 def _scaled(pixels: np.ndarray, scale: float) -> Image.Image:
+    """Return a photo enlarged by a whole number or shrunk; of no pixels, a picture of none."""
+    if pixels.size == 0:
+        return Image.new("RGB", (0, 0))
     if scale >= 1:
-        return Image.fromarray(pixels.repeat(int(scale), axis=0).repeat(int(scale), axis=1))
-    height, width = (max(int(length * scale), 1) for length in pixels.shape[:2])
-    return Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
+        return Image.fromarray(enlarged(pixels, int(scale)))
+    photo = Image.fromarray(pixels)
+    width = max(int(photo.width * scale), 1)
+    height = max(int(photo.height * scale), 1)
+    return photo.resize((width, height), Image.Resampling.BOX)

@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
+from interpretkit.figures.blocks import enlarged, flow, paper, put
 from interpretkit.figures.channels import Survey, survey
 from interpretkit.figures.colour import CROSS, DEAD, FLAT, NOT_FINITE, PAPER, colours_of, dot, levels, paletted
-from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, flow, heading, sheet
+from interpretkit.figures.sheet import (
+    BAR,
+    NARROWEST,
+    SWATCH,
+    bar,
+    beyond_limits,
+    entry,
+    heading,
+    sheet,
+    swatch_of,
+    ticks_of,
+)
 from interpretkit.figures.text import STRONG, labels_of, paragraph
 from interpretkit.figures.words import check_flat, constant
 from interpretkit.words import count, number, shape
@@ -30,7 +42,7 @@ class _Scale(NamedTuple):
     polarity: Polarity
     low: np.ndarray | float
     high: np.ndarray | float
-    noun: str = "channel"
+    noun: str
 
     @property
     def colours(self) -> str:
@@ -40,8 +52,9 @@ class _Scale(NamedTuple):
         """Return which of `values` the scale does not hold."""
         if self.scope != "fixed":
             return np.zeros(values.shape, np.bool_)
-        outside: np.ndarray = np.isfinite(values) & ((values < self.low) | (values > self.high))
-        return outside
+        outside = (values < self.low) | (values > self.high)
+        beyond: np.ndarray = outside & np.isfinite(values)
+        return beyond
 
 
 class _Layout(NamedTuple):
@@ -87,34 +100,47 @@ def grid(
         >>> grid(maps, title="stage4", labels=["0", "1"], scope="channel", polarity="unsigned").mode
         'P'
     """
+    _check(values, labels)
+    layer = survey(values, limits=None if scope == "fixed" else limits)
+    low, high = _limits(layer, scope, polarity, limits)
+    scale = _Scale(scope, polarity, low, high, noun)
+    tiles_in_all = len(values) if pixels is None else len(values) + 1
+    layout = _layout(tiles_in_all, *values.shape[1:])
+    tiles = _tiles(values, layer, scale, zoom=layout.zoom)
+    view = f"{count(len(values), noun)} of {shape(values.shape[1:])} cells, nearest ×{layout.zoom}"
+    body: np.ndarray | Image.Image
+    if pixels is None:
+        body = _body(tiles, labels_of(labels), layout)
+        across = body.shape[1]
+    else:
+        body = _after_photo(pixels, tiles, labels, layout, colours=scale.colours)
+        across = body.width
+        view += f"; input {shape(pixels.shape[:2])} → {shape(tiles.shape[1:])}"
+    width = max(across, NARROWEST)
+    marks = [*_bar(layer, scale, width), *_legend(values, layer, scale, width)]
+    above = [heading(title, view, width=width), flow(marks, width=width)]
+    return sheet(body, colours=scale.colours, above=above)
+
+
+def _check(values: np.ndarray, labels: Sequence[str]) -> None:
     check_flat(values.shape[1:])
     if values.ndim != 3 or values.size == 0:  # noqa: PLR2004 - channel, y, x
         raise ValueError(f"a grid is drawn of channels (channel, y, x), not of shape {shape(values.shape)}")
     if len(labels) != len(values):
         raise ValueError(f"{len(labels)} labels do not fit {len(values)} channels")
-    found = survey(values, limits=None if scope == "fixed" else limits)
-    scale = _scale_of(found, scope, polarity, limits)._replace(noun=noun)
-    layout = _layout(len(values) + (pixels is not None), *values.shape[1:])
-    tiles = _tiles(values, found, scale, zoom=layout.zoom)
-    if pixels is None:
-        body: np.ndarray | Image.Image = _body(tiles, labels_of(labels), layout)
-    else:
-        body = _after_photo(pixels, tiles, labels, layout, colours=scale.colours)
-    width = max(body.shape[1] if isinstance(body, np.ndarray) else body.width, NARROWEST)
-    view = f"{count(len(values), noun)} of {shape(values.shape[1:])} cells, nearest ×{layout.zoom}"
-    if pixels is not None:
-        view += f"; input {shape(pixels.shape[:2])} → {shape(tiles.shape[1:])}"
-    key = flow([*_bar(found, scale, width), *_legend(values, found, scale, width)], width=width)
-    return sheet(body, colours=scale.colours, above=[heading(title, view, width=width), key])
 
 
-def _scale_of(found: Survey, scope: Scope, polarity: Polarity, limits: tuple[float, float] | None) -> _Scale:
+def _limits(
+    layer: Survey, scope: Scope, polarity: Polarity, limits: tuple[float, float] | None
+) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """Return the limits of the scale: of each channel `(channel, 1, 1)`, or of all."""
     low: np.ndarray | float
     high: np.ndarray | float
     if scope == "channel":
-        low, high = found.low[:, None, None], found.high[:, None, None]
+        low = layer.low[:, None, None]
+        high = layer.high[:, None, None]
     elif scope == "layer":
-        low, high = found.limits
+        low, high = layer.limits
     elif limits is not None and -np.inf < limits[0] < limits[1] < np.inf:
         low, high = limits
     else:
@@ -122,7 +148,7 @@ def _scale_of(found: Survey, scope: Scope, polarity: Polarity, limits: tuple[flo
     if polarity == "signed":
         high = np.maximum(np.abs(low), np.abs(high))
         low = -high
-    return _Scale(scope, polarity, low, high)
+    return low, high
 
 
 def _layout(channels: int, height: int, width: int) -> _Layout:
@@ -130,35 +156,45 @@ def _layout(channels: int, height: int, width: int) -> _Layout:
     columns = np.arange(1, channels + 1)
     rows = -(-channels // columns)
     blank = columns * rows - channels
-    unlike = np.abs(np.log(columns * width / (rows * height) / 1.2))
-    best = int(np.argmin(unlike + 0.75 * (blank > 0) + blank / channels))
-    zoom = min(_WIDEST // (int(columns[best]) * width), _LARGEST // max(height, width))
+    ratios = columns * width / (rows * height)
+    unlike = np.abs(np.log(ratios / 1.2))
+    costs = unlike + 0.75 * (blank > 0) + blank / channels
+    best = int(np.argmin(costs))
+    across = int(columns[best])
+    down = int(rows[best])
+    fitting = _WIDEST // (across * width)
+    most = _LARGEST // max(height, width)
     least = int(np.ceil(_SMALLEST / np.sqrt(height * width)))
-    return _Layout(int(columns[best]), int(rows[best]), max(zoom, least, 1))
+    zoom = max(min(fitting, most), least, 1)
+    return _Layout(across, down, zoom)
 
 
-def _tiles(values: np.ndarray, found: Survey, scale: _Scale, *, zoom: int) -> np.ndarray:
+def _tiles(values: np.ndarray, layer: Survey, scale: _Scale, *, zoom: int) -> np.ndarray:
     """Return the palette entries of the tiles `(channel, y, x)` in pixels of the picture."""
+    channels, rows, columns = values.shape
     cells = levels(values, scale.low, scale.high)
-    if scale.scope == "channel" or (found.constant and scale.scope == "layer"):
-        cells[found.flat] = np.where(cells[found.flat] == NOT_FINITE, NOT_FINITE, FLAT)
-    tiles = cells.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    if scale.scope == "channel" or (layer.constant and scale.scope == "layer"):
+        finite = np.isfinite(values)
+        cells[layer.flat[:, None, None] & finite] = FLAT
+    tiles = enlarged(cells, zoom, axis=1)
     beyond = scale.beyond(values)
     if beyond.any():
-        blocks = tiles.reshape(len(tiles), values.shape[1], zoom, values.shape[2], zoom).swapaxes(2, 3)
-        dot(blocks, beyond, colours=scale.colours)
-    tiles[found.dead] = _crossed(*tiles.shape[1:])
-    for channel in np.flatnonzero(found.flat):
-        if not _write(tiles[channel], constant(found.low[channel], found.high[channel], reach=found.reach)):
+        squares = tiles.reshape(channels, rows, zoom, columns, zoom).swapaxes(2, 3)
+        dot(squares, beyond, colours=scale.colours)
+    tiles[layer.dead] = _crossed(*tiles.shape[1:])
+    for channel in np.flatnonzero(layer.flat):
+        words = constant(layer.low[channel], layer.high[channel], reach=layer.reach)
+        if not _write(tiles[channel], words):
             tiles[channel] = FLAT
     return tiles
 
 
 def _crossed(height: int, width: int) -> np.ndarray:
     tile = np.full((height, width), DEAD, np.uint8)
-    steps = np.arange(2 * max(height, width))
-    down = steps * height // len(steps)
-    across = steps * width // len(steps)
+    length = 2 * max(height, width)
+    steps = np.arange(length)
+    down = steps * height // length
+    across = steps * width // length
     tile[down, across] = CROSS
     tile[down, width - 1 - across] = CROSS
     return tile
@@ -166,11 +202,14 @@ def _crossed(height: int, width: int) -> np.ndarray:
 
 def _write(tile: np.ndarray, text: str) -> bool:
     """Write `text` in the middle of a tile, or as many of its words as there is room for; say whether any is."""
-    for words in (text, text.partition(" ")[0], text[:1]):
-        block = np.pad(labels_of([words], shade=STRONG)[0], 2, constant_values=PAPER)
-        top, left = ((outer - inner) // 2 for outer, inner in zip(tile.shape, block.shape, strict=True))
+    first_word = text.partition(" ")[0]
+    for words in (text, first_word, text[:1]):
+        label = labels_of([words], shade=STRONG)[0]
+        block = np.pad(label, 2, constant_values=PAPER)
+        top = (tile.shape[0] - block.shape[0]) // 2
+        left = (tile.shape[1] - block.shape[1]) // 2
         if top >= 0 and left >= 0:
-            tile[top : top + block.shape[0], left : left + block.shape[1]] = block
+            put(tile, block, top, left)
             return True
     return False
 
@@ -178,68 +217,83 @@ def _write(tile: np.ndarray, text: str) -> bool:
 def _body(tiles: np.ndarray, names: np.ndarray, layout: _Layout) -> np.ndarray:
     """Put the tiles on one canvas, each below its label."""
     channels, height, width = tiles.shape
-    top, across = names.shape[1:]
-    start = top + _GAP_OF_LABEL
-    blocks = np.full(
-        (layout.rows * layout.columns, start + height + _GAP_DOWN, max(width, across) + _GAP_ACROSS),
-        PAPER,
-        dtype=np.uint8,
-    )
-    blocks[:channels, :top, :across] = names
+    _, label_height, label_width = names.shape
+    start = label_height + _GAP_OF_LABEL
+    down = start + height + _GAP_DOWN
+    across = max(width, label_width) + _GAP_ACROSS
+    places = layout.rows * layout.columns
+    blocks = np.full((places, down, across), PAPER, dtype=np.uint8)
+    blocks[:channels, :label_height, :label_width] = names
     blocks[:channels, start : start + height, :width] = tiles
-    canvas = blocks.reshape(layout.rows, layout.columns, *blocks.shape[1:]).transpose(0, 2, 1, 3)
-    return canvas.reshape(layout.rows * blocks.shape[1], -1)[:-_GAP_DOWN, :-_GAP_ACROSS]
+    rows = blocks.reshape(layout.rows, layout.columns, down, across)
+    canvas = rows.swapaxes(1, 2).reshape(layout.rows * down, -1)
+    return canvas[:-_GAP_DOWN, :-_GAP_ACROSS]
 
 
 def _after_photo(
-    pixels: np.ndarray, tiles: np.ndarray, labels: Sequence[str], layout: _Layout, *, colours: str
+    pixels: np.ndarray,
+    tiles: np.ndarray,
+    labels: Sequence[str],
+    layout: _Layout,
+    *,
+    colours: str,
 ) -> Image.Image:
     """Put the photo before the tiles, as large as one of them."""
-    blank = np.full((1, *tiles.shape[1:]), PAPER, np.uint8)
+    height, width = tiles.shape[1:]
     names = labels_of(["input", *labels])
-    body = paletted(_body(np.concatenate([blank, tiles]), names, layout), colours).convert("RGB")
-    photo = Image.fromarray(pixels).resize((tiles.shape[2], tiles.shape[1]), Image.Resampling.BICUBIC)
+    places = np.concatenate([paper(height, width)[None], tiles])
+    body = paletted(_body(places, names, layout), colours).convert("RGB")
+    photo = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
     body.paste(photo, (0, names.shape[1] + _GAP_OF_LABEL))
     return body
 
 
-def _bar(found: Survey, scale: _Scale, width: int) -> list[np.ndarray]:
-    """Return the colour bar, and in words whose limits it shows."""
-    least, greatest = found.limits
+def _bar(layer: Survey, scale: _Scale, width: int) -> list[np.ndarray]:
+    """Return the colour bar, and below it in words what its limits are; of a constant layer only words."""
     noun = scale.noun
-    whole, its = ("the whole layer", "the layer's") if noun == "channel" else (f"all {noun}s", "all")
-    over = f"{its} values range from {number(least)} to {number(greatest)}"
-    if scale.scope == "channel" and not found.constant:
-        signed = scale.polarity == "signed"
-        ticks = ["−m", "0", "m"] if signed else [f"{noun}'s min", f"{noun}'s max"]
-        own = f"m: each {noun}'s own greatest magnitude" if signed else f"each {noun} from its own min to its own max"
-        return [bar(ticks, width=BAR), paragraph(f"{own}; {over}", width=width)]
-    if found.constant and scale.scope != "fixed":
-        return [paragraph(f"one value in {whole}: {number(greatest)}", width=width)]
-    low, high = float(scale.low), float(scale.high)
-    ticks = [number(low), number((low + high) / 2), number(high)]
-    extent = f"the values shown range from {number(least)} to {number(greatest)}"
-    words = f"fixed limits; {extent}" if scale.scope == "fixed" else f"one scale for all {noun}s: {over}"
+    least, greatest = map(number, layer.limits)
+    extent = f"values range from {least} to {greatest}"
+    if scale.scope == "fixed":
+        words = f"fixed limits; the values shown range from {least} to {greatest}"
+        ticks = ticks_of(float(scale.low), float(scale.high))
+    elif layer.constant:
+        whole = "the whole layer" if noun == "channel" else f"all {noun}s"
+        return [paragraph(f"one value in {whole}: {greatest}", width=width)]
+    elif scale.scope == "layer":
+        words = f"one scale for all {noun}s: {_of_all(noun)} {extent}"
+        ticks = ticks_of(float(scale.low), float(scale.high))
+    elif scale.polarity == "signed":
+        words = f"m: each {noun}'s own greatest magnitude; {_of_all(noun)} {extent}"
+        ticks = ["−m", "0", "m"]
+    else:
+        words = f"each {noun} from its own min to its own max; {_of_all(noun)} {extent}"
+        ticks = [f"{noun}'s min", f"{noun}'s max"]
     return [bar(ticks, width=BAR), paragraph(words, width=width)]
 
 
-def _legend(values: np.ndarray, found: Survey, scale: _Scale, width: int) -> list[np.ndarray]:
+def _of_all(noun: str) -> str:
+    return "the layer's" if noun == "channel" else "all"
+
+
+def _legend(values: np.ndarray, layer: Survey, scale: _Scale, width: int) -> list[np.ndarray]:
     """Return a legend of the marks that occur."""
     noun = scale.noun
-    dead, flat, broken = (int(which.sum()) for which in (found.dead, found.flat, found.broken))
-    lines: list[tuple[np.ndarray | int, str]] = []
+    dead, flat, broken = (int(which.sum()) for which in (layer.dead, layer.flat, layer.broken))
+    marks = []
     if dead:
-        lines.append((_crossed(13, 13), f"{'dead, ' if noun == 'channel' else ''}zero everywhere: {count(dead, noun)}"))
+        what = "dead, zero everywhere" if noun == "channel" else "zero everywhere"
+        marks.append(entry(_crossed(SWATCH, SWATCH), f"{what}: {count(dead, noun)}", width=width))
     if flat:
-        swatch = np.full((13, 13), FLAT, np.uint8)
+        swatch = swatch_of(FLAT)
         _write(swatch, "≈")
         whole = "the layer's" if noun == "channel" else "that of all"
-        lines.append((swatch, f"nearly constant, range below 1e-6 of {whole}: {count(flat, noun)}"))
+        text = f"nearly constant, range below 1e-6 of {whole}: {count(flat, noun)}"
+        marks.append(entry(swatch, text, width=width))
     if broken:
-        cells = int((~np.isfinite(values[found.broken])).sum())
-        words = f"not finite: {count(cells, 'cell')} in {count(broken, noun)}"
-        lines.append((NOT_FINITE, words))
-    marks = [entry(swatch, text, width=width) for swatch, text in lines]
-    if beyond := int(scale.beyond(values).sum()):
+        cells = int((~np.isfinite(values)).sum())
+        text = f"not finite: {count(cells, 'cell')} in {count(broken, noun)}"
+        marks.append(entry(swatch_of(NOT_FINITE), text, width=width))
+    beyond = int(scale.beyond(values).sum())
+    if beyond:
         marks.append(beyond_limits(beyond, colours=scale.colours, width=width))
     return marks

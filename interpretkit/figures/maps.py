@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from interpretkit.figures.blocks import enlarged, flow
 from interpretkit.figures.colour import FLAT, NOT_FINITE, colours_of, dot, levels, palette, symmetric
-from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, flow, heading, sheet
+from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, heading, sheet, swatch_of, ticks_of
 from interpretkit.figures.text import paragraph
-from interpretkit.figures.words import NEARLY_CONSTANT, check_flat, constant
+from interpretkit.figures.words import NEARLY_CONSTANT, check_flat, check_photo, constant
 from interpretkit.words import count, number, shape
 
 if TYPE_CHECKING:
@@ -50,29 +51,31 @@ def heatmap(
         'P'
     """
     _check_map(values)
-    finite = np.isfinite(values)
+    finite = values[np.isfinite(values)]
     if robust:
-        limits = _percentiles(values[finite])
-    low, high = _limits(values[finite], polarity, limits)
-    varied = low < high
-    beyond = finite & varied & ((values < low) | (values > high))
-    cells = levels(values, low, high)
-    if not varied:
-        cells[finite] = FLAT
-    colours, zoom = colours_of(polarity), _zoom(*values.shape)
-    body = cells.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    tiles = body.reshape(len(values), zoom, -1, zoom).swapaxes(1, 2)
-    if not robust:
-        dot(tiles, beyond, colours=colours)
+        limits = _percentiles(finite)
+    low, high = _limits(finite, polarity, limits)
+    beyond = _beyond(values, low, high)
+    colours = colours_of(polarity)
+    zoom = _zoom(values.shape)
+    body = enlarged(_cells(values, low, high), zoom)
     width = max(body.shape[1], NARROWEST)
-    view = f"{shape(values.shape)} cells, nearest ×{zoom}"
-    ends = ("≤ " if robust and (values < low).any() else "", "≥ " if robust and (values > high).any() else "")
-    scale = _scale(low, high, width=body.shape[1], ends=ends) if varied else []
-    words = _if_constant(values[finite], reach=max(abs(low), abs(high)))
+    ticks = ticks_of(low, high)
+    words = _if_constant(finite, reach=max(abs(low), abs(high)))
     if robust and beyond.any():
         words = _clipped(values, beyond)
-    dotted = 0 if robust else int(beyond.sum())
-    below = [*scale, *_legend(words, int((~finite).sum()), dotted, colours=colours, width=width)]
+    marks = _marks(words, values, width=width)
+    if robust:
+        ticks = _open_ended(ticks, values, low, high)
+    elif beyond.any():
+        dot(_tiles(body, zoom), beyond, colours=colours)
+        marks.append(beyond_limits(int(beyond.sum()), colours=colours, width=width))
+    below = []
+    if low < high:
+        below.append(_bar(ticks, body.shape[1]))
+    if marks:
+        below.append(flow(marks, width=width))
+    view = f"{shape(values.shape)} cells, nearest ×{zoom}"
     return sheet(body, colours=colours, above=[heading(title, view, width=width)], below=below)
 
 
@@ -97,7 +100,7 @@ def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int
         'RGB'
     """
     _check_map(values)
-    _check_photo(pixels)
+    check_photo(pixels)
     if averaged > 1:
         values = _averaged(values, averaged)
     finite = np.isfinite(values)
@@ -107,16 +110,18 @@ def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int
     if greatest > 0:
         blended = _blended(positive / greatest, blended)
     if not finite.all():
-        blended[_resized(~finite, pixels.shape[:2], Image.Resampling.NEAREST) > 0] = palette("inferno")[NOT_FINITE]
-    zoom = _zoom(*pixels.shape[:2])
-    body = Image.fromarray(blended.repeat(zoom, axis=0).repeat(zoom, axis=1))
+        broken = _resized(~finite, pixels.shape[:2], Image.Resampling.NEAREST) > 0
+        blended[broken] = palette("inferno")[NOT_FINITE]
+    zoom = _zoom(pixels.shape)
+    body = Image.fromarray(enlarged(blended, zoom))
     width = max(body.width, NARROWEST)
+    below = []
+    if greatest > 0:
+        below.append(_bar(ticks_of(0.0, greatest), body.width))
+    marks = _marks(_if_constant(values[finite], reach=greatest), values, width=width)
+    if marks:
+        below.append(flow(marks, width=width))
     view = _view(values, pixels, greatest, averaged) + _shown(zoom)
-    scale = _scale(0.0, greatest, width=body.width) if greatest > 0 else []
-    below = [
-        *scale,
-        *_legend(_if_constant(values[finite], reach=greatest), int((~finite).sum()), 0, colours="inferno", width=width),
-    ]
     return sheet(body, colours="inferno", above=[heading(title, view, width=width)], below=below)
 
 
@@ -130,11 +135,12 @@ def photo(pixels: np.ndarray, *, title: str) -> Image.Image:
         >>> photo(np.zeros((224, 224, 3), np.uint8), title="grace_hopper").mode
         'RGB'
     """
-    _check_photo(pixels)
-    zoom = _zoom(*pixels.shape[:2])
-    body = Image.fromarray(pixels.repeat(zoom, axis=0).repeat(zoom, axis=1))
+    check_photo(pixels)
+    zoom = _zoom(pixels.shape)
+    body = Image.fromarray(enlarged(pixels, zoom))
+    width = max(body.width, NARROWEST)
     view = f"{shape(pixels.shape[:2])} pixels{_shown(zoom)}"
-    return sheet(body, colours="inferno", above=[heading(title, view, width=max(body.width, NARROWEST))])
+    return sheet(body, colours="inferno", above=[heading(title, view, width=width)])
 
 
 def _check_map(values: np.ndarray) -> None:
@@ -143,49 +149,90 @@ def _check_map(values: np.ndarray) -> None:
         raise ValueError(f"a map has dims (y, x), not shape {shape(values.shape)}")
 
 
-def _check_photo(pixels: np.ndarray) -> None:
-    if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.size == 0 or pixels.dtype != np.uint8:  # noqa: PLR2004
-        raise ValueError(f"a photo is uint8 (y, x, 3), not {pixels.dtype} {shape(pixels.shape)}")
-
-
-def _zoom(height: int, width: int) -> int:
-    return min(max(_SIDE // max(height, width), 1), _LARGEST_CELL)
+def _zoom(lengths: tuple[int, ...]) -> int:
+    """Return how many pixels a cell of a map, or a pixel of a photo `(y, x, …)`, takes along a side."""
+    longest = max(lengths[:2])
+    fitting = max(_SIDE // longest, 1)
+    return min(fitting, _LARGEST_CELL)
 
 
 def _limits(finite: np.ndarray, polarity: Polarity, limits: tuple[float, float] | None) -> tuple[float, float]:
     """Return the limits of the scale; equal ones where there is nothing to tell apart."""
-    if limits is not None and not -np.inf < limits[0] <= limits[1] < np.inf:
+    low, high = limits or (0.0, 0.0)
+    if not -np.inf < low <= high < np.inf:
         raise ValueError(f"limits {limits} are not finite and ascending")
-    if limits is None or limits[0] == limits[1]:
+    if low == high:
         if finite.size == 0:
             return 0.0, 0.0
-        limits = float(finite.min()), float(finite.max())
-        if limits[1] - limits[0] <= NEARLY_CONSTANT * max(map(abs, limits)):
-            return limits[1], limits[1]
-    return symmetric(*limits) if polarity == "signed" else limits
+        low, high = float(finite.min()), float(finite.max())
+        reach = max(abs(low), abs(high))
+        if high - low <= NEARLY_CONSTANT * reach:
+            return high, high
+    if polarity == "signed":
+        return symmetric(low, high)
+    return low, high
 
 
 def _percentiles(finite: np.ndarray) -> tuple[float, float] | None:
     """Return robust limits; None where they leave nothing to tell apart, though the values differ."""
     if finite.size == 0:
         return None
-    low, high = (float(each) for each in np.percentile(finite.astype(np.float64), _ROBUST))
+    low, high = np.percentile(finite.astype(np.float64), _ROBUST).tolist()
     reach = float(np.abs(finite).max())
-    return (low, high) if high - low > NEARLY_CONSTANT * reach else None
+    if high - low <= NEARLY_CONSTANT * reach:
+        return None
+    return low, high
+
+
+def _beyond(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return which cells are finite and lie beyond the limits; none where there is nothing to tell apart."""
+    if low == high:
+        return np.zeros(values.shape, np.bool_)
+    outside = (values < low) | (values > high)
+    beyond: np.ndarray = outside & np.isfinite(values)
+    return beyond
+
+
+def _cells(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return the palette entry of each cell; flat where there is nothing to tell apart."""
+    cells = levels(values, low, high)
+    if low == high:
+        cells[np.isfinite(values)] = FLAT
+    return cells
+
+
+def _tiles(body: np.ndarray, side: int) -> np.ndarray:
+    """Return a view of enlarged cells as tiles `(row, column, y, x)`."""
+    height, width = body.shape
+    tiles = body.reshape(height // side, side, width // side, side)
+    return tiles.swapaxes(1, 2)
+
+
+def _open_ended(ticks: list[str], values: np.ndarray, low: float, high: float) -> list[str]:
+    """Return ticks that say at which ends of the scale values lie beyond it."""
+    first, middle, last = ticks
+    if (values < low).any():
+        first = f"≤ {first}"
+    if (values > high).any():
+        last = f"≥ {last}"
+    return [first, middle, last]
 
 
 def _clipped(values: np.ndarray, beyond: np.ndarray) -> str:
     """Say how much lies beyond robust limits, and how far it reaches."""
+    clipped = values[beyond]
+    low = number(float(clipped.min()))
+    high = number(float(clipped.max()))
     share = number(100 * float(beyond.mean()))
-    low, high = number(float(values[beyond].min())), number(float(values[beyond].max()))
-    low_percentile, high_percentile = (number(each) for each in _ROBUST)
-    return f"limits p{low_percentile} … p{high_percentile}; {share} % of cells beyond, from {low} to {high}"
+    first, last = map(number, _ROBUST)
+    return f"limits p{first} … p{last}; {share} % of cells beyond, from {low} to {high}"
 
 
 def _averaged(values: np.ndarray, side: int) -> np.ndarray:
-    """Return the means of squares of cells, by exact area; what is not finite spoils its square."""
-    height, width = (-(-length // side) for length in values.shape)
-    return _resized(values, (height, width), Image.Resampling.BOX)
+    """Return the means of squares of cells, by exact area; a square with a cell that is not finite is not finite."""
+    height, width = values.shape
+    squares = (-(-height // side), -(-width // side))
+    return _resized(values, squares, Image.Resampling.BOX)
 
 
 def _if_constant(finite: np.ndarray, *, reach: float) -> str:
@@ -195,55 +242,69 @@ def _if_constant(finite: np.ndarray, *, reach: float) -> str:
     low, high = float(finite.min()), float(finite.max())
     if low == high:
         return f"values are all {number(low)}"
-    return f"nearly constant: {constant(low, high, reach=reach)}" if high - low <= NEARLY_CONSTANT * reach else ""
+    if high - low <= NEARLY_CONSTANT * reach:
+        return f"nearly constant: {constant(low, high, reach=reach)}"
+    return ""
 
 
-def _scale(low: float, high: float, *, width: int, ends: tuple[str, str] = ("", "")) -> list[np.ndarray]:
-    ticks = [ends[0] + number(low), number((low + high) / 2), ends[1] + number(high)]
-    return [bar(ticks, width=max(width, BAR))]
+def _bar(ticks: list[str], width: int) -> np.ndarray:
+    return bar(ticks, width=max(width, BAR))
 
 
-def _legend(words: str, broken: int, beyond: int, *, colours: str, width: int) -> list[np.ndarray]:
-    """Return what is to be said of all values, and a legend of the marks that occur."""
-    marks = [paragraph(words, width=width)] if words else []
+def _marks(words: str, values: np.ndarray, *, width: int) -> list[np.ndarray]:
+    """Return what is to be said of all values, and how many cells are not finite, each where there is any."""
+    marks = []
+    if words:
+        marks.append(paragraph(words, width=width))
+    broken = int((~np.isfinite(values)).sum())
     if broken:
-        marks.append(entry(NOT_FINITE, f"not finite: {count(broken, 'cell')}", width=width))
-    if beyond:
-        marks.append(beyond_limits(beyond, colours=colours, width=width))
-    return [flow(marks, width=width)] if marks else []
+        text = f"not finite: {count(broken, 'cell')}"
+        marks.append(entry(swatch_of(NOT_FINITE), text, width=width))
+    return marks
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
-    return np.array(Image.fromarray(pixels).convert("L").convert("RGB"))
+    grey = Image.fromarray(pixels).convert("L")
+    return np.array(grey.convert("RGB"))
 
 
 def _blended(share: np.ndarray, grey: np.ndarray) -> np.ndarray:
     """Return the photo `(y, x, 3)` under the map, whose values are given as a share of its greatest."""
     smooth = _resized(share.astype(np.float32), grey.shape[:2], Image.Resampling.BILINEAR)
     colour = palette("inferno")[levels(smooth, 0.0, 1.0)]
-    blended: np.ndarray = np.round(OPACITY * colour + (1 - OPACITY) * grey).astype(np.uint8)
+    mixed = OPACITY * colour + (1 - OPACITY) * grey
+    blended: np.ndarray = np.round(mixed).astype(np.uint8)
     return blended
 
 
 def _resized(values: np.ndarray, shape: tuple[int, ...], how: Image.Resampling) -> np.ndarray:
     height, width = shape
-    return np.asarray(Image.fromarray(values.astype(np.float32)).resize((width, height), how))
+    image = Image.fromarray(values.astype(np.float32))
+    return np.asarray(image.resize((width, height), how))
 
 
 def _view(values: np.ndarray, pixels: np.ndarray, greatest: float, averaged: int) -> str:
+    """Return the words for how the map was laid over the photo."""
+    squares = f"{averaged}×{averaged} cells"
     if greatest == 0:
-        what = "nothing" if averaged == 1 else f"no mean of {averaged}×{averaged} cells"
+        what = "nothing" if averaged == 1 else f"no mean of {squares}"
         return f"{what} is positive: the plain photo, in grey"
-    ratios = [f"×{large / small:.3g}" for large, small in zip(pixels.shape, values.shape, strict=False)]
-    ratio = ratios[0] if ratios[0] == ratios[1] else " and ".join(ratios)
     signed = bool((values < 0).any())
+    ratio = _ratio(values, pixels)
     if averaged > 1:
-        means = f"means of {averaged}×{averaged} cells"
-        part = f"positive part of {means}" if signed else means
-        return f"{part}, bilinear {ratio}, opacity {OPACITY:g}"
+        part = "positive part of means" if signed else "means"
+        return f"{part} of {squares}, bilinear {ratio}, opacity {OPACITY:g}"
     part = "positive part, " if signed else ""
     grid = f"{shape(values.shape)} → {shape(pixels.shape[:2])}"
     return f"{part}bilinear {ratio} ({grid}), opacity {OPACITY:g}"
+
+
+def _ratio(values: np.ndarray, pixels: np.ndarray) -> str:
+    """Return how much larger the photo is than the map, once where it is the same down and across."""
+    down, across = np.divide(pixels.shape[:2], values.shape)
+    if f"{down:.3g}" == f"{across:.3g}":
+        return f"×{down:.3g}"
+    return f"×{down:.3g} and ×{across:.3g}"
 
 
 def _shown(zoom: int) -> str:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from interpretkit.figures.colour import (
-    INK,
-    NOT_FINITE,
-    PAPER,
-    colours_of,
-    is_light,
-    levels,
-    palette,
-    paletted,
-    symmetric,
-)
-from interpretkit.figures.sheet import BAR, NARROWEST, bar, entry, heading, sheet
+from interpretkit.figures.blocks import highest, paper, put, widest
+from interpretkit.figures.colour import NOT_FINITE, colours_of, ink_on, levels, palette, paletted, symmetric
+from interpretkit.figures.sheet import BAR, NARROWEST, bar, entry, heading, sheet, swatch_of, ticks_of
 from interpretkit.figures.text import TEXT, font, paragraph, width_of
 from interpretkit.words import count, fixed, number, shape
 
@@ -59,44 +50,79 @@ def matrix(
     low, high = limits
     if not -np.inf < low < high < np.inf:
         raise ValueError(f"limits {limits} are not finite and ascending")
+    colours = colours_of("signed" if low < 0 else "unsigned")
     if low < 0:
         low, high = symmetric(low, high)
-    colours = colours_of("signed" if low < 0 else "unsigned")
-    body = _body(values, entries=levels(values, low, high), rows=rows, columns=columns, colours=colours)
+    layout = _layout(values, rows, columns)
+    body = _body(values, levels(values, low, high), layout, colours)
     width = max(body.width, NARROWEST)
-    below = [bar([number(low), number((low + high) / 2), number(high)], width=BAR)]
+    below = [bar(ticks_of(low, high), width=BAR)]
     broken = int((~np.isfinite(values)).sum())
     if broken:
-        below.append(entry(NOT_FINITE, f"not finite: {count(broken, 'cell')}", width=width))
+        text = f"not finite: {count(broken, 'cell')}"
+        below.append(entry(swatch_of(NOT_FINITE), text, width=width))
     view = f"{count(len(rows), 'row')}, {count(len(columns), 'column')}"
     return sheet(body, colours=colours, above=[heading(title, view, width=width)], below=below)
 
 
-def _body(
-    values: np.ndarray, *, entries: np.ndarray, rows: Sequence[str], columns: Sequence[str], colours: str
-) -> Image.Image:
-    """Return cells with their numbers, below and beside their labels."""
-    texts = {place: _two_places(float(values[place])) for place in np.ndindex(values.shape)}
-    across = max(_NARROWEST_COLUMN, *(width_of(text, TEXT) + 2 * _GAP for text in texts.values()))
+class _Layout(NamedTuple):
+    """The labels of a matrix as blocks, the size of its cells in pixels, and where the first one lies."""
+
+    names: list[np.ndarray]
+    heads: list[np.ndarray]
+    down: int
+    across: int
+    top: int
+    left: int
+
+
+def _layout(values: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> _Layout:
+    numbers = [_two_places(value) for value in values.ravel().tolist()]
+    longest = max(width_of(text, TEXT) for text in numbers)
+    across = max(_NARROWEST_COLUMN, longest + 2 * _GAP)
     names = [paragraph(label, width=_LONGEST_LABEL) for label in rows]
     heads = _heads(columns, across)
-    across = max(across, *(head.shape[1] + _GAP for head in heads))
-    left, top = max(name.shape[1] for name in names) + _GAP, max(head.shape[0] for head in heads) + _GAP
-    down = max(_ROW_HEIGHT, *(name.shape[0] + 2 for name in names))
-    canvas = np.full((top + down * len(names), left + across * len(heads)), PAPER, np.uint8)
-    canvas[top:, left:] = entries.repeat(down, axis=0).repeat(across, axis=1)
-    for row, name in enumerate(names):
-        _put(canvas, name, top + row * down + (down - name.shape[0]) // 2, left - _GAP - name.shape[1])
-    for column, head in enumerate(heads):
-        _put(canvas, head, top - _GAP - head.shape[0], left + column * across + (across - head.shape[1]) // 2)
-    image = paletted(canvas, colours).convert("RGB")
+    return _Layout(
+        names=names,
+        heads=heads,
+        down=max(_ROW_HEIGHT, highest(names) + 2),
+        across=max(across, widest(heads) + _GAP),
+        top=highest(heads) + _GAP,
+        left=widest(names) + _GAP,
+    )
+
+
+def _body(values: np.ndarray, entries: np.ndarray, layout: _Layout, colours: str) -> Image.Image:
+    """Return cells with their numbers, below and beside their labels."""
+    image = paletted(_labelled(entries, layout), colours).convert("RGB")
     draw = ImageDraw.Draw(image)
-    for (row, column), text in texts.items():
-        middle = (left + (column + 0.5) * across, top + (row + 0.5) * down)
-        ground = palette(colours)[entries[row, column]]
-        fill = palette(colours)[INK if is_light(ground) else PAPER]
-        draw.text(middle, text, font=font(TEXT), anchor="mm", fill=tuple(fill.tolist()))
+    for (row, column), value in np.ndenumerate(values):
+        x = layout.left + (column + 0.5) * layout.across
+        y = layout.top + (row + 0.5) * layout.down
+        ink = ink_on(int(entries[row, column]), colours)
+        red, green, blue = palette(colours)[ink].tolist()
+        text = _two_places(float(value))
+        draw.text((x, y), text, font=font(TEXT), anchor="mm", fill=(red, green, blue))
     return image
+
+
+def _labelled(entries: np.ndarray, layout: _Layout) -> np.ndarray:
+    """Return the cells without their numbers, below and beside their labels."""
+    names, heads, down, across, top, left = layout
+    cells = entries.repeat(down, axis=0).repeat(across, axis=1)
+    canvas = paper(top + cells.shape[0], left + cells.shape[1])
+    put(canvas, cells, top, left)
+    for row, name in enumerate(names):
+        height, width = name.shape
+        start = top + row * down
+        middle = (down - height) // 2
+        put(canvas, name, start + middle, left - _GAP - width)
+    for column, head in enumerate(heads):
+        height, width = head.shape
+        start = left + column * across
+        middle = (across - width) // 2
+        put(canvas, head, top - _GAP - height, start + middle)
+    return canvas
 
 
 def _two_places(value: float) -> str:
@@ -106,10 +132,7 @@ def _two_places(value: float) -> str:
 
 def _heads(columns: Sequence[str], across: int) -> list[np.ndarray]:
     """Return the labels of the columns; upright where one is wider than its column."""
-    if max(width_of(label, TEXT) for label in columns) <= across - _GAP:
+    widest = max(width_of(label, TEXT) for label in columns)
+    if widest <= across - _GAP:
         return [paragraph(label, width=across) for label in columns]
     return [np.rot90(paragraph(label, width=_LONGEST_LABEL)) for label in columns]
-
-
-def _put(canvas: np.ndarray, block: np.ndarray, top: int, left: int) -> None:
-    canvas[top : top + block.shape[0], left : left + block.shape[1]] = block

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from interpretkit.figures.blocks import padded, widest
 from interpretkit.figures.colour import ON_PAPER, Ramp
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def font(points: int) -> ImageFont.FreeTypeFont:
 
 def width_of(text: str, points: int) -> int:
     """Return the width of a line in pixels."""
-    return int(np.ceil(font(points).getlength(text)))
+    length = font(points).getlength(text)
+    return int(np.ceil(length))
 
 
 def wrap(text: str, *, points: int, width: int) -> list[str]:
@@ -37,23 +39,27 @@ def wrap(text: str, *, points: int, width: int) -> list[str]:
     lines = []
     for part in text.splitlines():
         line = ""
-        printable = "".join(character if character.isprintable() else " " for character in part)
-        for word in printable.split():
-            for piece in _pieces(word, points, width):
-                longer = f"{line} {piece}" if line else piece
-                if line and width_of(longer, points) > width:
-                    lines.append(line)
-                    longer = piece
-                line = longer
+        for piece in _pieces(part, points, width):
+            longer = f"{line} {piece}" if line else piece
+            if line and width_of(longer, points) > width:
+                lines.append(line)
+                longer = piece
+            line = longer
         lines.append(line)
     return lines or [""]
 
 
-def paragraph(text: str, *, width: int, points: int = TEXT, shade: float = STRONG, ramp: Ramp = ON_PAPER) -> np.ndarray:
+def paragraph(
+    text: str,
+    *,
+    width: int,
+    points: int = TEXT,
+    shade: float = STRONG,
+    ramp: Ramp = ON_PAPER,
+) -> np.ndarray:
     """Return `text`, wrapped to `width` pixels, as palette entries `(y, x)` no wider than it needs."""
-    rows = [_coverage(line, points) for line in wrap(text, points=points, width=width)]
-    across = max(row.shape[1] for row in rows)
-    coverage = np.concatenate([np.pad(row, ((0, 0), (0, across - row.shape[1]))) for row in rows])
+    lines = wrap(text, points=points, width=width)
+    coverage = _below_one_another([_coverage(line, points) for line in lines])
     return _inked(coverage, shade, ramp)
 
 
@@ -62,37 +68,53 @@ def labels_of(texts: Sequence[str], *, points: int = LABEL, shade: float = SOFT)
 
     Each character is rendered once: drawing a thousand numbers one by one takes ten times as long.
     """
-    glyphs = {character: _coverage(character, points) for character in set("".join(texts))}
-    rows = [[glyphs[character] for character in text] for text in texts]
-    height = sum(font(points).getmetrics())
-    coverage = np.zeros((len(texts), height, max(sum(glyph.shape[1] for glyph in row) for row in rows)), np.uint8)
-    for label, row in zip(coverage, rows, strict=True):
-        start = 0
-        for glyph in row:
-            label[:, start : start + glyph.shape[1]] = glyph
-            start += glyph.shape[1]
+    characters = set("".join(texts))
+    glyphs = {character: _coverage(character, points) for character in characters}
+    empty = _coverage("", points)
+    labels = []
+    for text in texts:
+        line = [glyphs[character] for character in text]
+        labels.append(np.concatenate([empty, *line], axis=1))
+    stacked = _below_one_another(labels)
+    coverage = stacked.reshape(len(texts), len(empty), -1)
     used = np.flatnonzero(coverage.any(axis=(0, 2)))
-    return _inked(coverage[:, used[0] : used[-1] + 1] if used.size else coverage, shade, ON_PAPER)
+    if used.size:
+        coverage = coverage[:, used[0] : used[-1] + 1]
+    return _inked(coverage, shade, ON_PAPER)
 
 
-def _pieces(word: str, points: int, width: int) -> Iterator[str]:
-    piece = ""
-    for character in word:
-        if piece and width_of(piece + character, points) > width:
-            yield piece
-            piece = ""
-        piece += character
-    yield piece
+def _pieces(line: str, points: int, width: int) -> Iterator[str]:
+    """Yield the words of a line, longer ones in pieces that fit the width; unprintable characters are blanks."""
+    printable = [character if character.isprintable() else " " for character in line]
+    for word in "".join(printable).split():
+        piece = ""
+        for character in word:
+            if piece and width_of(piece + character, points) > width:
+                yield piece
+                piece = ""
+            piece += character
+        yield piece
 
 
 def _coverage(line: str, points: int) -> np.ndarray:
+    """Return how much of each pixel `(y, x)` a line covers, of 255."""
     face = font(points)
-    image = Image.new("L", (width_of(line, points), sum(face.getmetrics())))
+    height = sum(face.getmetrics())
+    image = Image.new("L", (width_of(line, points), height))
     ImageDraw.Draw(image).text((0, 0), line, fill=255, font=face)
     return np.asarray(image)
 
 
+def _below_one_another(lines: Sequence[np.ndarray]) -> np.ndarray:
+    width = widest(lines)
+    rows = [padded(line, width=width, ground=0) for line in lines]
+    return np.concatenate(rows)
+
+
 def _inked(coverage: np.ndarray, shade: float, ramp: Ramp) -> np.ndarray:
-    steps = np.round(np.arange(256) / 255 * shade * (ramp.ink - ramp.ground)) + ramp.ground
-    inked: np.ndarray = steps.astype(np.uint8)[coverage]
+    """Return the palette entry of each pixel: from the ground of the ramp towards its ink."""
+    span = ramp.ink - ramp.ground
+    steps = np.arange(256) / 255 * shade * span
+    entries = np.round(steps) + ramp.ground
+    inked: np.ndarray = entries.astype(np.uint8)[coverage]
     return inked

@@ -26,16 +26,21 @@ def constant(low: float, high: float, *, reach: float) -> str:
         >>> constant(0.0, 3e-9, reach=1.0), constant(5.0, 5.000001, reach=9.0)
         ('≈0 (max 3e−9)', '≈5')
     """
-    if max(abs(low), abs(high)) <= NEARLY_CONSTANT * reach:
+    magnitude = max(abs(low), abs(high))
+    if magnitude <= NEARLY_CONSTANT * reach:
         return f"≈0 (max {number(high)})"
-    return f"≈{number((low + high) / 2)}"
+    middle = (low + high) / 2
+    return f"≈{number(middle)}"
 
 
 def check_flat(cells: tuple[int, ...]) -> None:
-    """Refuse to draw the map of a signal or of a volume, of which there are so many cells along each axis.
+    """Refuse to draw the map of a signal or of a volume.
+
+    Args:
+        cells: Its shape.
 
     Raises:
-        StepError: If they are those of a grid, but not `(y, x)`.
+        StepError: If it has one axis or three; the message names them.
 
     Example:
         >>> check_flat((7, 7))
@@ -44,6 +49,20 @@ def check_flat(cells: tuple[int, ...]) -> None:
         axes = ", ".join(spatial(len(cells)))
         what = f"figures draw maps (y, x); this one is ({axes}), {shape(cells)} cells"
         raise StepError(what, hint="set `figures: false` for this step: its results are there either way")
+
+
+def check_photo(pixels: np.ndarray) -> None:
+    """Refuse pixels that are no photo `(y, x, 3)` uint8.
+
+    Raises:
+        ValueError: If they have another shape or type, or there is none.
+
+    Example:
+        >>> check_photo(np.zeros((224, 224, 3), np.uint8))
+    """
+    coloured = pixels.shape[2:] == (3,)
+    if not coloured or pixels.dtype != np.uint8 or pixels.size == 0:
+        raise ValueError(f"a photo is uint8 (y, x, 3), not {pixels.dtype} {shape(pixels.shape)}")
 
 
 def polarity_of(values: np.ndarray) -> Polarity:
@@ -71,11 +90,13 @@ def alt(values: np.ndarray, *, what: str) -> str:
     finite = np.isfinite(values)
     if not finite.any():
         return f"{cells}, none of them finite."
-    broken = values.size - int(finite.sum())
+    broken = int((~finite).sum())
     rest = f"; {count(broken, 'cell')} not finite." if broken else "."
-    low, high = values[finite].min(), values[finite].max()
+    low = values[finite].min()
+    high = values[finite].max()
     if low == high:
         return f"{cells}, all {number(high)}{rest}"
-    row, column = np.unravel_index(np.where(finite, values, low).argmax(), values.shape)
+    greatest = np.where(finite, values, low).argmax()
+    row, column = np.unravel_index(greatest, values.shape)
     place = f"at row {row}, column {column} (counted from 0)"
     return f"{cells}, the greatest value {number(high)} {place}, the least {number(low)}{rest}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
-"""Which files are taken of a folder, or of those that a glob matches; in small or capital letters."""
+"""The endings of the files that are taken out of a folder or a glob, in small or capital letters."""
 
 SAMPLES = {"grace_hopper": "grace_hopper.jpg", "present": "Minduka_Present_Blue_Pack.png"}
 """Images that come with matplotlib, for `sample:NAME`."""
@@ -39,8 +39,8 @@ class ImageFile:
     """An image that was found, and is not yet decoded.
 
     Attributes:
-        id: Unique within the run, whatever the case of its letters, and fit for a file name on every system.
-        source: Where it came from, as given or as found; what cannot be printed is escaped.
+        id: Unique within the run, even where upper and lower case are not told apart; a file name on every system.
+        source: Where it came from, as given or as found; unprintable characters are escaped.
         path: The file.
         label: Its label from the manifest: a class index or name.
         mask: The file of its mask from the manifest.
@@ -75,7 +75,10 @@ def find_images(entries: Sequence[str], *, suffixes: Iterable[str] = ()) -> tupl
     if not entries:
         raise InputError("no images are given", hint="name files, folders, globs, or sample:grace_hopper")
     endings = (*EXTENSIONS, *sorted({*suffixes} - {*EXTENSIONS}))
-    return _with_unique_ids([file for entry in entries for file in _expand(entry, endings)])
+    files: list[ImageFile] = []
+    for entry in entries:
+        files += _expand(entry, endings)
+    return _with_unique_ids(files)
 
 
 def _expand(entry: str, endings: tuple[str, ...]) -> Sequence[ImageFile]:
@@ -83,7 +86,8 @@ def _expand(entry: str, endings: tuple[str, ...]) -> Sequence[ImageFile]:
         return [_sample(entry)]
     if not entry:
         raise InputError("an empty name names no image", hint="'.' is this folder")
-    path, where = Path(entry), printable(entry)
+    path = Path(entry)
+    where = printable(entry)
     status = _status(path, where)
     if status is not None and stat.S_ISDIR(status.st_mode):
         return _images_among(_inside(path, where), where, endings, otherwise="the folder holds no image")
@@ -92,18 +96,22 @@ def _expand(entry: str, endings: tuple[str, ...]) -> Sequence[ImageFile]:
         matches = glob.iglob(entry, recursive=True)  # noqa: PTH207 - Path.glob means other things in each Python
         return _images_among(map(Path, matches), where, endings, otherwise="the pattern matches no image")
     _check_file(path, where)
-    return _manifest(path) if path.suffix.lower() == ".csv" else [_image_file(path, where)]
+    if path.suffix.lower() == ".csv":
+        return _manifest(path)
+    return [_image_file(path, where)]
 
 
 def _images_among(paths: Iterable[Path], where: str, endings: tuple[str, ...], *, otherwise: str) -> list[ImageFile]:
-    chosen = sorted(
-        path
-        for path in paths
-        if path.name.lower().endswith(endings) and not path.name.startswith(".") and not path.is_dir()
-    )
+    chosen = sorted(path for path in paths if _looks_like_an_image(path, endings))
     if not chosen:
         raise InputError(otherwise, where=where, hint=f"images are {' '.join(endings)}")
     return [_image_file(path, printable(str(path))) for path in chosen]
+
+
+def _looks_like_an_image(path: Path, endings: tuple[str, ...]) -> bool:
+    known = path.name.lower().endswith(endings)
+    hidden = path.name.startswith(".")
+    return known and not hidden and not path.is_dir()
 
 
 def _sample(entry: str) -> ImageFile:
@@ -113,7 +121,8 @@ def _sample(entry: str) -> ImageFile:
     if name not in SAMPLES:
         hint = did_you_mean(name, SAMPLES, otherwise=f"samples are {', '.join(SAMPLES)}")
         raise InputError(f"there is no sample {name!r}", where=printable(entry), hint=hint)
-    return _image_file(Path(mpl.get_data_path(), "sample_data", SAMPLES[name]), entry, source=entry)
+    path = Path(mpl.get_data_path(), "sample_data", SAMPLES[name])
+    return _image_file(path, entry, source=entry)
 
 
 def _manifest(path: Path) -> list[ImageFile]:
@@ -143,7 +152,7 @@ def _manifest(path: Path) -> list[ImageFile]:
 
 
 def _check_spelling(columns: Sequence[str], where: str) -> None:
-    """Refuse a column that is meant to be `label` or `mask`: left unread like any other, it would not be missed."""
+    """Refuse a misspelt `label` or `mask`: unknown columns are not read, and nobody would notice."""
     for wanted in {"label", "mask"} - {*columns}:
         for column in columns:
             if difflib.get_close_matches(wanted, [column.casefold()], cutoff=0.8):
@@ -160,15 +169,19 @@ def _listed(row: Sequence[str], columns: Sequence[str], folder: Path, where: str
     cells = dict(zip(columns, row, strict=True))
     if not cells["path"]:
         raise InputError("the path is empty", where=where, hint="name an image, or take the line away")
-    mask = folder / cells["mask"].strip() if cells.get("mask", "").strip() else None
+    label = cells.get("label", "").strip()
+    name = cells.get("mask", "").strip()
+    mask = folder / name if name else None
     if mask is not None:
         _check_file(mask, where)
-    return replace(_image_file(folder / cells["path"], where), label=cells.get("label", "").strip() or None, mask=mask)
+    file = _image_file(folder / cells["path"], where)
+    return replace(file, label=label or None, mask=mask)
 
 
 def _image_file(path: Path, where: str, *, source: str = "") -> ImageFile:
     _check_file(path, where)
-    return ImageFile(id=_fit_for_a_file_name(path.stem), source=source or printable(str(path)), path=path)
+    name = _fit_for_a_file_name(path.stem)
+    return ImageFile(id=name, source=source or printable(str(path)), path=path)
 
 
 def _check_file(path: Path, where: str) -> None:
@@ -176,8 +189,7 @@ def _check_file(path: Path, where: str) -> None:
     subject = "" if named == where else f"{named} "
     status = _status(path, where)
     if status is None:
-        siblings = [each.name for each in islice(_inside(path.parent, where), 1000) if each.name != path.name]
-        hint = did_you_mean(path.name, siblings, otherwise=_RELATIVE)
+        hint = did_you_mean(path.name, _siblings(path, where), otherwise=_RELATIVE)
         raise InputError(f"{subject}does not exist", where=where, hint=hint)
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
@@ -186,8 +198,14 @@ def _check_file(path: Path, where: str) -> None:
         raise InputError(f"{subject}is empty", where=where, hint="copy or download it anew")
 
 
+def _siblings(path: Path, where: str) -> list[str]:
+    """Return the names of other files in the folder of a path, the first thousand at most."""
+    files = islice(_inside(path.parent, where), 1000)
+    return [file.name for file in files if file.name != path.name]
+
+
 def _status(path: Path, where: str) -> os.stat_result | None:
-    """Return what the file system knows of `path`, or None if nothing is there. Unlike opening, this never waits."""
+    """Return the facts that the file system has of `path`; None if nothing is there. Unlike opening, it never waits."""
     with _file_errors(where):
         try:
             return path.stat()
@@ -207,9 +225,8 @@ def _file_errors(where: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         cause = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"cannot be looked at: {cause}", where=where, hint="check the name and who may read"
-        ) from error
+        hint = "check the name and who may read"
+        raise InputError(f"cannot be looked at: {cause}", where=where, hint=hint) from error
 
 
 def printable(text: str) -> str:
@@ -219,36 +236,53 @@ def printable(text: str) -> str:
         >>> print(printable("cat\n.png"))
         cat\n.png
     """
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def _fit_for_a_file_name(stem: str) -> str:
-    plain = "".join(each for each in unicodedata.normalize("NFKD", stem) if not unicodedata.combining(each))
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).lstrip(".-")
-    if name.partition(".")[0].lower() in _DEVICE_NAMES:
+    decomposed = unicodedata.normalize("NFKD", stem)
+    letters = [character for character in decomposed if not unicodedata.combining(character)]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", "".join(letters)).lstrip(".-")
+    first_part = name.partition(".")[0]
+    if first_part.lower() in _DEVICE_NAMES:
         name = f"_{name}"
     return name[:_ID_LENGTH].rstrip(".") or "image"
 
 
 def _with_unique_ids(files: Sequence[ImageFile]) -> tuple[ImageFile, ...]:
-    """Mark all that would share an id with the hash of their file, so that their order does not tell them apart."""
+    """Put the hash of the file into every id that several files would share, whatever the order of the files."""
     counts = Counter(file.id.lower() for file in files)
     taken = {name for name, count in counts.items() if count == 1}
     unique = []
     for file in files:
         if counts[file.id.lower()] == 1:
             unique.append(file)
-        else:
-            unique.append(_marked(file, taken))
-            taken.add(unique[-1].id.lower())
+            continue
+        marked = _marked(file, taken)
+        taken.add(marked.id.lower())
+        unique.append(marked)
     return tuple(unique)
 
 
 def _marked(file: ImageFile, taken: set[str]) -> ImageFile:
+    """Return a file with its hash, and a number if need be, in its id, so that its id is not among those `taken`."""
     with _file_errors(file.source):
         mark = f"-{sha256_file(file.path)[:8]}"
-    ending, count = mark, 1
-    while (name := f"{file.id[: _ID_LENGTH - len(ending)]}{ending}").lower() in taken:
+    name = _ending_in(mark, file.id)
+    count = 1
+    while name.lower() in taken:
         count += 1
-        ending = f"{mark}-{count}"
+        name = _ending_in(f"{mark}-{count}", file.id)
     return replace(file, id=name)
+
+
+def _ending_in(ending: str, name: str) -> str:
+    """Return a name with an ending, cut so that both fit an id."""
+    room = _ID_LENGTH - len(ending)
+    return name[:room] + ending

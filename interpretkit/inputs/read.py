@@ -6,6 +6,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -80,7 +81,7 @@ def read_image(file: ImageFile, *, readers: Mapping[str, FileReader] | None = No
         picture, conversions, sha256 = _read_by(readers[max(fitting, key=len)], file)
     else:
         picture, conversions, sha256 = _read_by_pillow(file)
-    return InputImage(
+    image = InputImage(
         id=file.id,
         source=file.source,
         sha256=sha256,
@@ -88,7 +89,8 @@ def read_image(file: ImageFile, *, readers: Mapping[str, FileReader] | None = No
         conversions=conversions,
         label=file.label,
         mask=None if file.mask is None else _read_mask(file.mask, picture.size),
-    ), picture
+    )
+    return image, picture
 
 
 def _read_by_pillow(file: ImageFile) -> tuple[Image.Image, tuple[str, ...], str]:
@@ -114,25 +116,28 @@ def _read_by(reader: FileReader, file: ImageFile) -> tuple[Image.Image, tuple[st
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Read a mask `(y, x)` bool for an upright image: True where the value that is stored is not zero.
+    """Read a mask `(y, x)` bool for an upright image: True where the stored value is not zero.
 
-    The stored value of a palette image is its index, as data sets of segmentations mean it; that of a colour is not
-    zero if any of its parts is not. No bit is lost on the way, unlike in an image that is made 8-bit RGB.
+    The stored value of a palette image is its index: data sets of segmentations mean it so. A colour is not zero if any
+    of its parts is not. No bit is lost on the way, unlike in an image that is made 8-bit RGB.
     """
     where = printable(str(path))
     hint = "save it as a PNG, grey or with a palette, with 0 outside of the object"
     with _opened(path, where) as (opened, _):
+        transparent = opened.has_transparency_data
         if opened.format == "JPEG":
             raise InputError("a JPEG cannot be a mask: its zeros do not stay zero", where=where, hint=hint)
-        if opened.mode not in _MASK_MODES or opened.has_transparency_data or _narrowed(opened):
-            kind = f"{opened.mode}{' with transparency' if opened.has_transparency_data else ''}"
-            raise InputError(f"no mask is defined for an image of mode {kind}", where=where, hint=hint)
+        if opened.mode not in _MASK_MODES or transparent or _narrowed(opened):
+            mode = f"{opened.mode} with transparency" if transparent else opened.mode
+            raise InputError(f"no mask is defined for an image of mode {mode}", where=where, hint=hint)
         values = np.asarray(ImageOps.exif_transpose(opened))
-    if values.shape[:2] != size[::-1]:
-        found, wanted = (words.shape(each) for each in (values.shape[1::-1], size))
+    height, width = values.shape[:2]
+    if (width, height) != size:
+        pixels = f"{words.shape((width, height))} pixels, its image {words.shape(size)}"
         hint = "a mask lies on its upright image pixel by pixel"
-        raise InputError(f"the mask has {found} pixels, its image {wanted}", where=where, hint=hint)
-    return np.asarray(values.reshape(*values.shape[:2], -1).any(-1))
+        raise InputError(f"the mask has {pixels}", where=where, hint=hint)
+    stored = values.reshape(height, width, -1)
+    return np.asarray(stored.any(-1))
 
 
 def _check_rgb(picture: Image.Image) -> None:
@@ -143,7 +148,7 @@ def _check_rgb(picture: Image.Image) -> None:
 def given_images(
     images: object, *, readers: Mapping[str, FileReader] | None = None
 ) -> Iterator[tuple[InputImage, Image.Image]]:
-    """Read what somebody hands over in Python: one or many paths (or anything that `find_images` finds), or PIL images.
+    """Read images given in Python: one or many paths (or anything else that `find_images` finds), or PIL images.
 
     PIL images get the ids `image0`, `image1`, …, and the hash of their RGB pixels.
 
@@ -159,16 +164,17 @@ def given_images(
         >>> image.id, image.size, image.conversions
         ('image0', (4, 3), ('grey to RGB',))
     """
-    many = isinstance(images, Iterable) and not isinstance(images, str)
-    items: list[Any] = list(images) if many else [images]  # type: ignore[call-overload] # iterable, as just seen
+    items: list[Any] = [images]
+    if isinstance(images, Iterable) and not isinstance(images, str):
+        items = list(images)
     if all(isinstance(item, str | Path) for item in items):
         files = find_images([str(item) for item in items], suffixes=readers or ())
         return (read_image(file, readers=readers) for file in files)
     if all(isinstance(item, Image.Image) for item in items):
-        return (_read_given(index, item) for index, item in enumerate(items))
-    kinds = ", ".join(sorted({type(item).__name__ for item in items}))
+        return map(_read_given, count(), items)
+    kinds = {type(item).__name__ for item in items}
     raise InputError(
-        f"images are paths or PIL images, all of one kind, not {kinds}",
+        f"images are paths or PIL images, all of one kind, not {', '.join(sorted(kinds))}",
         hint="a tensor holds preprocessed images: (image, channel, y, x)",
     )
 
@@ -177,13 +183,14 @@ def _read_given(index: int, image: Image.Image) -> tuple[InputImage, Image.Image
     name = f"image{index}"
     with _decoding(name) as remarks:
         picture, done = _as_rgb(image)
-    return InputImage(
+    facts = InputImage(
         id=name,
         source=f"PIL image {index}",
         sha256=sha256_bytes(picture.tobytes()),
         size=picture.size,
         conversions=(*done, *remarks),
-    ), picture
+    )
+    return facts, picture
 
 
 @contextmanager
@@ -230,13 +237,17 @@ def _no_image(head: bytes, where: str) -> InputError:
 
 def _first_frame(opened: Image.Image) -> list[str]:
     frames = getattr(opened, "n_frames", 1)
-    return [f"first of {frames} frames"] if frames > 1 else []
+    if frames > 1:
+        return [f"first of {frames} frames"]
+    return []
 
 
 def _narrowed(opened: Image.Image) -> list[str]:
     """Say that Pillow keeps the upper 8 of 16 bits of each colour, which it does unasked while it decodes."""
-    sixteen = ";16" in str(getattr(opened, "tile", "")) and not opened.mode.startswith("I")
-    return ["16-bit colour cut to 8 bits"] if sixteen else []
+    sixteen = ";16" in str(getattr(opened, "tile", ""))
+    if sixteen and not opened.mode.startswith("I"):
+        return ["16-bit colour cut to 8 bits"]
+    return []
 
 
 def _as_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
@@ -257,12 +268,14 @@ def _as_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
         image, scaled = _eight_bit_grey(image)
         done.append(scaled)
     if image.mode not in ("RGB", "RGBA"):
-        done.append(f"{_MODE_NAMES.get(image.mode, image.mode)} to RGB")
+        mode = _MODE_NAMES.get(image.mode, image.mode)
+        done.append(f"{mode} to RGB")
     if image.has_transparency_data:
         done.append("alpha composited over white")
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return Image.fromarray(np.asarray(image.convert("RGB"))), done
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    pixels = np.asarray(image.convert("RGB"))
+    return Image.fromarray(pixels), done
 
 
 def _eight_bit_grey(image: Image.Image) -> tuple[Image.Image, str]:
@@ -270,6 +283,9 @@ def _eight_bit_grey(image: Image.Image) -> tuple[Image.Image, str]:
     if "transparency" in image.info:
         raise ValueError(f"{name} with a transparent level has no defined conversion")
     values = np.asarray(image).astype(np.float64)
-    if not ((values >= 0) & (values <= most)).all():
+    inside = (values >= 0) & (values <= most)
+    if not inside.all():
         raise ValueError(f"{name} holds values from {values.min():g} to {values.max():g}")
-    return Image.fromarray(np.rint(values * 255 / most).astype(np.uint8)), f"{name} scaled to 8 bits"
+    levels = np.rint(values * 255 / most)
+    grey = Image.fromarray(levels.astype(np.uint8))
+    return grey, f"{name} scaled to 8 bits"

@@ -1,4 +1,4 @@
-"""Baselines: what an image is set against, or what stands in for parts of it that are taken away."""
+"""Baselines: images without content, to compare an image with, or to fill parts of it that are taken away."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def baseline_of(image: torch.Tensor, name: Baseline, *, preprocessing: Any, blur
 
     Args:
         image: As the network is fed.
-        name: Which.
-        preprocessing: What makes black.
+        name: The baseline.
+        preprocessing: The model's preprocessing, which makes `black`.
         blur: Standard deviation of the Gaussian, as a part of the shortest side.
 
     Raises:
-        StepError: If it is black, and the preprocessing does not make an image of that as the network is fed.
+        StepError: If `black` is asked for, and the preprocessing makes no image that fits the network's input.
 
     Example:
         >>> import torch
@@ -40,8 +40,7 @@ def baseline_of(image: torch.Tensor, name: Baseline, *, preprocessing: Any, blur
         return torch.zeros_like(image)
     if name == "image_mean":
         grid = tuple(range(2, image.ndim))
-        mean = image.mean(grid, keepdim=True)
-        return mean.expand_as(image).clone()
+        return image.mean(grid, keepdim=True).expand_as(image).clone()
     if name == "black":
         return _black(image, preprocessing)
     return blurred(image, blur)
@@ -54,17 +53,18 @@ def _black(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
 
 
 def _level_of_black(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
-    """Return what black is in each channel, `(channel,)`."""
+    """Return the value of black in each channel, `(channel,)`."""
     channels = image.shape[1]
     if isinstance(preprocessing, Preprocessing) and len(preprocessing.mean) == channels:
-        mean, std = image.new_tensor(preprocessing.mean), image.new_tensor(preprocessing.std)
-        return -mean / std
+        mean = image.new_tensor(preprocessing.mean)
+        return -mean / image.new_tensor(preprocessing.std)
     from PIL import Image
 
     hint = "choose zero, image_mean or blurred"
     try:
         made: torch.Tensor = preprocessing(Image.new("RGB", (_SIDE, _SIDE)))
-        level = made.mean(tuple(range(1, made.ndim)))
+        grid = tuple(range(1, made.ndim))
+        level = made.mean(grid)
     except Exception as error:
         raise StepError(f"the preprocessing makes no black image: {cause(error)}", hint=hint) from error
     if len(level) != channels:

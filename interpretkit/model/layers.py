@@ -34,10 +34,13 @@ class Layer:
         """Return the layers that it stands for: itself, or those among `recorded` that are calls of it."""
         if self.address.call != EVERY:
             return (self,)
-        base, path = self.name.removesuffix("#*"), self.address.path
-        found = sorted(each.call for each in recorded if each.path == path and each.call)
+        base = self.name.removesuffix("#*")
+        path = self.address.path
+        numbers = sorted(address.call for address in recorded if address.path == path and address.call)
         # Called once, it has its plain name.
-        return tuple(Layer(base if found == [1] else f"{base}#{call}", Address(path, call)) for call in found)
+        if numbers == [1]:
+            return (Layer(base, Address(path, 1)),)
+        return tuple(Layer(f"{base}#{number}", Address(path, number)) for number in numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,81 +65,113 @@ class LayerNames:
         Raises:
             RecipeError: If a pattern matches nothing, or nothing is left; it tells all patterns that match nothing.
         """
-        positions = layer_positions(self.module)
-        # An alias comes where its layer does, so that a glob gives layers in the order of the network.
-        names = [*self.aliases, *(path for path in positions if path not in self.aliases)]
-        names.sort(key=lambda name: positions[self.aliases.get(name, name)])
+        names = self._in_order()
         faults = Faults()
         chosen: list[Layer] = []
         for pattern in patterns:
-            found: list[Layer] = []
+            layers: list[Layer] = []
             with faults.collect():
-                found = self._matches(pattern.removeprefix("!"), names)
+                layers = self._matches(pattern.removeprefix("!"), names)
             base = pattern.partition("#")[0]
             if pattern.startswith("!"):
-                unwanted = {layer.address for layer in found}
+                unwanted = {layer.address for layer in layers}
                 chosen = [layer for layer in chosen if layer.address not in unwanted]
             elif base in names:
-                chosen += found
+                chosen += layers
             else:
-                # A glob finds a layer that has an alias under both names: the alias is enough.
-                taken = {layer.address for layer in chosen}
-                first = {layer.address: layer for layer in reversed(found) if layer.address not in taken}
-                chosen += [layer for layer in found if layer in first.values()]
+                chosen += _each_once(layers, chosen)
         faults.tell()
         if not chosen:
             what = f"the patterns {', '.join(patterns)} leave no layer of model {self.model!r}"
             raise RecipeError(what, subject=list(patterns))
         return tuple(dict.fromkeys(chosen))
 
+    def _in_order(self) -> list[str]:
+        """Return aliases and paths in the order of the network; an alias stands before the path of its layer."""
+        positions = layer_positions(self.module)
+        paths = [path for path in positions if path not in self.aliases]
+        names = [*self.aliases, *paths]
+        names.sort(key=lambda name: positions[self.aliases.get(name, name)])
+        return names
+
     def _matches(self, pattern: str, names: Sequence[str]) -> list[Layer]:
         base, call = _split_call(pattern)
         matches = [base] if base in names else [name for name in names if self._globbed(name, base)]
         if not matches:
             hint = did_you_mean(base, names, otherwise="`interpretkit layers` lists what it has")
-            hint = "; ".join(filter(None, (hint, self.note)))
+            if self.note:
+                hint = f"{hint}; {self.note}"
             raise RecipeError(f"model {self.model!r} has no layer {base!r}", hint=hint, subject=pattern)
         return [self._layer(name, call) for name in matches]
 
     def asked(self, patterns: Sequence[str]) -> Mapping[Address, str]:
-        """Return the names that `patterns` ask for, by what a probe calls them: a shared module has several paths."""
-        layers = self.find(patterns)
-        return {Address(self._first_path(each.address.path), each.address.call): each.name for each in layers}
+        """Return the names that `patterns` ask for, by the addresses that a probe gives them.
+
+        A module that is shared has several paths; a probe knows the first.
+        """
+        names = {}
+        for layer in self.find(patterns):
+            address = Address(self._first_path(layer.address.path), layer.address.call)
+            names[address] = layer.name
+        return names
 
     def rows(self, calls: Iterable[Call], asked: Mapping[Address, str] | None) -> Iterator[LayerInfo]:
-        """Yield a row for each name of each call; of those that were `asked` for alone, unless that is None."""
+        """Yield a row for each name of each call; if names were `asked` for, for those alone."""
         aliased = {alias: self._first_path(path) for alias, path in self.aliases.items()}
         for call in calls:
+            path = str(call.address)
             names = self._all_of(call, aliased) if asked is None else _asked_of(call, asked)
             for name in names:
+                is_alias = name.partition("#")[0] in self.aliases
                 yield LayerInfo(
                     name=name,
-                    path=str(call.address),
+                    path=path,
                     kind=call.kind,
                     shape=None if call.shape is None else call.shape[1:],
                     stride=call.strides,
                     receptive_field=call.extents,
                     parameters=call.parameters,
-                    alias_of=str(call.address) if name.partition("#")[0] in self.aliases else "",
+                    alias_of=path if is_alias else "",
                     grid=call.grid,
                 )
 
     def _all_of(self, call: Call, aliased: Mapping[str, str]) -> list[str]:
         path = call.address.path
-        names = [*([] if path in self.aliases else [path]), *(alias for alias, of in aliased.items() if of == path)]
+        names = [alias for alias, aliased_path in aliased.items() if aliased_path == path]
+        if path not in self.aliases:
+            names.insert(0, path)
         return [name + _number(call) for name in names]
 
     def _first_path(self, path: str) -> str:
-        wanted = self.module.get_submodule(path)
-        return next(str(first) for first, module in self.module.named_modules() if module is wanted)
+        """Return the first path of the module that has this path among others."""
+        shared = self.module.get_submodule(path)
+        first: dict[torch.nn.Module, str] = {module: name for name, module in self.module.named_modules()}
+        return first[shared]
 
     def _globbed(self, name: str, pattern: str) -> bool:
+        if not matches(name, pattern):
+            return False
         parent, _, last = name.rpartition(".")
-        return matches(name, pattern) and not (parent and name in self.aliases and pattern.rpartition(".")[2] != last)
+        is_long_alias = bool(parent) and name in self.aliases
+        return not is_long_alias or pattern.rpartition(".")[2] == last
 
     def _layer(self, name: str, call: int | None) -> Layer:
         address = Address(self.aliases.get(name, name), call)
-        return Layer(name if call is None else f"{name}#{'*' if call == EVERY else call}", address)
+        if call is None:
+            return Layer(name, address)
+        number = "*" if call == EVERY else str(call)
+        return Layer(f"{name}#{number}", address)
+
+
+def _each_once(layers: Sequence[Layer], chosen: Sequence[Layer]) -> list[Layer]:
+    """Return layers that are not chosen yet; under its alias alone, what a glob finds under alias and path."""
+    known = {layer.address for layer in chosen}
+    new = []
+    for layer in layers:
+        if layer.address not in known:
+            known.add(layer.address)
+            new.append(layer)
+    return new
 
 
 def _number(call: Call) -> str:
@@ -144,16 +179,19 @@ def _number(call: Call) -> str:
 
 
 def _asked_of(call: Call, asked: Mapping[Address, str]) -> list[str]:
-    if call.address in asked:
-        return [asked[call.address]]
-    path = call.address.path
-    whole = asked.get(Address(path)) or asked.get(Address(path, EVERY))
-    return [] if whole is None else [whole.removesuffix("#*") + _number(call)]
+    address = call.address
+    if address in asked:
+        return [asked[address]]
+    every = Address(address.path, EVERY)
+    name = asked.get(Address(address.path)) or asked.get(every)
+    if name is None:
+        return []
+    return [name.removesuffix("#*") + _number(call)]
 
 
 def layer_positions(module: torch.nn.Module) -> dict[str, int]:
     """Return where each layer comes in the network, by its path."""
-    paths = (path for path, _ in module.named_modules(remove_duplicate=False) if path)
+    paths = [path for path, _ in module.named_modules(remove_duplicate=False) if path]
     return {path: position for position, path in enumerate(paths)}
 
 
@@ -177,6 +215,9 @@ def matches(name: str, pattern: str) -> bool:
 def _match_parts(parts: list[str], patterns: list[str]) -> bool:
     if not patterns:
         return not parts
-    if patterns[0] == "**":
-        return any(_match_parts(parts[skip:], patterns[1:]) for skip in range(len(parts) + 1))
-    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _match_parts(parts[1:], patterns[1:])
+    first, *rest = patterns
+    if first == "**":
+        return any(_match_parts(parts[skip:], rest) for skip in range(len(parts) + 1))
+    if not parts or not fnmatchcase(parts[0], first):
+        return False
+    return _match_parts(parts[1:], rest)

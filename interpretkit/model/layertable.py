@@ -24,11 +24,11 @@ class LayerInfo:
         name: What to write in a recipe.
         path: The module call: its path in `named_modules()`, with `#k` for the k-th call.
         kind: The module's class.
-        shape: What it returns for one image, without the image dim; None where that is no tensor.
+        shape: The shape of its output for one image, without the image dim; None where it returns no tensor.
         stride: Pixels from one cell of the output to the next, along each axis of the input's grid: `(y, x)` of an
             image, `(x,)` of a signal, `(z, y, x)` of a volume. None without cells along it, or where it is not known.
-        receptive_field: Pixels that a cell of the output sees along each axis, borders left out of account; `all`
-            where that is the whole input, None where it is not known.
+        receptive_field: How many pixels a cell of the output sees along each axis, not taking borders into account;
+            `all` where it sees the whole input, None where it is not known.
         parameters: Number of parameters in it.
         alias_of: The module path that an alias stands for; empty for a module's own name.
         grid: What the cells of a map see along each axis; `window` asks it.
@@ -47,8 +47,8 @@ class LayerInfo:
     def window(self, *cell: int) -> tuple[Span | None, ...]:
         """Return the pixels that a cell of a map sees: the first and the last along each axis of the input's grid.
 
-        Borders are left out of account: where the network pads, they may lie outside of the input. They are infinite
-        where the cell sees the whole input, and None where it is not known what it sees.
+        Borders are not taken into account: where the network pads, the pixels may lie outside of the input. They are
+        infinite where the cell sees the whole input, and None where it is not known which pixels it sees.
 
         Args:
             *cell: Where it lies: `y, x` in a map of an image, `x` of a signal, `z, y, x` of a volume.
@@ -61,8 +61,10 @@ class LayerInfo:
             >>> pool.window(0, 3)
             ((-1, 3), (11, 15))
         """
-        places = zip(self.grid, cell, strict=True)
-        return tuple(None if row is None else row.span(place) for row, place in places)
+        spans = []
+        for cells, place in zip(self.grid, cell, strict=True):
+            spans.append(None if cells is None else cells.span(place))
+        return tuple(spans)
 
     def json(self) -> dict[str, Any]:
         """Return the row as plain data."""
@@ -78,13 +80,12 @@ class LayerInfo:
         }
 
     def cells(self) -> tuple[str, ...]:
-        """Return what a table says of it after its name."""
-        shape = "no tensor" if self.shape is None else words.shape(self.shape)
-        stride = extent = "–"
+        """Return the cells of its row in a table, without the name."""
+        shape, stride, extent = "no tensor", "–", "–"
         if self.shape is not None:
-            seen = zip(self.stride, self.receptive_field, strict=True)
-            stride = _joined([_step(*each) for each in seen])
-            extent = _joined(["?" if each is None else str(each) for each in self.receptive_field])
+            shape = words.shape(self.shape)
+            stride = _joined([_step(*seen) for seen in zip(self.stride, self.receptive_field, strict=True)])
+            extent = _joined(["?" if pixels is None else str(pixels) for pixels in self.receptive_field])
         note = f"= {self.alias_of}" if self.alias_of else ""
         return self.kind, shape, stride, extent, f"{self.parameters:,}", note
 
@@ -95,11 +96,11 @@ class LayerTable(tuple[LayerInfo, ...]):
     __slots__ = ()
 
     def __str__(self) -> str:
-        rows = ((row.name, *row.cells()) for row in self)
+        rows = [(row.name, *row.cells()) for row in self]
         return _aligned([_HEADINGS, *rows])
 
     def tree(self) -> str:
-        """Return the table with each layer under the layers that it is part of, indented; an alias is named last."""
+        """Return the table with each layer under the layers that it is part of, indented; aliases stand at the end."""
         root = _Branch()
         for row in self:
             root.grow(row)
@@ -124,12 +125,14 @@ class _Branch:
         for part, branch in self.below.items():
             name = "  " * depth + part
             if not branch.rows:
-                yield (name, *[""] * (len(_HEADINGS) - 1))
+                blanks = [""] * (len(_HEADINGS) - 1)
+                yield (name, *blanks)
             for path, rows in branch.rows.items():
                 *cells, _ = rows[0].cells()
-                aliases = ", ".join(row.name for row in rows if row.alias_of)
                 _, mark, call = path.partition("#")
-                yield (name + mark + call, *cells, f"alias {aliases}" if aliases else "")
+                aliases = ", ".join(row.name for row in rows if row.alias_of)
+                note = f"alias {aliases}" if aliases else ""
+                yield (name + mark + call, *cells, note)
             yield from branch.lines(depth + 1)
 
 
@@ -140,17 +143,22 @@ def _step(stride: float | None, extent: Extent) -> str:
 
 
 def _joined(along: list[str]) -> str:
-    """Return what is said of each axis, once where it is the same of all."""
-    return along[0] if len(set(along)) == 1 else "×".join(along)
+    """Return the words for each axis, once where they are the same for all axes."""
+    if len(set(along)) == 1:
+        return along[0]
+    return "×".join(along)
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    columns = enumerate(zip(*rows, strict=True))
-    padded = (_padded(column, to_the_right=index in _TO_THE_RIGHT) for index, column in columns)
-    lines = map("  ".join, zip(*padded, strict=True))
-    return "\n".join(line.rstrip() for line in lines)
+    padded = []
+    for index, column in enumerate(zip(*rows, strict=True)):
+        padded.append(_padded(column, to_the_right=index in _TO_THE_RIGHT))
+    lines = ["  ".join(row).rstrip() for row in zip(*padded, strict=True)]
+    return "\n".join(lines)
 
 
 def _padded(column: tuple[str, ...], *, to_the_right: bool) -> list[str]:
     width = max(map(len, column))
-    return [cell.rjust(width) if to_the_right else cell.ljust(width) for cell in column]
+    if to_the_right:
+        return [cell.rjust(width) for cell in column]
+    return [cell.ljust(width) for cell in column]

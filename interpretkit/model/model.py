@@ -35,7 +35,7 @@ _OTHER_SIZE = (
     "it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`, a number for each axis"
 )
 CLASS_TOKEN = "class_token"
-"""What the output is called that is the class token of a transformer, and with it its target."""
+"""The name of the output that is the class token of a transformer, and of its target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Wanted:
     """A target that stands for one score of each image.
 
     Attributes:
-        of: The output that it is one of, by name.
-        spec: What is wanted of it.
+        of: The name of the output that it belongs to.
+        spec: Which of the targets of that output it is.
     """
 
     of: str
@@ -55,19 +55,18 @@ class Wanted:
 class Model:
     """A network that can be looked into.
 
-    What is said here of images `(image, channel, y, x)` holds of signals `(image, channel, x)` and volumes
-    `(image, channel, z, y, x)` alike.
+    What is said here of images `(image, channel, y, x)` holds for signals `(image, channel, x)` and for volumes
+    `(image, channel, z, y, x)` too.
 
     Attributes:
         module: The network. It runs in eval mode, whatever its own mode is.
         name: What figures and reports call it.
         preprocessing: Turns a PIL image into a tensor `(channel, y, x)`; a `Preprocessing`, or any callable, which may
             make a signal `(channel, x)` or a volume `(channel, z, y, x)` too.
-        outputs: How what the network returns is read, by name; targets are those of the first, unless they name
-            another.
+        outputs: How the network's outputs are read, by name; targets are those of the first, unless they name another.
         aliases: Short names of layers, each for a module path.
-        layouts: How layers lay out what they return where it is not `(image, channel, y, x)`, by pattern as in `find`;
-            the first that matches holds. What the shapes leave no doubt about need not be said.
+        layouts: The layouts of layers that do not return `(image, channel, y, x)`, by pattern as in `find`; the first
+            pattern that matches holds. A layout need not be given where the shapes leave no doubt.
         notes: What every reader must know: `untrained`, `reparameterized`.
         weights: Where its weights come from.
 
@@ -89,9 +88,10 @@ class Model:
     weights: WeightsInfo = field(default_factory=WeightsInfo)
 
     def __repr__(self) -> str:
-        parameters = sum(each.numel() for each in self.module.parameters())
+        kind = type(self.module).__name__
+        parameters = sum(parameter.numel() for parameter in self.module.parameters())
         notes = f"; {', '.join(self.notes)}" if self.notes else ""
-        return f"Model({self.name}: {type(self.module).__name__}, {parameters:,} parameters; {self.weights}{notes})"
+        return f"Model({self.name}: {kind}, {parameters:,} parameters; {self.weights}{notes})"
 
     def __post_init__(self) -> None:
         positions = layer_positions(self.module)
@@ -107,12 +107,12 @@ class Model:
 
     @property
     def output(self) -> Output:
-        """The output that targets are of, unless they name another."""
+        """The output whose targets are meant, unless they name another output."""
         return next(iter(self.outputs.values()))
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes by index; empty where they are not known, or the output is none of classes."""
+        """Names of the classes by index; empty where they are not known, or the output has no classes."""
         return self.output.names if isinstance(self.output, Classes) else ()
 
     @property
@@ -154,29 +154,31 @@ class Model:
         first = first_convolution(self.module)
         channels = _USUAL_CHANNELS if first is None else first.in_channels
         shape = (channels, *(size or self._input_size()))
-        image = torch.zeros((1, *shape), dtype=like.dtype, device=like.device)
         names = self._names
         asked = names.asked(patterns) if patterns else None
         try:
+            image = torch.zeros((1, *shape), dtype=like.dtype, device=like.device)
             calls = probe(self.module, image)
         except Exception as error:
             what = f"model {self.name!r} failed on an image {words.shape(shape)}"
-            told = next(iter(str(error).strip().splitlines()), "")
+            lines = str(error).strip().splitlines()
+            told = lines[0] if lines else ""
             raise StepError(f"{what}: {type(error).__name__}: {told}", hint=_OTHER_SIZE) from error
         return LayerTable(names.rows(calls, asked))
 
     def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> Arranged:
         """Return what `layer` gave for `inputs`, or its gradient, as a view with its axes named.
 
-        Maps are arranged to `(image, channel, y, x)`, the axes of `inputs`. What is no map, or cannot be told to be
-        one, stays as it is.
+        Maps are arranged to `(image, channel, y, x)`, the axes of `inputs`. Values that are no map, or may be none,
+        stay as they are.
         """
         path = layer.address.path
-        declared = (layout for pattern, layout in self.layouts.items() if matches(path, pattern))
-        return arrange(values, network=self.module, path=path, inputs=inputs, declared=next(declared, None))
+        declared = [layout for pattern, layout in self.layouts.items() if matches(path, pattern)]
+        first = declared[0] if declared else None
+        return arrange(values, network=self.module, path=path, inputs=inputs, declared=first)
 
     def wanted(self, target: TargetSpec | TargetData) -> tuple[Wanted, ...]:
-        """Return the targets that one stands for, each one score of an image: several only of `Top`.
+        """Return the targets that one target stands for, each one score of an image; only `Top` stands for several.
 
         Raises:
             InputError: If the model has no such output.
@@ -188,10 +190,11 @@ class Model:
             (True, (Wanted(of='classes', spec=3),))
         """
         name, spec = self._addressed(parse.validate_python(target))
-        return tuple(Wanted(name, each) for each in self.outputs[name].single(spec))
+        singles = self.outputs[name].single(spec)
+        return tuple(Wanted(name, single) for single in singles)
 
     def output_of(self, target: Target) -> Output:
-        """Return the output that a target is one of."""
+        """Return the output that a target belongs to."""
         name, _ = self._addressed(parse.validate_python(target.spec))
         return self.outputs[name]
 
@@ -208,10 +211,10 @@ class Model:
             StepError: If the values are not what the output reads, or not finite.
         """
         output = self.outputs[wanted.of]
-        found = output.targets(wanted.spec, output.read(values), images)
+        targets = output.targets(wanted.spec, output.read(values), images)
         if output is self.output:
-            return found
-        return tuple(replace(target, spec=_among_others(wanted.of, target.spec)) for target in found)
+            return targets
+        return tuple(replace(target, spec=_among_others(wanted.of, target.spec)) for target in targets)
 
     def score(self, returned: Any, targets: Sequence[Target]) -> torch.Tensor:
         """Turn what the network returned into one number per image, `(image,)`: what attribution differentiates.
@@ -230,7 +233,7 @@ class Model:
         return output.score(output.read(returned), targets)
 
     def gives(self, image: torch.Tensor, target: Target, *, tolerance: float) -> bool:
-        """Return whether an image `(channel, y, x)` has the score that a target says; models differ by that.
+        """Return whether an image `(channel, y, x)` has the score that a target says: other models give other scores.
 
         Args:
             image: As the network is fed.
@@ -255,7 +258,8 @@ class Model:
 
         output = self.output_of(target)
         with torch.no_grad():
-            return output.probability(output.read(self.module(inputs.clone())), [target])
+            values = output.read(self.module(inputs.clone()))
+            return output.probability(values, [target])
 
     def predictions(self, returned: Any) -> tuple[tuple[Prediction, ...], ...]:
         """Return for each image what the network finds in it; nothing where its output cannot be read."""
@@ -281,18 +285,19 @@ class Model:
         from interpretkit.capture.capture import left_as_found
 
         with left_as_found(self.module), torch.no_grad():
-            return self.score(self.module(inputs.clone()), targets)
+            returned = self.module(inputs.clone())
+            return self.score(returned, targets)
 
     def scores_with(self, image: torch.Tensor, target: Target, *, layer: str, variants: torch.Tensor) -> torch.Tensor:
-        """Return the score of one image with what a layer returns replaced by each of `variants`, `(variant,)`.
+        """Return the scores of one image, `(variant,)`: the output of a layer is replaced by each of `variants`.
 
-        The layers before it run once for all variants where the network allows that: where, with the unchanged output
-        among the variants, the score of that comes out as it was. Where it does not (a network that mixes images of
-        a batch, or asks early for their number), the image goes through as often as there are variants.
+        The layers before it run once for all variants where the network allows that. To find out, the unchanged output
+        is put among the variants, and its score must come out as it was. Where it does not (a network that mixes
+        images of a batch, or asks early for their number), the image goes through as often as there are variants.
 
         Args:
             image: `(1, channel, y, x)`.
-            target: Whose score.
+            target: The target whose score is returned.
             layer: Name of the layer, as in `find`.
             variants: `(variant, channel, y, x)`, as visualizers get the layer's activations.
 
@@ -301,34 +306,38 @@ class Model:
         """
         import torch
 
-        from interpretkit.capture.capture import Substitution
-
-        (found,) = self.find([layer])
-
-        def replaced(values: torch.Tensor, *, rows: int) -> torch.Tensor:
-            changed = values.expand(rows, *values.shape[1:]).clone()
-            inputs = image[:1].expand(rows, *image.shape[1:])
-            view = self.arranged(found, changed, inputs=inputs).values
-            if view.shape[1:] != variants.shape[1:]:
-                found_shape, given = words.shape(view.shape[1:]), words.shape(variants.shape[1:])
-                raise StepError(f"layer {layer} returns {found_shape}, which {given} cannot replace")
-            view[: len(variants)] = variants
-            return changed
-
-        def run(inputs: torch.Tensor, rows: int) -> torch.Tensor:
-            substitution = Substitution(self.module, found.address, lambda values: replaced(values, rows=rows))
-            return self.score(substitution.forward(inputs), [target])
-
         count = len(variants)
         try:
-            scores = run(image, count + 1)
+            scores = self._scores_with(image, target, layer=layer, variants=variants, rows=count + 1)
         except Exception:  # noqa: BLE001 - a network may notice in any way that the number of images has changed
             scores = torch.empty(0)
         expected = torch.full((1,), target.score, dtype=scores.dtype, device=scores.device)
         complete = len(scores) == count + 1
         if complete and torch.allclose(scores[-1:], expected, rtol=1e-3, atol=1e-5):
             return scores[:-1]
-        return run(image.expand(count, *image.shape[1:]), count)
+        images = image.expand(count, *image.shape[1:])
+        return self._scores_with(images, target, layer=layer, variants=variants, rows=count)
+
+    def _scores_with(
+        self, inputs: torch.Tensor, target: Target, *, layer: str, variants: torch.Tensor, rows: int
+    ) -> torch.Tensor:
+        """Return `rows` scores: of the variants, then of the layer's own output."""
+        from interpretkit.capture.capture import Substitution
+
+        (asked,) = self.find([layer])
+
+        def replaced(values: torch.Tensor) -> torch.Tensor:
+            changed = values.expand(rows, *values.shape[1:]).clone()
+            images = inputs[:1].expand(rows, *inputs.shape[1:])
+            view = self.arranged(asked, changed, inputs=images).values
+            if view.shape[1:] != variants.shape[1:]:
+                returned, given = words.shape(view.shape[1:]), words.shape(variants.shape[1:])
+                raise StepError(f"layer {layer} returns {returned}, which {given} cannot replace")
+            view[: len(variants)] = variants
+            return changed
+
+        substitution = Substitution(self.module, asked.address, replaced)
+        return self.score(substitution.forward(inputs), [target])
 
     def gradients(
         self, inputs: torch.Tensor, targets: Sequence[Target], *, layers: Sequence[str]
@@ -351,22 +360,23 @@ class Model:
         """
         from interpretkit.capture.capture import Capture
 
-        named = self.find(layers)
-        with Capture(self.module, gradients=[layer.address for layer in named]) as capture:
-            gradients = capture.backward(self.score(capture.forward(inputs), targets))
-        found = [
-            each
-            for layer in named
-            for each in layer.calls(capture.activations)
-            if each is layer or each.address in gradients
-        ]
-        for layer in found:
-            if layer.address in capture.refused:
-                raise capture.refused[layer.address]
-            if layer.address not in gradients:
-                raise StepError(f"the score does not depend on layer {layer.name}")
-        views = {each.name: self.arranged(each, gradients[each.address], inputs=inputs) for each in found}
-        return {name: view.values for name, view in views.items()}
+        asked = self.find(layers)
+        with Capture(self.module, gradients=[layer.address for layer in asked]) as capture:
+            score = self.score(capture.forward(inputs), targets)
+            gradients = capture.backward(score)
+        arranged = {}
+        for layer in asked:
+            for call in layer.calls(capture.activations):
+                address = call.address
+                # Of every call there is, those count that lead to the score.
+                if address not in gradients and call is not layer:
+                    continue
+                if address in capture.refused:
+                    raise capture.refused[address]
+                if address not in gradients:
+                    raise StepError(f"the score does not depend on layer {call.name}")
+                arranged[call.name] = self.arranged(call, gradients[address], inputs=inputs).values
+        return arranged
 
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.
@@ -374,13 +384,14 @@ class Model:
         Of a volume it is the slice in the middle of z; a signal is a strip. A preprocessing of the user's own cannot be
         undone: its values are stretched from least to greatest.
         """
-        known, shown = self.preprocessing, as_image(tensor)
-        if isinstance(known, Preprocessing) and len(known.std) == len(shown):
-            return known.picture(shown)
+        shown = as_image(tensor)
+        preprocessing = self.preprocessing
+        if isinstance(preprocessing, Preprocessing) and len(preprocessing.std) == len(shown):
+            return preprocessing.picture(shown)
         return stretched(shown)
 
     def baseline(self, image: torch.Tensor, name: Baseline, *, blur: float = 0.05) -> torch.Tensor:
-        """Return what a preprocessed image `(1, channel, y, x)` is set against, or what stands in for parts of it.
+        """Return a baseline for a preprocessed image `(1, channel, y, x)`: what it is compared with, or filled up with.
 
         Args:
             image: As the network is fed.
@@ -393,7 +404,7 @@ class Model:
             A tensor of the image's shape.
 
         Raises:
-            StepError: If it is black, and the preprocessing does not make an image of that as the network is fed.
+            StepError: If `black` is asked for, and the preprocessing makes no image that fits the network's input.
 
         Example:
             >>> import torch
@@ -404,7 +415,7 @@ class Model:
         return baseline_of(image, name, preprocessing=self.preprocessing, blur=blur)
 
     def _addressed(self, target: TargetSpec) -> tuple[str, Any]:
-        """Return the name of the output that a target is one of, and what is wanted of it."""
+        """Return the name of the output that a target belongs to, and the target without that name."""
         first = next(iter(self.outputs))
         if isinstance(target, str) and target in self.outputs and target != first:
             return target, None
@@ -413,13 +424,13 @@ class Model:
             raise InputError(what, hint="give a class, or predicted", subject=CLASS_TOKEN)
         if not isinstance(target, Chosen | Contrast | Top) or target.of is None:
             return first, target
-        if target.of not in self.outputs:
-            known = ", ".join(self.outputs)
-            hint = did_you_mean(target.of, self.outputs, otherwise=f"it has {known}")
-            raise InputError(f"model {self.name!r} has no output {target.of!r}", hint=hint, subject=target.of)
+        name = target.of
+        if name not in self.outputs:
+            hint = did_you_mean(name, self.outputs, otherwise=f"it has {', '.join(self.outputs)}")
+            raise InputError(f"model {self.name!r} has no output {name!r}", hint=hint, subject=name)
         if isinstance(target, Chosen):
-            return target.of, target.class_
-        return target.of, target.model_copy(update={"of": None})
+            return name, target.class_
+        return name, target.model_copy(update={"of": None})
 
     @property
     def _names(self) -> LayerNames:
@@ -428,15 +439,15 @@ class Model:
         return LayerNames(self.module, self.aliases, model=self.name, note=note)
 
     def _input_size(self) -> tuple[int, ...]:
-        known = self.preprocessing
-        if isinstance(known, Preprocessing):
-            side = known.crop or known.resize or _USUAL_SIZE
+        preprocessing = self.preprocessing
+        if isinstance(preprocessing, Preprocessing):
+            side = preprocessing.crop or preprocessing.resize or _USUAL_SIZE
             return (side, side)
         from PIL import Image
 
+        black = Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE))
         try:
-            made = known(Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE)))
-            return tuple(made.shape[1:])
+            return tuple(preprocessing(black).shape[1:])
         except Exception as error:
             what = f"the preprocessing of model {self.name!r} failed on a black image: {type(error).__name__}: {error}"
             raise StepError(what, hint="or say the size: `--size`, or `layers(size=(height, width))`") from error
@@ -446,7 +457,9 @@ def _among_others(output: str, spec: TargetData) -> TargetData:
     """Return the target that means the same as `spec` where the output is not the first."""
     if spec == "":
         return output
-    return {"of": output, **(spec if isinstance(spec, Mapping) else {"class": spec})}
+    if isinstance(spec, Mapping):
+        return {"of": output, **spec}
+    return {"of": output, "class": spec}
 
 
 def first_convolution(module: torch.nn.Module) -> torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d | None:
@@ -459,5 +472,7 @@ def first_convolution(module: torch.nn.Module) -> torch.nn.Conv1d | torch.nn.Con
     """
     from torch import nn
 
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    return next((part for part in module.modules() if isinstance(part, kinds)), None)
+    for part in module.modules():
+        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            return part
+    return None

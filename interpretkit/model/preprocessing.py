@@ -28,8 +28,8 @@ class Preprocessing:
 
     Attributes:
         resize: Length of the shorter side after resizing, in pixels; None to keep the image's size.
-        crop: Side of the square cut from the centre, in pixels; None to keep the whole image. What an image lacks to
-            it is filled up with black.
+        crop: Side of the square cut from the centre, in pixels; None to keep the whole image. A smaller image is filled
+            up with black.
         mean: Subtracted from each channel.
         std: Divides each channel; its length is the number of channels: 3, or 1 for grey images. Images have no other
             number of channels; tensors may.
@@ -74,9 +74,9 @@ class Preprocessing:
         return normalized
 
     def mask(self, mask: np.ndarray) -> np.ndarray:
-        """Return an image's mask `(y, x)` bool as it lies on what the model is fed: nearest neighbour, nothing blended.
+        """Return a mask `(y, x)` bool, resized and cropped as its image is: nearest neighbour, nothing is blended.
 
-        What an image lacks to the crop is outside.
+        Where the image is smaller than the crop, the border is not in the mask.
 
         Example:
             >>> Preprocessing(resize=4, crop=2).mask(np.eye(8, dtype=bool)).tolist()
@@ -95,20 +95,21 @@ class Preprocessing:
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return a preprocessed `tensor` `(channel, y, x)` as the picture `(y, x, 3)` uint8 that it was made from."""
         values = tensor.detach().cpu().double().numpy()
-        values = values * np.reshape(self.std, (-1, 1, 1)) + np.reshape(self.mean, (-1, 1, 1))
-        return as_picture(values)
+        std = np.reshape(self.std, (-1, 1, 1))
+        mean = np.reshape(self.mean, (-1, 1, 1))
+        return as_picture(values * std + mean)
 
 
 def _check_resize(size: tuple[int, int], shorter: int) -> None:
+    width, height = size
     longer = shorter * max(size) // min(size)
     if shorter * longer > MAX_PIXELS:
-        raise ValueError(
-            f"{size[0]} × {size[1]} pixels would be resized to {shorter} × {longer}, more than {MAX_PIXELS:,} pixels"
-        )
+        resized = f"{shorter} × {longer}"
+        raise ValueError(f"{width} × {height} pixels would be resized to {resized}, more than {MAX_PIXELS:,} pixels")
 
 
 def as_image(tensor: torch.Tensor) -> torch.Tensor:
-    """Return what pictures show of what a network is fed, `(channel, y, x)`.
+    """Return the part of a network's input that pictures show, `(channel, y, x)`.
 
     Of a volume `(channel, z, y, x)` it is the slice in the middle; a signal `(channel, x)` becomes a strip of equal
     rows.
@@ -120,22 +121,28 @@ def as_image(tensor: torch.Tensor) -> torch.Tensor:
     """
     axes = of_inputs(1 + tensor.ndim)
     if "z" in axes:
-        return tensor[:, tensor.shape[1] // 2]
-    return tensor if "y" in axes else tensor[:, None].expand(-1, _ROWS_OF_A_STRIP, -1)
+        middle = tensor.shape[1] // 2
+        return tensor[:, middle]
+    if "y" in axes:
+        return tensor
+    return tensor[:, None].expand(-1, _ROWS_OF_A_STRIP, -1)
 
 
 def stretched(tensor: torch.Tensor) -> np.ndarray:
     """Return an image `(channel, y, x)` of unknown preprocessing as a picture `(y, x, 3)` uint8, least to greatest."""
     values = tensor.detach().cpu().double().numpy()
-    low, high = values.min(), values.max()
-    return as_picture((values - low) / ((high - low) or 1.0))
+    low = values.min()
+    span = values.max() - low
+    return as_picture((values - low) / (span or 1.0))
 
 
 def as_picture(values: np.ndarray) -> np.ndarray:
     """Return values `(channel, y, x)` between 0 and 1 as a picture `(y, x, 3)` uint8.
 
-    One or two channels are shown as the first in grey, more than three as the first three.
+    Of one or two channels, the first is shown in grey; of more than three, the first three are shown.
     """
-    levels = (values.clip(0.0, 1.0) * 255.0).round().astype(np.uint8)
-    picture = levels.transpose(1, 2, 0)
-    return np.repeat(picture[..., :1], 3, axis=-1) if picture.shape[-1] < 3 else picture[..., :3]  # noqa: PLR2004
+    levels = values.clip(0.0, 1.0) * 255.0
+    picture = levels.round().astype(np.uint8).transpose(1, 2, 0)
+    if picture.shape[-1] < 3:  # noqa: PLR2004 - red, green and blue
+        return np.repeat(picture[..., :1], 3, axis=-1)
+    return picture[..., :3]

@@ -16,17 +16,21 @@ SPATIAL = ("z", "y", "x")
 
 
 def spatial(count: int) -> tuple[str, ...]:
-    """Return the names of so many axes of a grid.
+    """Return the names of the axes of a grid with `count` axes.
 
     Example:
         >>> spatial(2), spatial(3)
         (('y', 'x'), ('z', 'y', 'x'))
     """
-    return SPATIAL[len(SPATIAL) - count :]
+    first = len(SPATIAL) - count
+    return SPATIAL[first:]
 
 
 def of_inputs(dims: int) -> tuple[str, ...]:
-    """Return the axes of what a network is fed, which has so many: image, channel, and the axes of a grid.
+    """Return the axes of a network's input: image, channel, and the axes of a grid.
+
+    Args:
+        dims: How many axes it has.
 
     Example:
         >>> of_inputs(4)
@@ -36,7 +40,7 @@ def of_inputs(dims: int) -> tuple[str, ...]:
 
 
 def has_grid(axes: Sequence[str]) -> bool:
-    """Return whether there are cells: axes of a grid beside images, channels and tokens."""
+    """Return whether one of the axes is an axis of a grid."""
     return any(axis in SPATIAL for axis in axes)
 
 
@@ -57,14 +61,17 @@ class Array:
     dims: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.values, np.ndarray):
-            raise TypeError(f"{self._noun}: values are a {type(self.values).__name__}, not a numpy array")
-        if self.values.ndim != len(self.dims):
-            raise ValueError(f"{self._noun}: dims {self.dims} do not fit shape {self.values.shape}")
+        values = self.values
+        if not isinstance(values, np.ndarray):
+            given = type(values).__name__
+            raise TypeError(f"{self._noun}: values are a {given}, not a numpy array")
+        if values.ndim != len(self.dims):
+            raise ValueError(f"{self._noun}: dims {self.dims} do not fit shape {values.shape}")
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{dim} {size}" for dim, size in self.sizes.items())
-        return f"{type(self).__name__}({sizes}; {self.values.dtype})"
+        kind = type(self).__name__
+        sizes = [f"{dim} {size}" for dim, size in self.sizes.items()]
+        return f"{kind}({', '.join(sizes)}; {self.values.dtype})"
 
     @property
     def sizes(self) -> dict[str, int]:

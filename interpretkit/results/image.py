@@ -16,9 +16,9 @@ def _no_pixels() -> np.ndarray:
 
 
 class Pixels:
-    """An attribute given as an array, or as a function that returns it, which is called when that is needed first.
+    """An attribute that is given as an array, or as a function that returns one and is called on first use.
 
-    So a stored run of many images opens without a look at any of them.
+    So a stored run of many images opens without reading any of them.
     """
 
     @overload
@@ -28,10 +28,12 @@ class Pixels:
     def __get__(self, image: object | None, owner: type) -> Any:
         if image is None:
             return self
-        found = vars(image)["pixels"]
-        if callable(found):
-            found = vars(image)["pixels"] = found()
-        return found
+        kept = vars(image)
+        pixels = kept["pixels"]
+        if callable(pixels):
+            pixels = pixels()
+            kept["pixels"] = pixels
+        return pixels
 
     def __set__(self, image: object, value: np.ndarray | Callable[[], np.ndarray] | Pixels) -> None:
         # The default of the field is this very object.
@@ -51,8 +53,9 @@ class InputImage:
         conversions: What was done to make an 8-bit RGB image of it, in order.
         label: Its label from the input manifest: a class index or name.
         pixels: `(y, x, 3)` uint8: what the step's model was fed, before normalisation.
-        mask: `(y, x)` bool over the same pixels: where the object is, by the mask that the input manifest names. None
-            without one, and where the model's preprocessing is not a `Preprocessing`, so that its geometry is unknown.
+        mask: `(y, x)` bool over the same pixels: where the object is. It comes from the mask that the input manifest
+            names; None where it names none, or where the model's preprocessing is not a `Preprocessing`, because then
+            it is not known which pixels it keeps.
 
     Example:
         >>> pixels = np.ones((1, 2, 3), np.uint8)

@@ -33,7 +33,9 @@ class Map(Array):
         Array.__post_init__(self)
         grid = tuple(dim for dim in self.dims if dim in SPATIAL)
         if tuple(self.extent) != grid:
-            raise ValueError(f"{self._noun}: its extent has {', '.join(self.extent)}, its dims {', '.join(self.dims)}")
+            extent = ", ".join(self.extent)
+            dims = ", ".join(self.dims)
+            raise ValueError(f"{self._noun}: its extent has {extent}, its dims {dims}")
 
     @property
     def _noun(self) -> str:

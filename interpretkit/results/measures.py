@@ -8,7 +8,7 @@ _BITS = 46  # of a map's greatest magnitude that its averages are rounded to
 
 
 def common_grid(*grids: tuple[int, ...]) -> tuple[int, int]:
-    """Return the grid `(y, x)` that is the coarsest of several along each axis: that on which their maps can meet.
+    """Return the coarsest grid `(y, x)` of several, along each axis: maps on any of them can be averaged to it.
 
     Example:
         >>> common_grid((7, 7), (14, 5), (8, 8))
@@ -23,7 +23,7 @@ def area_averaged(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
     Both grids tile the same rectangle evenly. A coarse cell is the mean over its area; a fine cell that straddles its
     border counts with the part inside, so nothing is interpolated. Means are rounded to 46 bits of the map's greatest
-    magnitude, so that areas that are equal stay equal: ranks would tell them apart by the order of a sum.
+    magnitude. Otherwise equal areas could differ by a rounding of their sums, and ranks would tell them apart.
 
     Args:
         values: The maps.
@@ -37,13 +37,15 @@ def area_averaged(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     values = values.astype(np.float64)
     if (height, width) == tuple(grid):
         return values
-    rows, columns = _overlap(height, grid[0]), _overlap(width, grid[1])
+    rows = _overlap(height, grid[0])
+    columns = _overlap(width, grid[1])
     with np.errstate(invalid="ignore"):
         means = np.asarray(rows @ values @ columns.T)
         greatest = np.abs(values).max((-2, -1), keepdims=True)
         _, exponent = np.frexp(greatest)
         quantum = np.ldexp(1.0, exponent - _BITS)
-        return np.asarray(np.rint(means / quantum) * quantum)
+        steps = np.rint(means / quantum)
+        return np.asarray(steps * quantum)
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -59,19 +61,22 @@ def ranks(values: np.ndarray) -> np.ndarray:
     positions = np.broadcast_to(np.arange(count), values.shape)
     starts_run = np.diff(ordered, axis=-1, prepend=np.nan) != 0
     ends_run = np.roll(starts_run, -1, axis=-1)
-    first = np.maximum.accumulate(np.where(starts_run, positions, 0), axis=-1)
-    ends = np.flip(np.where(ends_run, positions, count), -1)
-    last = np.flip(np.minimum.accumulate(ends, axis=-1), -1)
+    starts = np.where(starts_run, positions, 0)
+    first = np.maximum.accumulate(starts, axis=-1)
+    ends = np.where(ends_run, positions, count)
+    backwards = np.flip(ends, -1)
+    last = np.flip(np.minimum.accumulate(backwards, axis=-1), -1)
+    middle = (first + last) / 2
     shared = np.empty(values.shape)
-    np.put_along_axis(shared, order, (first + last) / 2, -1)
+    np.put_along_axis(shared, order, middle, -1)
     return shared
 
 
 def rank_correlation(maps: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return Spearman's rank correlation of each of `maps` `(…, y, x)` with `reference` `(y, x)`, `(…)`.
+    """Return Spearman's rank correlation `(…)` of each of `maps` `(…, y, x)` with `reference` `(y, x)`.
 
-    Each pair is compared on the coarser of its two native grids. The correlation with a map that is the same
-    everywhere, or has NaN or infinity in it, is not defined: NaN.
+    Each pair is compared on the coarser of its two native grids. The correlation is NaN, for it is not defined, where
+    a map is the same everywhere, or has NaN or infinity in it.
 
     Example:
         >>> ramp = np.arange(4.0).reshape(2, 2)
@@ -79,22 +84,32 @@ def rank_correlation(maps: np.ndarray, reference: np.ndarray) -> np.ndarray:
         [1.0, -1.0, nan]
     """
     grid = common_grid(maps.shape[-2:], reference.shape)
-    sample = area_averaged(maps, grid).reshape(*maps.shape[:-2], -1)
-    other = area_averaged(reference, grid).reshape(-1)
-    centred, other_centred = _centred_ranks(sample), _centred_ranks(other)
+    sample = _flattened(area_averaged(maps, grid))
+    other = _flattened(area_averaged(reference, grid))
+    centred = _centred_ranks(sample)
+    other_centred = _centred_ranks(other)
     product = (centred * other_centred).sum(-1)
-    norm = np.sqrt((centred**2).sum(-1) * (other_centred**2).sum())
+    squares = (centred**2).sum(-1)
+    other_squares = (other_centred**2).sum()
+    norm = np.sqrt(squares * other_squares)
     finite = np.isfinite(sample).all(-1) & np.isfinite(other).all()
-    return np.where((norm > 0) & finite, product / np.where(norm > 0, norm, 1.0), np.nan)
+    varied = norm > 0
+    divisor = np.where(varied, norm, 1.0)
+    return np.where(varied & finite, product / divisor, np.nan)
 
 
 def bootstrap_of_mean(
-    values: np.ndarray, *, level: float = 0.95, draws: int = 2000, seed: int = 0
+    values: np.ndarray,
+    *,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
 ) -> tuple[float, float]:
-    """Return where the mean of a sample may lie: the percentile interval of Efron's bootstrap.
+    """Return an interval for the mean of a population, from a sample of it, by Efron's percentile bootstrap.
 
     The sample is drawn anew `draws` times, with replacement, and the interval holds the middle `level` of the means.
-    It is narrow of few values: of ten and less it covers the true mean clearly more seldom than `level` says.
+    From few values it comes out too narrow: with ten or fewer, it holds the true mean clearly less often than
+    `level` says.
 
     Args:
         values: The sample, `(example,)`, such as a score of each image. One that is NaN makes both ends NaN.
@@ -110,24 +125,34 @@ def bootstrap_of_mean(
         >>> 40 < low < 49.5 < high < 59
         True
     """
-    if not len(values):
+    count = len(values)
+    if count == 0:
         raise ValueError("a sample without values has no mean")
     generator = np.random.default_rng(seed)
-    count = len(values)
-    means = [values[generator.integers(0, count, count)].mean() for _ in range(draws)]
+    means = []
+    for _ in range(draws):
+        drawn = generator.integers(0, count, count)
+        means.append(values[drawn].mean())
     outside = (1 - level) / 2
     low, high = np.quantile(means, (outside, 1 - outside))
     return float(low), float(high)
 
 
+def _flattened(maps: np.ndarray) -> np.ndarray:
+    """Return maps `(…, y, x)` as `(…, cell)`."""
+    return maps.reshape(*maps.shape[:-2], -1)
+
+
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
     of_values = ranks(values)
-    return np.asarray(of_values - of_values.mean(-1, keepdims=True))
+    mean = of_values.mean(-1, keepdims=True)
+    return np.asarray(of_values - mean)
 
 
 def _overlap(fine: int, coarse: int) -> np.ndarray:
     """Return how much of each coarse cell each fine cell makes up, `(coarse, fine)`; rows sum to 1."""
-    edges = np.arange(coarse + 1) * (fine / coarse)
+    ratio = fine / coarse
+    edges = np.arange(coarse + 1) * ratio
     cells = np.arange(fine)
     starts = np.maximum(edges[:-1, None], cells)
     ends = np.minimum(edges[1:, None], cells + 1)

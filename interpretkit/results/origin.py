@@ -1,4 +1,4 @@
-"""What results were made by: which step, of which model, with which weights."""
+"""Where results come from: the step, the model and its weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 UNTRAINED = "RANDOM WEIGHTS: nothing here was learned."
-"""What every picture of a model says before anything else whose weights are random."""
+"""What every picture says before anything else where the model's weights are random."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +18,10 @@ class WeightsInfo:
 
     Attributes:
         kind: `random`, `path`, `hub`, `published`, or `given` (the module was handed over with its weights).
-        source: File, repository with revision, or published name with address; for a fallback, what it stands in for.
+        source: The file, the repository with its revision, or the published name with its address; for random weights
+            used as a fallback, the source that they stand in for.
         sha256: Hash of the file; empty where there is none.
-        fallback: Why random weights were used although the recipe asks for others; empty if it does not.
+        fallback: Why random weights were used although the recipe asks for others; empty where it got what it asks.
     """
 
     kind: Literal["random", "path", "hub", "published", "given"] = "given"
@@ -36,7 +37,7 @@ class WeightsInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Which step made a result, of which model: what its figures have to say.
+    """The step and the model that made a result: what its figures have to say.
 
     Attributes:
         step: The id of the step.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,9 @@ import numpy as np
 from interpretkit.results.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from interpretkit.results.result import Result
+    from interpretkit.results.result import Result, Values
 
 COLUMN = "top"
 
@@ -30,38 +31,63 @@ def name(part: str, rank: int) -> str:
 def joined(parts: Sequence[Result]) -> Result:
     """Return the results for the top classes, most probable first, as one: each map once for each rank.
 
-    Tables go on one below the other, with a column `top` for the rank.
+    Each table holds the rows of all ranks, those of the first rank first, with a column `top` for the rank.
     """
+    maps = {}
+    arrays = {}
+    for rank, part in enumerate(parts, 1):
+        maps.update(_renamed(part.maps, rank))
+        arrays.update(_renamed(part.arrays, rank))
     tables = {}
-    for table in parts[0].tables:
-        ranked = [each.tables[table] for each in parts]
-        ranks = np.repeat(np.arange(1, len(parts) + 1), [len(each) for each in ranked])
-        tables[table] = Table(Table.stacked(ranked).columns, **{COLUMN: ranks})
-    return replace(
-        parts[0],
-        maps={name(key, rank): each for rank, part in enumerate(parts, 1) for key, each in part.maps.items()},
-        arrays={name(key, rank): each for rank, part in enumerate(parts, 1) for key, each in part.arrays.items()},
-        tables=tables,
-        targets=tuple(target for targets in zip(*(part.targets for part in parts), strict=True) for target in targets),
-    )
+    for key in parts[0].tables:
+        tables[key] = _ranked([part.tables[key] for part in parts])
+    ranked = [part.targets for part in parts]
+    image_by_image = zip(*ranked, strict=True)
+    targets = tuple(chain.from_iterable(image_by_image))
+    return replace(parts[0], maps=maps, arrays=arrays, tables=tables, targets=targets)
 
 
 def split(result: Result) -> list[Result]:
     """Return the parts of a per-image result, one for each rank; the result itself where there is one target."""
-    count = len(result.targets) // max(len(result.images), 1)
-    return [result] if count <= 1 else [_part(result, rank, count) for rank in range(1, count + 1)]
+    images = max(len(result.images), 1)
+    count = len(result.targets) // images
+    if count <= 1:
+        return [result]
+    return [_part(result, rank, count) for rank in range(1, count + 1)]
 
 
 def _part(result: Result, rank: int, count: int) -> Result:
-    ending = name("", rank)
     tables = {}
     for key, table in result.tables.items():
-        rows = table.where(COLUMN, rank)
-        tables[key] = Table({column: values for column, values in rows.columns.items() if column != COLUMN})
+        columns = dict(table.where(COLUMN, rank))
+        del columns[COLUMN]
+        tables[key] = Table(columns)
     return replace(
         result,
-        maps={key.removesuffix(ending): result.maps[key] for key in result.maps if key.endswith(ending)},
-        arrays={key.removesuffix(ending): result.arrays[key] for key in result.arrays if key.endswith(ending)},
+        maps=_of_rank(result.maps, rank),
+        arrays=_of_rank(result.arrays, rank),
         tables=tables,
         targets=result.targets[rank - 1 :: count],
     )
+
+
+def _renamed(named: Mapping[str, Values], rank: int) -> dict[str, Values]:
+    return {name(part, rank): values for part, values in named.items()}
+
+
+def _of_rank(named: Mapping[str, Values], rank: int) -> dict[str, Values]:
+    """Return what is about the class of a rank, by the names that the parts had."""
+    ending = name("", rank)
+    chosen = {}
+    for key, values in named.items():
+        if key.endswith(ending):
+            chosen[key.removesuffix(ending)] = values
+    return chosen
+
+
+def _ranked(tables: Sequence[Table]) -> Table:
+    """Return the tables of all ranks as one, with a column for the rank."""
+    lengths = [len(table) for table in tables]
+    ranks = np.repeat(np.arange(1, len(tables) + 1), lengths)
+    stacked = Table.stacked(tables)
+    return Table(stacked.columns, **{COLUMN: ranks})

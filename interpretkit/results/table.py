@@ -29,12 +29,16 @@ class Table:
     columns: Mapping[str, np.ndarray]
 
     def __init__(self, columns: Mapping[str, Any] | None = None, /, **more: Any) -> None:
-        arrays = {name: np.asarray(values) for name, values in {**(columns or {}), **more}.items()}
+        arrays = {}
+        for name, values in {**(columns or {}), **more}.items():
+            arrays[name] = np.asarray(values)
         if not all(isinstance(name, str) for name in arrays):
-            raise ValueError(f"the columns of a table have names, not {', '.join(map(repr, arrays))}")
-        if len({array.shape for array in arrays.values()}) > 1 or any(a.ndim != 1 for a in arrays.values()):
-            shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-            raise ValueError(f"the columns of a table are equally long lists, not {shapes}")
+            names = ", ".join(map(repr, arrays))
+            raise ValueError(f"the columns of a table have names, not {names}")
+        shapes = {array.shape for array in arrays.values()}
+        if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+            described = [f"{name} {array.shape}" for name, array in arrays.items()]
+            raise ValueError(f"the columns of a table are equally long lists, not {', '.join(described)}")
         object.__setattr__(self, "columns", arrays)
 
     @classmethod
@@ -45,7 +49,10 @@ class Table:
             >>> Table.of_rows([{"channel": 0, "mean": 0.5}, {"channel": 1, "mean": 0.25}])["mean"].tolist()
             [0.5, 0.25]
         """
-        return cls({column: [row[column] for row in rows] for column in rows[0]})
+        columns = {}
+        for column in rows[0]:
+            columns[column] = [row[column] for row in rows]
+        return cls(columns)
 
     @classmethod
     def stacked(cls, tables: Sequence[Table]) -> Table:
@@ -55,7 +62,11 @@ class Table:
             >>> Table.stacked([Table(channel=[0]), Table(channel=[1, 2])])["channel"].tolist()
             [0, 1, 2]
         """
-        return cls({name: np.concatenate([table[name] for table in tables]) for name in tables[0].columns})
+        columns = {}
+        for column in tables[0]:
+            parts = [table[column] for table in tables]
+            columns[column] = np.concatenate(parts)
+        return cls(columns)
 
     def __getitem__(self, column: str) -> np.ndarray:
         return self.columns[column]
@@ -76,7 +87,9 @@ class Table:
         return self.columns.items()
 
     def __repr__(self) -> str:
-        return f"Table({words.count(len(self), 'row')}: {', '.join(self.columns)})"
+        rows = words.count(len(self), "row")
+        names = ", ".join(self.columns)
+        return f"Table({rows}: {names})"
 
     def to_pandas(self) -> Any:
         """Return it as a pandas DataFrame; pandas must be installed.
@@ -92,11 +105,13 @@ class Table:
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(next(iter(self.columns.values()), ()))
+        columns = iter(self.columns.values())
+        return len(next(columns, ()))
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """Yield the rows as tuples of plain Python values, in the order of the columns."""
-        return zip(*(column.tolist() for column in self.columns.values()), strict=True)
+        columns = [column.tolist() for column in self.columns.values()]
+        return zip(*columns, strict=True)
 
     def where(self, column: str, *values: Any) -> Table:
         """Return the rows whose `column` equals one of the values."""

@@ -40,22 +40,28 @@ class Target:
     @property
     def index(self) -> int | None:
         """The class; None where the target is of no class."""
-        spec = self.spec
-        found = spec.get("for", spec.get("class")) if isinstance(spec, Mapping) else spec
-        return found if isinstance(found, int) else None
+        index = self.spec
+        if isinstance(index, Mapping):
+            index = index.get("for", index.get("class"))
+        return index if isinstance(index, int) else None
 
     @property
     def against(self) -> int | None:
         """The class whose logit was subtracted; None without a contrast."""
-        return self.spec.get("against") if isinstance(self.spec, Mapping) else None
+        if not isinstance(self.spec, Mapping):
+            return None
+        return self.spec.get("against")
 
     @property
     def name(self) -> str:
         """What is explained, in words."""
-        return f"{self.label} against {self.against_label}" if self.against_label else self.label
+        if not self.against_label:
+            return self.label
+        return f"{self.label} against {self.against_label}"
 
     def __str__(self) -> str:
+        score = f"{self.quantity} {self.score:.4g}"
         if math.isnan(self.probability):
-            return f"{self.name} ({self.quantity} {self.score:.4g})"
+            return f"{self.name} ({score})"
         contrast = f" against {self.against_label!r}" if self.against_label else ""
-        return f"{self.label!r}{contrast} ({self.quantity} {self.score:.4g}, probability {self.probability:.3g})"
+        return f"{self.label!r}{contrast} ({score}, probability {self.probability:.3g})"

@@ -15,8 +15,8 @@ class Verdict:
     Attributes:
         status: `pass`, `warn` or `fail`.
         figure: The number that was judged.
-        threshold: What it was held against.
-        text: Both in a sentence.
+        threshold: The number that it was compared with.
+        text: The judgement with both numbers, in a sentence.
 
     Example:
         >>> print(Verdict(status="fail", figure=0.1, threshold=0.5, text="10 % of the map is in the mask, 50 % wanted"))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from interpretkit.errors import Faults, InputError, StepError, did_you_mean
 from interpretkit.model.outputs.output import Output, Prediction, described, for_each
-from interpretkit.results.targets import Target
+from interpretkit.results.targets import Target, TargetData
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -118,13 +118,18 @@ class Classes(Output):
         if isinstance(spec, Top):
             return spec.ranks
         # The same target under one name, so that it costs one backward pass.
-        return (Ranked(1),) if spec in (None, PREDICTED) else (spec,)
+        if spec in (None, PREDICTED):
+            return (Ranked(1),)
+        return (spec,)
 
     def check(self, spec: Hashable) -> None:
         """Check the names and indices of classes, where the model has names."""
+        if not self.names:
+            return
         faults = Faults()
-        for wanted in [spec.for_, spec.against] if isinstance(spec, Contrast) else [spec]:
-            if self.names and isinstance(wanted, int | str) and wanted != LABEL:
+        classes = [spec.for_, spec.against] if isinstance(spec, Contrast) else [spec]
+        for wanted in classes:
+            if isinstance(wanted, int | str) and wanted != LABEL:
                 with faults.collect():
                     class_index(wanted, self.names, count=len(self.names))
         faults.tell()
@@ -139,19 +144,11 @@ class Classes(Output):
         logits = self.logits(values)
         if not bool(logits.isfinite().all()):
             raise StepError("the logits are not finite, so there is nothing to explain")
-        probabilities = probabilities_of(logits).tolist()
-        found = []
-        for row, (scores, image) in enumerate(zip(logits.detach().double(), images, strict=True)):
-            target = self._target(spec, scores, image.label)
-            probability = probabilities[row][cast("int", target.index)]
-            # Of a network that returns probabilities, the score of a class is its probability.
-            quantity = "output" if target.score == probability else "logit"
-            quantity += " difference" if target.against is not None else ""
-            found.append(replace(target, probability=probability, quantity=quantity))
-        return tuple(found)
+        rows = zip(images, logits.detach().double(), probabilities_of(logits), strict=True)
+        return tuple(self._target(spec, image, scores, probabilities) for image, scores, probabilities in rows)
 
     def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:
-        """Return the logit of each image's class, less that of the class that it is set against."""
+        """Return the logit of each image's class; of a contrast, minus the logit of the other class."""
         logits = self.logits(values)
         targets = for_each(targets, len(logits))
         rows = range(len(targets))
@@ -166,29 +163,35 @@ class Classes(Output):
             return None
         probabilities = probabilities_of(self.logits(values))
         targets = for_each(targets, len(probabilities))
-        return probabilities[range(len(targets)), [target.index for target in targets]]
+        classes = [target.index for target in targets]
+        return probabilities[range(len(targets)), classes]
 
     def terms(self, target: Target) -> tuple[tuple[float, Target], ...]:
         """Return the class, or the two classes of a contrast, the second with the weight -1."""
         if target.against is None:
             return ((1.0, target),)
-        whole = cast("Mapping[str, Any]", target.spec)
-        among = {"of": whole["of"]} if "of" in whole else {}
-        first, second = ({**among, "class": whole[side]} if among else whole[side] for side in ("for", "against"))
-        label = target.against_label
-        first = replace(target, spec=first, against_label="")
-        second = replace(first, spec=second, label=label)
+        contrast = cast("Mapping[str, Any]", target.spec)
+        first = replace(target, spec=_side(contrast, "for"), against_label="")
+        second = replace(first, spec=_side(contrast, "against"), label=target.against_label)
         return ((1.0, first), (-1.0, second))
 
     def summary(self, values: Any) -> tuple[tuple[Prediction, ...], ...]:
         """Return the most probable classes of each image, five at most."""
-        logits = self.logits(values).detach().double()
-        probabilities = probabilities_of(self.logits(values))
-        best = logits.topk(min(_LISTED, logits.shape[1]), dim=1).indices.tolist()
-        return tuple(
-            tuple(self._prediction(index, logits[row], probabilities[row]) for index in indices)
-            for row, indices in enumerate(best)
-        )
+        logits = self.logits(values)
+        best = logits.detach().double().topk(min(_LISTED, logits.shape[1]), dim=1)
+        rows = zip(best.indices, best.values, probabilities_of(logits), strict=True)
+        return tuple(self._predictions(*row) for row in rows)
+
+    def _predictions(
+        self, indices: torch.Tensor, logits: torch.Tensor, probabilities: torch.Tensor
+    ) -> tuple[Prediction, ...]:
+        """Return the predictions for one image: the best classes, their logits, the probabilities of all classes."""
+        predictions = []
+        for index, logit in zip(indices.tolist(), logits.tolist(), strict=True):
+            label = class_label(index, self.names)
+            probability = float(probabilities[index])
+            predictions.append(Prediction(index=index, label=label, logit=logit, probability=probability))
+        return tuple(predictions)
 
     def logits(self, values: Any) -> torch.Tensor:
         """Return what was read as logits `(image, class)`.
@@ -200,34 +203,50 @@ class Classes(Output):
             raise StepError(f"the network returns {described(values)}, not logits (image, class)")
         return cast("torch.Tensor", values)
 
-    def _prediction(self, index: int, logits: torch.Tensor, probabilities: torch.Tensor) -> Prediction:
-        return Prediction(
-            index=index,
+    def _target(self, spec: Hashable, image: InputImage, scores: torch.Tensor, probabilities: torch.Tensor) -> Target:
+        """Return the target of one image, by its logits and its probabilities, both `(class,)`."""
+        against = None
+        if isinstance(spec, Contrast):
+            index, against = self._contrast(spec, count=len(scores))
+        else:
+            index = self._index(spec, image.label, scores)
+        score = scores[index] if against is None else scores[index] - scores[against]
+        probability = float(probabilities[index])
+        # Of a network that returns probabilities, the score of a class is its probability.
+        quantity = "output" if float(score) == probability else "logit"
+        return Target(
+            spec=index if against is None else {"for": index, "against": against},
             label=class_label(index, self.names),
-            logit=float(logits[index]),
-            probability=float(probabilities[index]),
+            against_label="" if against is None else class_label(against, self.names),
+            score=float(score),
+            quantity=quantity if against is None else f"{quantity} difference",
+            probability=probability,
         )
 
-    def _target(self, spec: Hashable, scores: torch.Tensor, label: str | None) -> Target:
-        """Return the target of one image, `scores` being its logits `(class,)`."""
+    def _contrast(self, spec: Contrast, *, count: int) -> tuple[int, int]:
+        """Return the two classes of a contrast by index."""
+        index = class_index(spec.for_, self.names, count=count)
+        against = class_index(spec.against, self.names, count=count)
+        if index == against:
+            raise InputError(f"class {spec.for_!r} against itself is 0 for every image", hint="give two classes")
+        return index, against
+
+    def _index(self, spec: Hashable, label: str | None, scores: torch.Tensor) -> int:
+        """Return the class of a target that is no contrast, of an image with this label and these logits."""
         count = len(scores)
-        if isinstance(spec, Contrast):
-            index, against = (class_index(each, self.names, count=count) for each in (spec.for_, spec.against))
-            if index == against:
-                raise InputError(f"class {spec.for_!r} against itself is 0 for every image", hint="give two classes")
-            return Target(
-                spec={"for": index, "against": against},
-                label=class_label(index, self.names),
-                against_label=class_label(against, self.names),
-                score=float(scores[index] - scores[against]),
-            )
         if isinstance(spec, Ranked):
-            index = _ranked(spec.rank, scores)
-        elif spec == LABEL:
-            index = label_index(label, self.names, count=count)
-        else:
-            index = class_index(cast("int | str", spec), self.names, count=count)
-        return Target(spec=index, label=class_label(index, self.names), score=float(scores[index]))
+            return _ranked(spec.rank, scores)
+        if spec == LABEL:
+            return label_index(label, self.names, count=count)
+        return class_index(cast("int | str", spec), self.names, count=count)
+
+
+def _side(contrast: Mapping[str, Any], side: str) -> TargetData:
+    """Return one side of a contrast as a target of its own, of the same output."""
+    if "of" in contrast:
+        return {"of": contrast["of"], "class": contrast[side]}
+    wanted: int | str = contrast[side]
+    return wanted
 
 
 def _ranked(rank: int, scores: torch.Tensor) -> int:
@@ -237,7 +256,8 @@ def _ranked(rank: int, scores: torch.Tensor) -> int:
         what = f"the model has {count} classes, so there is no top {rank}"
         raise InputError(what, hint=f"ask for {{top: {count}}} at most")
     # Stable, so that the first of equal logits is the prediction, as in argmax.
-    return int(scores.argsort(descending=True, stable=True)[rank - 1])
+    order = scores.argsort(descending=True, stable=True)
+    return int(order[rank - 1])
 
 
 def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
@@ -255,14 +275,15 @@ def probabilities_of(logits: torch.Tensor) -> torch.Tensor:
 
     values = logits.detach().double()
     rounding = 8 * torch.finfo(logits.dtype).eps
-    distribution = (values >= 0).all(1) & ((values.sum(1) - 1).abs() <= rounding)
+    missing = (values.sum(1) - 1).abs()
+    distribution = (values >= 0).all(1) & (missing <= rounding)
     return torch.where(distribution[:, None], values, values.softmax(1))
 
 
 def class_index(wanted: int | str, classes: Sequence[str], *, count: int) -> int:
     """Return the index of a class given by index or by name, out of `count` classes.
 
-    Of names that differ in case only, the one that is spelt exactly so counts.
+    Upper and lower case are told apart only where names differ in nothing else.
 
     Raises:
         InputError: If there is no such class, or several have that name.
@@ -302,14 +323,16 @@ def _in_range(index: int, wanted: int | str, *, count: int) -> int:
 def _index_of(name: str, classes: Sequence[str], *, others: Sequence[str] = ()) -> int:
     """Return the index of the class of this name; `others` are words that may be meant instead."""
     # ImageNet has the class `Cardigan`, a dog, and the class `cardigan`, a garment.
-    indices = [index for index, each in enumerate(classes) if each == name]
-    indices = indices or [index for index, each in enumerate(classes) if each.casefold() == name.casefold()]
-    if len(indices) > 1:
+    indices = [index for index, known in enumerate(classes) if known == name]
+    if not indices:
+        folded = name.casefold()
+        indices = [index for index, known in enumerate(classes) if known.casefold() == folded]
+    if len(indices) == 1:
+        return indices[0]
+    if indices:
         choice = ", ".join(f"{index} ({classes[index]})" for index in indices)
         hint = f"give one of the indices {choice}"
         raise InputError(f"{len(indices)} classes are named {name!r}", hint=hint, subject=name)
-    if indices:
-        return indices[0]
     if not classes:
         hint = did_you_mean(name, others, otherwise="give a class index")
         raise InputError(f"class {name!r}: the model has no class names", hint=hint, subject=name)

@@ -14,10 +14,12 @@ def _kind(value: Any) -> str:
     """Tell by its keys which target a mapping asks for, so that errors speak of that one alone."""
     if isinstance(value, BaseModel):
         return type(value).__name__
-    keys = value.keys() if isinstance(value, Mapping) else ()
+    keys = set(value) if isinstance(value, Mapping) else set()
     if "top" in keys:
         return "Top"
-    return "Chosen" if "of" in keys and not {"for", "against"} & set(keys) else "Contrast"
+    if "of" in keys and keys.isdisjoint({"for", "against"}):
+        return "Chosen"
+    return "Contrast"
 
 
 TargetSpec = (

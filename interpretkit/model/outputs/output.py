@@ -1,4 +1,4 @@
-"""What every way of reading a network has to say."""
+"""What a class must offer that reads an output of a network: targets, scores, a summary."""
 
 from __future__ import annotations
 
@@ -38,43 +38,44 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output(ABC):
-    """How one output of a network is read. Derive from it for what no other reads.
+    """How one output of a network is read. Derive a class from it for a kind of output that no other class reads.
 
     Attributes:
-        key: Under which key, attribute or position it stands in what the network returns; None if that is all of it.
-            A network that at times returns the part alone is read as well.
-        layer: The layer, as a path, whose output is read in place of what the network returns; empty for none.
+        key: The key, attribute or position of this output in what the network returns; None if the network returns
+            nothing else. A network that sometimes returns this output alone is read as well.
+        layer: The path of the layer whose output is read in place of what the network returns; empty for none.
     """
 
     key: str | int | None = None
     layer: str = ""
 
     def read(self, returned: Any) -> Any:
-        """Return the part of what the network returned (or the layer) that this output is about.
+        """Return this output, out of all that the network (or the layer) returned.
 
         Raises:
             StepError: If there is no such part.
         """
-        if self.key is None:
+        key = self.key
+        if key is None:
             return returned
         if isinstance(returned, Mapping):
-            if self.key not in returned:
-                known = [str(key) for key in returned]
-                hint = did_you_mean(str(self.key), known, otherwise=f"it has {', '.join(known)}")
-                raise StepError(f"the network returns no {self.key!r}", hint=hint)
-            return returned[self.key]
-        if isinstance(self.key, int) and isinstance(returned, Sequence):
-            if self.key >= len(returned):
-                raise StepError(f"the network returns {len(returned)} parts, counted from 0, so there is no {self.key}")
-            return returned[self.key]
-        return getattr(returned, str(self.key), returned)
+            if key not in returned:
+                known = [str(name) for name in returned]
+                hint = did_you_mean(str(key), known, otherwise=f"it has {', '.join(known)}")
+                raise StepError(f"the network returns no {key!r}", hint=hint)
+            return returned[key]
+        if isinstance(key, int) and isinstance(returned, Sequence):
+            if key >= len(returned):
+                raise StepError(f"the network returns {len(returned)} parts, counted from 0, so there is no {key}")
+            return returned[key]
+        return getattr(returned, str(key), returned)
 
     def single(self, spec: Any) -> tuple[Hashable, ...]:
-        """Return the targets that one target stands for, each one score of an image: usually itself."""
+        """Return the targets that a target stands for, each one score of an image: usually the target itself."""
         return (spec,)
 
     def check(self, spec: Hashable) -> None:
-        """Check a single target by what is known before any pass.
+        """Check a single target before any pass.
 
         Raises:
             InputError: If there is no such target.
@@ -113,12 +114,19 @@ class Output(ABC):
         return None
 
     def gives(self, values: torch.Tensor, target: Target, *, tolerance: float) -> bool:
-        """Return whether one image's values give the score that a target says, to a part of their greatest."""
+        """Return whether the values of one image have the score of a target.
+
+        Args:
+            values: What `read` returned.
+            target: The target, with its score.
+            tolerance: How far the scores may differ, as a part of the greatest value.
+        """
         score = float(self.score(values, [target])[0])
-        return abs(score - target.score) <= tolerance * float(values.detach().abs().max())
+        greatest = float(values.detach().abs().max())
+        return abs(score - target.score) <= tolerance * greatest
 
     def terms(self, target: Target) -> tuple[tuple[float, Target], ...]:
-        """Return a target as a weighted sum of targets that are not sums themselves: usually itself, once."""
+        """Return a target as a weighted sum of targets that are no sums: usually the target itself, with weight 1."""
         return ((1.0, target),)
 
     def summary(self, values: Any) -> tuple[tuple[Prediction, ...], ...]:  # noqa: ARG002 - most have nothing to list
@@ -135,10 +143,14 @@ One = TypeVar("One")
 
 def for_each(targets: Sequence[One], images: int) -> Sequence[One]:
     """Return one target for each image: a single one holds for all."""
-    return list(targets) * images if len(targets) == 1 else targets
+    if len(targets) == 1:
+        return list(targets) * images
+    return targets
 
 
 def described(values: Any) -> str:
     """Say what a network returned, in a few words."""
     shape = getattr(values, "shape", None)
-    return f"a {type(values).__name__}" if shape is None else f"something of shape {tuple(shape)}"
+    if shape is None:
+        return f"a {type(values).__name__}"
+    return f"something of shape {tuple(shape)}"

@@ -45,12 +45,12 @@ class Vector(Output):
     def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:  # noqa: ARG002 - there is one target
         """Return the length of the vector of each image, `(image,)`."""
         axes = (IMAGE, CHANNEL) if self.token is None else (IMAGE, TOKEN, CHANNEL)
-        if len(getattr(values, "shape", ())) != len(axes):
+        shape = getattr(values, "shape", ())
+        if len(shape) != len(axes):
             where = f"layer {self.layer}" if self.layer else "the network"
-            shape = getattr(values, "shape", ())
-            found = words.shape(shape) if len(shape) else f"a {type(values).__name__}"
+            returned = words.shape(shape) if len(shape) else f"a {type(values).__name__}"
             noun = "a vector" if self.token is None else "tokens"
-            raise StepError(f"{where} returns {found}, not {noun} ({', '.join(axes)})")
+            raise StepError(f"{where} returns {returned}, not {noun} ({', '.join(axes)})")
         vectors = values if self.token is None else values[:, self.token]
         norms: torch.Tensor = vectors.norm(dim=1)
         return norms

@@ -90,13 +90,15 @@ def blank(builder: Builder) -> Model:
 def _state(
     weights: Literal["random"] | PathWeights | HubWeights | PublishedWeights, builder: Builder
 ) -> tuple[dict[str, torch.Tensor] | None, WeightsInfo]:
+    if weights == "random":
+        return None, WeightsInfo(kind="random")
     if isinstance(weights, PathWeights):
         state, digest = read_verified(Path(weights.path), weights.sha256)
         return state, WeightsInfo(kind="path", source=weights.path, sha256=digest)
-    if weights == "random":
-        return None, WeightsInfo(kind="random")
     try:
-        return _from_hub(weights) if isinstance(weights, HubWeights) else _from_authors(weights, builder)
+        if isinstance(weights, HubWeights):
+            return _from_hub(weights)
+        return _from_authors(weights, builder)
     except UnreachableError as error:
         if weights.otherwise != "random":
             raise
@@ -114,7 +116,8 @@ def _from_hub(weights: HubWeights) -> tuple[dict[str, torch.Tensor], WeightsInfo
 def _from_authors(weights: PublishedWeights, builder: Builder) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
     with located(doing=f"model {builder.name!r}: published()", kind=PluginError):
         published = builder.published(weights.published)
-    state, digest = read_verified(download(published), published.sha256)
+    path = download(published)
+    state, digest = read_verified(path, published.sha256)
     source = f"published {weights.published}: {published.url}"
     return state, WeightsInfo(kind="published", source=source, sha256=digest)
 
@@ -134,7 +137,7 @@ def _built(builder: Builder, state: Mapping[str, torch.Tensor] | None, *, seed: 
 
 @contextmanager
 def _numbers_on_cpu() -> Iterator[None]:
-    """Make tensors of given numbers on the CPU: constructors reckon widths and depths with them, which meta cannot."""
+    """Make tensors of given numbers on the CPU: constructors compute widths and depths with them, which meta cannot."""
     import torch
     from torch.overrides import TorchFunctionMode
 

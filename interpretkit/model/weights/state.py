@@ -42,17 +42,19 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
         instead of 1×2) (a checkpoint of another architecture, variant or form?)
     """
     wanted: dict[str, torch.Tensor] = module.state_dict()
-    both = wanted.keys() & state.keys()
-    missing = [name for name in wanted if name not in both and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in state if name not in both]
-    misshaped = [name for name in wanted if name in both and wanted[name].shape != state[name].shape]
+    missing = []
+    misshaped = []
+    for name, tensor in wanted.items():
+        if name in state:
+            if state[name].shape != tensor.shape:
+                misshaped.append(f"{_shaped(name, state[name])} instead of {shape(tensor.shape)}")
+        elif not name.endswith("num_batches_tracked"):
+            missing.append(_shaped(name, tensor))
+    unexpected = [_shaped(name, tensor) for name, tensor in state.items() if name not in wanted]
     faults = [
-        _counted("missing", [f"{name!r} {shape(wanted[name].shape)}" for name in missing]),
-        _counted("unexpected", [f"{name!r} {shape(state[name].shape)}" for name in unexpected]),
-        _counted(
-            "of another shape",
-            [f"{name!r} {shape(state[name].shape)} instead of {shape(wanted[name].shape)}" for name in misshaped],
-        ),
+        _counted("missing", missing),
+        _counted("unexpected", unexpected),
+        _counted("of another shape", misshaped),
     ]
     if any(faults):
         raise WeightsError(
@@ -62,6 +64,10 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     # Into a state of the module's own, which knows the version of its layout; a plain mapping says nothing of it.
     wanted.update(state)
     module.load_state_dict(wanted)
+
+
+def _shaped(name: str, tensor: torch.Tensor) -> str:
+    return f"{name!r} {shape(tensor.shape)}"
 
 
 def read_state(path: Path, *, sha256: str = "") -> dict[str, torch.Tensor]:
@@ -162,23 +168,30 @@ def _tensors(contents: Any, *, where: str) -> dict[str, torch.Tensor]:
     """Return the tensors by name that a checkpoint holds, itself or under one of the usual keys."""
     import torch
 
-    nests = [key for key in _NESTS if isinstance(contents, Mapping) and isinstance(contents.get(key), Mapping)]
+    if isinstance(contents, Mapping):
+        contents = _unnested(contents, where=where)
+    if not isinstance(contents, Mapping):
+        raise WeightsError(f"the checkpoint holds a {type(contents).__name__}, not tensors by name", where=where)
+    others = []
+    for key, value in contents.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            others.append(f"{key!r} ({type(value).__name__})")
+    if others or not contents:
+        what = _counted("that are no tensors", others) if others else "none"
+        raise WeightsError(f"the checkpoint should hold tensors by name; of its entries {what}", where=where)
+    return dict(contents)
+
+
+def _unnested(contents: Mapping[Any, Any], *, where: str) -> Mapping[Any, Any]:
+    """Return the mapping under one of the usual keys of a checkpoint; without any, the checkpoint itself."""
+    nests = [key for key in _NESTS if isinstance(contents.get(key), Mapping)]
     if len(nests) > 1:
         raise WeightsError(
             f"the checkpoint holds several sets of weights: {', '.join(nests)}",
             where=where,
             hint="save the one that you want to a file of its own",
         )
-    if nests:
-        contents = contents[nests[0]]
-    if not isinstance(contents, Mapping):
-        raise WeightsError(f"the checkpoint holds a {type(contents).__name__}, not tensors by name", where=where)
-    others = [
-        f"{key!r} ({type(value).__name__})"
-        for key, value in contents.items()
-        if not (isinstance(key, str) and isinstance(value, torch.Tensor))
-    ]
-    if others or not contents:
-        what = _counted("that are no tensors", others) if others else "none"
-        raise WeightsError(f"the checkpoint should hold tensors by name; of its entries {what}", where=where)
-    return dict(contents)
+    if not nests:
+        return contents
+    nested: Mapping[Any, Any] = contents[nests[0]]
+    return nested
