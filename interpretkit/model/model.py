@@ -15,6 +15,7 @@ from interpretkit.model.layout import Layout, arrange
 from interpretkit.model.outputs.classes import Chosen, Classes, Contrast, Top
 from interpretkit.model.outputs.grammar import parse
 from interpretkit.model.preprocessing import Preprocessing, as_image, stretched
+from interpretkit.model.variants import gradients_at, scores_with
 from interpretkit.results.origin import UNTRAINED, WeightsInfo
 
 if TYPE_CHECKING:
@@ -304,40 +305,7 @@ class Model:
         Raises:
             StepError: If the layer returns no map of that shape.
         """
-        import torch
-
-        count = len(variants)
-        try:
-            scores = self._scores_with(image, target, layer=layer, variants=variants, rows=count + 1)
-        except Exception:  # noqa: BLE001 - a network may notice in any way that the number of images has changed
-            scores = torch.empty(0)
-        expected = torch.full((1,), target.score, dtype=scores.dtype, device=scores.device)
-        complete = len(scores) == count + 1
-        if complete and torch.allclose(scores[-1:], expected, rtol=1e-3, atol=1e-5):
-            return scores[:-1]
-        images = image.expand(count, *image.shape[1:])
-        return self._scores_with(images, target, layer=layer, variants=variants, rows=count)
-
-    def _scores_with(
-        self, inputs: torch.Tensor, target: Target, *, layer: str, variants: torch.Tensor, rows: int
-    ) -> torch.Tensor:
-        """Return `rows` scores: of the variants, then of the layer's own output."""
-        from interpretkit.capture.capture import Substitution
-
-        (asked,) = self.find([layer])
-
-        def replaced(values: torch.Tensor) -> torch.Tensor:
-            changed = values.expand(rows, *values.shape[1:]).clone()
-            images = inputs[:1].expand(rows, *inputs.shape[1:])
-            view = self.arranged(asked, changed, inputs=images).values
-            if view.shape[1:] != variants.shape[1:]:
-                returned, given = words.shape(view.shape[1:]), words.shape(variants.shape[1:])
-                raise StepError(f"layer {layer} returns {returned}, which {given} cannot replace")
-            view[: len(variants)] = variants
-            return changed
-
-        substitution = Substitution(self.module, asked.address, replaced)
-        return self.score(substitution.forward(inputs), [target])
+        return scores_with(self, image, target, layer=layer, variants=variants)
 
     def gradients(
         self, inputs: torch.Tensor, targets: Sequence[Target], *, layers: Sequence[str]
@@ -358,25 +326,7 @@ class Model:
             >>> Model(module=net).gradients(torch.ones(1, 2, 1, 2), [target], layers=["0"])["0"].tolist()
             [[[[0.0, 0.0]], [[0.5, 0.5]]]]
         """
-        from interpretkit.capture.capture import Capture
-
-        asked = self.find(layers)
-        with Capture(self.module, gradients=[layer.address for layer in asked]) as capture:
-            score = self.score(capture.forward(inputs), targets)
-            gradients = capture.backward(score)
-        arranged = {}
-        for layer in asked:
-            for call in layer.calls(capture.activations):
-                address = call.address
-                # Of every call there is, those count that lead to the score.
-                if address not in gradients and call is not layer:
-                    continue
-                if address in capture.refused:
-                    raise capture.refused[address]
-                if address not in gradients:
-                    raise StepError(f"the score does not depend on layer {call.name}")
-                arranged[call.name] = self.arranged(call, gradients[address], inputs=inputs).values
-        return arranged
+        return gradients_at(self, inputs, targets, layers=layers)
 
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.
