@@ -1,4 +1,4 @@
-"""Calls of modules: what a hook can catch, and what is known of each after a pass."""
+"""Calls of modules: their addresses, and the facts of each after a pass."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Address:
     Attributes:
         path: The module's name in `named_modules()`.
         call: Which of its calls in a forward pass, counted from 1; None where it is called once; `EVERY` for all of
-            them, be there none.
+            them, or none.
 
     Example:
         >>> str(Address("relu", 2)), str(Address("relu", EVERY))
@@ -34,23 +34,31 @@ class Address:
     call: int | None = None
 
     def __str__(self) -> str:
-        return self.path if self.call is None else f"{self.path}#{'*' if self.call == EVERY else self.call}"
+        if self.call is None:
+            return self.path
+        number = "*" if self.call == EVERY else self.call
+        return f"{self.path}#{number}"
 
     def problem(self, *, calls: int) -> StepError | None:
-        """Say what is wrong with it in a pass that made so many calls of the module; None if nothing is."""
+        """Return the error of an address that a pass cannot serve; None if it can.
+
+        Args:
+            calls: How many times the pass called the module.
+        """
         if self.call == EVERY:
             return None
         if calls == 0:
             return StepError(f"layer {self} was not called in this forward pass", hint=OTHER_LAYER)
         if self.call is None and calls > 1:
-            return StepError(f"layer {self} was called {calls} times", hint=f"say which: {self}#1 to {self}#{calls}")
+            which = f"say which: {self}#1 to {self}#{calls}"
+            return StepError(f"layer {self} was called {calls} times", hint=which)
         if self.call is not None and self.call > calls:
             return StepError(f"layer {self.path} was called {calls} times, so there is no {self}")
         return None
 
 
 INPUT = Address("<input>")
-"""Stands for what the network is fed, where gradients are told apart; no module can be called so in a recipe."""
+"""The key of the gradient at the network's input; no module can have this name in a recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +68,13 @@ class Call:
     Attributes:
         address: The call.
         kind: The module's class.
-        shape: Of the tensor that it returns; None where that is none.
+        shape: The shape of the tensor that it returns; None where it returns something else.
         parameters: Number of parameters in the module.
         strides: Pixels from one cell of that tensor to the next, along each axis of the input's grid; None where it has
-            no cells along that axis, or where that is not known.
-        extents: Pixels that a cell sees along each axis; None where that is not known.
-        grid: What each of its cells sees along each axis; None where they lie in no order, or that is not known.
+            no cells along that axis, or the distance is not known.
+        extents: How many pixels a cell sees along each axis; None where it is not known.
+        grid: The pixels that each of its cells sees along each axis; None where the cells lie in no order, or it is not
+            known what they see.
     """
 
     address: Address

@@ -104,13 +104,16 @@ class Capture:
 
     def backward(self, score: torch.Tensor) -> dict[Address, torch.Tensor]:
         """Return the gradient of the summed `score` `(image,)` by address; a layer off the way to it is left out."""
-        recorded = {a: value for a, value in self.activations.items() if a in self._with_gradient}
+        wanted = self._with_gradient
+        recorded = {address: value for address, value in self.activations.items() if address in wanted}
         if self._input is not None:
             recorded[INPUT] = self._input
-        if not (recorded and score.requires_grad):
+        if not recorded or not score.requires_grad:
             return {}
-        gradients = torch.autograd.grad(score.sum(), list(recorded.values()), retain_graph=True, allow_unused=True)
-        return {a: gradient for a, gradient in zip(recorded, gradients, strict=True) if gradient is not None}
+        values = list(recorded.values())
+        gradients = torch.autograd.grad(score.sum(), values, retain_graph=True, allow_unused=True)
+        by_address = zip(recorded, gradients, strict=True)
+        return {address: gradient for address, gradient in by_address if gradient is not None}
 
     def _recorder(self, path: str) -> Any:
         wanted = [address for address in self._addresses if address.path == path]
@@ -155,22 +158,23 @@ def _describe(output: Any) -> str:
 def left_as_found(module: torch.nn.Module) -> Iterator[None]:
     """Put `module` in eval mode; give back modes, hooks, `.grad` and random state whatever happens."""
     modes: Mapping[torch.nn.Module, bool] = {part: part.training for part in module.modules()}
-    hooks = [(found, dict(found)) for part in modes for found in _hooks(part)]
-    parameters = [(each, each.grad, each.requires_grad) for each in module.parameters()]
-    devices = sorted({each.device.index or 0 for each, _, _ in parameters if each.device.type == "cuda"})
-    with torch.random.fork_rng(devices=devices):
+    hooks = [(kept, dict(kept)) for part in modes for kept in _hooks(part)]
+    parameters = list(module.parameters())
+    states = [(parameter.grad, parameter.requires_grad) for parameter in parameters]
+    devices = {parameter.device.index or 0 for parameter in parameters if parameter.device.type == "cuda"}
+    with torch.random.fork_rng(devices=sorted(devices)):
         try:
             module.eval()
             yield
         finally:
             for part, mode in modes.items():
                 part.training = mode
-            for found, before in hooks:
-                found.clear()
-                found.update(before)
-            for each, grad, wanted in parameters:
-                each.grad = grad
-                each.requires_grad_(wanted)
+            for kept, before in hooks:
+                kept.clear()
+                kept.update(before)
+            for parameter, (grad, wanted) in zip(parameters, states, strict=True):
+                parameter.grad = grad
+                parameter.requires_grad_(wanted)
 
 
 def _hooks(part: torch.nn.Module) -> Iterator[dict[int, Any]]:

@@ -14,6 +14,8 @@ from interpretkit.capture.capture import left_as_found
 from interpretkit.capture.dataflow.flow import Dataflow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from interpretkit.capture.receptive import Cells, Extent
 
     _Seen = tuple[tuple[float | None, ...], tuple[Extent, ...], tuple[Cells | None, ...]]
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
     """List every module call of one forward pass on `inputs` `(image, channel, y, x)`, in the order in which they end.
 
-    Signals `(image, channel, x)` and volumes `(image, channel, z, y, x)` are followed alike. The input may lie on the
+    Signals `(image, channel, x)` and volumes `(image, channel, z, y, x)` may be given too. The input may lie on the
     meta device together with the module: then nothing is computed.
     """
     axes = inputs.ndim - 2
@@ -32,7 +34,9 @@ def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
     def note(path: str) -> Any:
         def hook(called: torch.nn.Module, _arguments: Any, output: Any) -> None:
             counts[path] += 1
-            calls.append(_call(Address(path, counts[path]), called, output, _seen(output, flow, axes)))
+            address = Address(path, counts[path])
+            seen = _seen(output, flow, axes)
+            calls.append(_call(address, called, output, seen))
 
         return hook
 
@@ -45,12 +49,19 @@ def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
         flow = Dataflow(image)
         for path, submodule in module.named_modules():
             if path:
-                stack.callback(submodule.register_forward_hook(note(path)).remove)
+                handle = submodule.register_forward_hook(note(path))
+                stack.callback(handle.remove)
         stack.enter_context(flow)
         module(image)
-    return [
-        call if counts[call.address.path] > 1 else replace(call, address=Address(call.address.path)) for call in calls
-    ]
+    return [_plainly_named(call, counts) for call in calls]
+
+
+def _plainly_named(call: Call, counts: Mapping[str, int]) -> Call:
+    """Return a call without its number if it is the only call of its module."""
+    path = call.address.path
+    if counts[path] > 1:
+        return call
+    return replace(call, address=Address(path))
 
 
 def _call(address: Address, called: torch.nn.Module, output: Any, seen: _Seen) -> Call:
@@ -60,7 +71,7 @@ def _call(address: Address, called: torch.nn.Module, output: Any, seen: _Seen) -
 
 
 def _seen(output: Any, flow: Dataflow, axes: int) -> _Seen:
-    """Return strides, extents and grid of what a module returns, on an input of so many axes."""
+    """Return the strides, extents and grid of a module's output, along each of the input's `axes`."""
     unknown: tuple[None, ...] = (None,) * axes
     if not isinstance(output, torch.Tensor):
         return unknown, unknown, unknown

@@ -2,8 +2,8 @@
 
 The input has any number of axes: one of a signal, two of an image, three of a volume.
 
-Borders are left out of account, as is usual for theoretical receptive fields: a cell may see more pixels than the
-image has, where the network pads. Araujo et al., Computing Receptive Fields of Convolutional Neural Networks,
+Borders are not taken into account, as is usual for theoretical receptive fields: where the network pads, a cell may see
+more pixels than the image has. Araujo et al., Computing Receptive Fields of Convolutional Neural Networks,
 Distill 2019, derive the same numbers for plain chains of convolutions.
 """
 
@@ -32,8 +32,8 @@ class Cells:
     Upsampling makes neighbouring cells see the same pixels, so that spans repeat after some cells only.
 
     Attributes:
-        spans: Of cells 0, 1, …; after `len(spans)` cells they repeat, `advance` pixels further on.
-        advance: Pixels from a cell to the one `len(spans)` cells further on; 0 where there is no row.
+        spans: The spans of cells 0, 1, …; after `len(spans)` cells they repeat, `advance` pixels further on.
+        advance: Pixels from a cell to the one `len(spans)` cells further on; 0 where the cells lie in no row.
 
     Example:
         >>> pixels = Cells(((0, 0),), 1)
@@ -49,13 +49,14 @@ class Cells:
     def stride(self) -> float | None:
         """Pixels from cell to cell; None without a row of cells."""
         stride = self.advance / len(self.spans)
-        return (int(stride) if stride.is_integer() else stride) or None
+        if stride == 0:
+            return None
+        return int(stride) if stride.is_integer() else stride
 
     @property
     def field(self) -> Extent:
-        """Pixels that the cell sees which sees most."""
-        sizes = (last - first + 1 for first, last in self.spans)
-        greatest = max(sizes)
+        """Pixels seen by the cell that sees most."""
+        greatest = max(last - first + 1 for first, last in self.spans)
         return "all" if math.isinf(greatest) else int(greatest)
 
     @property
@@ -68,41 +69,48 @@ class Cells:
         return Cells((ALL,) * len(self.spans), self.advance)
 
     def through(self, period: int, shift: int, taps: Callable[[int], Iterable[int]]) -> Cells | None:
-        """Return the cells of an operation's output, of which these are the input; None if there is no end to it.
+        """Return the cells of an operation's output; None if they repeat too late. These cells are its input.
 
         Args:
-            period: After so many cells of the output the pattern repeats,
-            shift: so many cells of the input further on.
+            period: The number of output cells after which the pattern repeats.
+            shift: The number of input cells that lie between one repetition and the next.
             taps: Which cells of the input a cell of the output reads.
         """
         phases = len(self.spans)
         turns = phases // math.gcd(shift, phases)
-        if turns * period > _MOST_PHASES:
+        count = turns * period
+        if count > _MOST_PHASES:
             return None
-        read = (map(self.span, taps(cell)) for cell in range(turns * period))
-        return Cells(tuple(map(_hull, read)), self.advance * shift * turns // phases)
+        spans = [_hull(map(self.span, taps(cell))) for cell in range(count)]
+        advance = self.advance * shift * turns // phases
+        return Cells(tuple(spans), advance)
 
     def joined(self, other: Cells) -> Cells | None:
         """Return cells that see what both see; None if they do not lie on one grid."""
-        phases, others = len(self.spans), len(other.spans)
+        phases = len(self.spans)
+        others = len(other.spans)
         if self.advance * others != other.advance * phases:
             return None
         count = math.lcm(phases, others)
-        pairs = ((self.span(cell), other.span(cell)) for cell in range(count))
-        return Cells(tuple(map(_hull, pairs)), self.advance * count // phases)
+        spans = [_hull([self.span(cell), other.span(cell)]) for cell in range(count)]
+        advance = self.advance * count // phases
+        return Cells(tuple(spans), advance)
 
     def span(self, cell: int) -> Span:
         """Return the first and the last pixel that a cell sees; infinite where that is the whole image."""
         turn, phase = divmod(cell, len(self.spans))
         first, last = self.spans[phase]
-        return first + turn * self.advance, last + turn * self.advance
+        pixels = turn * self.advance
+        return first + pixels, last + pixels
 
 
 def _hull(spans: Iterable[Span]) -> Span:
-    first, last = _NOTHING
-    for span in spans:
-        first, last = min(first, span[0]), max(last, span[1])
-    return first, last
+    """Return the span from the first to the last pixel of several spans."""
+    hull_first, hull_last = _NOTHING
+    for first, last in spans:
+        hull_first = min(hull_first, first)
+        hull_last = max(hull_last, last)
+    return hull_first, hull_last
 
 
 class Place(NamedTuple):
@@ -120,7 +128,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What a tensor sees along one axis of the input, and where in it; nowhere, if all its cells were put together."""
+    """What the cells of a tensor see along one axis of the input, and where in the tensor they lie.
+
+    They have no place once all of them were put together, as by a mean.
+    """
 
     cells: Cells
     place: Place | None
@@ -133,18 +144,22 @@ class Axis:
     @property
     def row(self) -> Cells | None:
         """The cells in their order; None where they lie in none."""
-        return self.cells if self.place and self.place.ordered else None
+        ordered = self.place is not None and self.place.ordered
+        return self.cells if ordered else None
 
     def moved(self, dim: int) -> Axis:
         """Return the same cells in another dim."""
-        return self if self.place is None else replace(self, place=self.place._replace(dim=dim))
+        if self.place is None:
+            return self
+        place = self.place._replace(dim=dim)
+        return replace(self, place=place)
 
     def unordered(self, size: int) -> Axis:
         """Return so many cells of its dim, in no known order."""
         return replace(self, place=Place(self.dim, 1, size, ordered=False))
 
     def lost(self) -> Axis | None:
-        """Return what is known once the cells' places are not: that they see the whole image, if they do."""
+        """Return the axis without its place: cells that see the whole image still do, of others nothing is known."""
         return COLLAPSED if self.cells.see_all else None
 
     def everywhere(self) -> Axis:
@@ -152,7 +167,7 @@ class Axis:
         return Axis(self.cells.everywhere(), self.place)
 
     def settled(self, length: int) -> Cells | None:
-        """Return the cells as those of the dim, whose length is `length`, if they alone make it up."""
+        """Return the cells as those of their dim, which has this `length`; None if other cells lie in it too."""
         place = self.place
         if place is None or not place.ordered:
             return None
@@ -197,15 +212,23 @@ class Field:
 
 
 def of_grid(sizes: Sequence[int]) -> Field:
-    """Return the field of an input `(image, channel, …)` whose other axes have these sizes: each pixel sees itself."""
+    """Return the field of an input `(image, channel, …)`, in which each pixel sees itself.
+
+    Args:
+        sizes: The lengths of its axes after `image` and `channel`.
+    """
     pixels = Cells(((0, 0),), 1)
-    places = (Place(dim, 1, size) for dim, size in enumerate(sizes, start=2))
-    return Field(tuple(Axis(pixels, place) for place in places))
+    axes = []
+    for dim, size in enumerate(sizes, start=2):
+        place = Place(dim, 1, size)
+        axes.append(Axis(pixels, place))
+    return Field(tuple(axes))
 
 
 def join(fields: Sequence[Field]) -> Field:
-    """Return the field of what is computed from tensors of one shape, cell by cell."""
-    along = zip(*(field.axes for field in fields), strict=True)
+    """Return the field of a tensor that is computed cell by cell from tensors of one shape."""
+    axes = [field.axes for field in fields]
+    along = zip(*axes, strict=True)
     return Field(tuple(map(_join_axes, along)))
 
 
@@ -219,12 +242,15 @@ def _join_axes(axes: Sequence[Axis | None]) -> Axis | None:
 
 
 def _join_two(first: Axis, second: Axis) -> Axis | None:
-    if first.place is None or second.place is None:
-        # Cells that were put together see everything, and so does what is made with them.
-        return (second if first.place is None else first).everywhere()
+    # Cells that were put together see everything, and so does what is made with them.
+    if first.place is None:
+        return second.everywhere()
+    if second.place is None:
+        return first.everywhere()
     if first.place != second.place:
         return first.lost() and second.lost()
     # Cells in no known order may lie in two orders.
-    same = first.place.ordered or first.cells.see_all or second.cells.see_all
-    cells = first.cells.joined(second.cells) if same else None
+    if not (first.place.ordered or first.cells.see_all or second.cells.see_all):
+        return None
+    cells = first.cells.joined(second.cells)
     return None if cells is None else Axis(cells, first.place)

@@ -72,7 +72,9 @@ def _weights_kind(value: Any) -> str | None:
     if isinstance(value, dict):
         kinds = [kind for key, kind in _WEIGHTS.items() if key in value]
         return kinds[0] if len(kinds) == 1 else None
-    return {"random": "random", "DEFAULT": "PublishedWeights"}.get(value) if isinstance(value, str) else None
+    if value == "random":
+        return "random"
+    return "PublishedWeights" if value == "DEFAULT" else None
 
 
 def _published(value: Any) -> Any:

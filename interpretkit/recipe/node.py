@@ -1,4 +1,4 @@
-"""Plain data that know where each of their parts stands, so that every error can say it."""
+"""Plain data whose parts know where they stand in the text, so that every error can say where."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from interpretkit.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _LONGEST_PATH = 64
 _SNIPPET = 60
@@ -36,12 +36,15 @@ class Node:
             RecipeError: If it is not plain: text, numbers, true, false, None, lists, and mappings with keys of text.
         """
         if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-            return cls({key: cls.of(item, place) for key, item in value.items()}, place, place)
+            nodes = {key: cls.of(item, place) for key, item in value.items()}
+            return cls(nodes, place, place)
         if isinstance(value, list | tuple):
-            return cls([cls.of(item, place) for item in value], place, place)
+            items = [cls.of(item, place) for item in value]
+            return cls(items, place, place)
         if value is None or type(value) in {str, int, float, bool}:
             return cls(value, place, place)
-        raise RecipeError(f"text, numbers, lists and mappings are wanted, not a {type(value).__name__}", where=place)
+        kind = type(value).__name__
+        raise RecipeError(f"text, numbers, lists and mappings are wanted, not a {kind}", where=place)
 
     def plain(self) -> Any:
         """Return the value as plain Python data."""
@@ -53,12 +56,12 @@ class Node:
 
     def child(self, part: str | int) -> Node | None:
         """Return the Node under a key, or at an index of a list; None if there is none."""
-        found: Node | None = None
+        child: Node | None = None
         if isinstance(self.value, dict):
-            found = self.value.get(part)
+            child = self.value.get(part)
         elif isinstance(self.value, list) and isinstance(part, int) and part < len(self.value):
-            found = self.value[part]
-        return found
+            child = self.value[part]
+        return child
 
     def at(self, loc: Sequence[str | int]) -> Node:
         """Return the Node at `loc`; an empty one with the nearest place if there is none."""
@@ -68,30 +71,41 @@ class Node:
         return node or Node({}, self.place_of(loc))
 
     def place_of(self, loc: Sequence[str | int], part: Literal["key", "value"] = "value") -> str:
-        """Return the place of what stands at `loc`, or of the nearest thing around it if nothing does."""
+        """Return the place of what stands at `loc`; of the nearest part around it if nothing stands there."""
         node = self
         for step in loc:
             child = node.child(step)
             if child is None:
                 return node.place
             node = child
-        return node.key_place if part == "key" and node.key_place else node.place
+        if part == "key" and node.key_place:
+            return node.key_place
+        return node.place
 
     def walk(self) -> Iterator[Node]:
         """Yield this Node and all within it, in the order of the text."""
         yield self
-        if isinstance(self.value, dict | list):
-            for node in self.value.values() if isinstance(self.value, dict) else self.value:
-                yield from node.walk()
+        children: Iterable[Node] = ()
+        if isinstance(self.value, dict):
+            children = self.value.values()
+        elif isinstance(self.value, list):
+            children = self.value
+        for node in children:
+            yield from node.walk()
 
     def exchange(self, loc: Sequence[str | int], new: Node) -> Node:
         """Return a copy with `new` in place of what stands at `loc`."""
         if not loc:
             return new
         first, *rest = loc
-        items = self.value.items() if isinstance(self.value, dict) else enumerate(self.value)
-        changed = {part: node.exchange(rest, new) if part == first else node for part, node in items}
-        return replace(self, value=changed if isinstance(self.value, dict) else list(changed.values()))
+        old = self.child(first)
+        if old is None:
+            return self
+        changed = old.exchange(rest, new)
+        if isinstance(self.value, dict):
+            return replace(self, value={**self.value, first: changed})
+        items = [changed if index == first else item for index, item in enumerate(self.value)]
+        return replace(self, value=items)
 
     def put(self, path: str, new: Node) -> Node:
         """Return a copy in which `new` stands at a dotted path; keys on the way are made, items of a list are not.
@@ -106,24 +120,38 @@ class Node:
         known = self._names()
         matches = [name for name in known if path == name or path.startswith(f"{name}.")]
         name = max(matches, key=len, default=path.partition(".")[0])
-        rest = path[len(name) + 1 :]
-        if isinstance(self.value, list) and name not in known:
-            hint = did_you_mean(name, known, otherwise=f"it has {len(self.value)} items, counted from 0")
-            raise RecipeError(f"the list has no item {name!r}", where=new.place, hint=hint)
-        if not isinstance(self.value, dict | list | None):
-            raise RecipeError(f"{str(self.value)[:_SNIPPET]!r} is no mapping, it has no key {name!r}", where=new.place)
+        self._check_holds(name, known, new.place)
         old = self.child(known[name]) if name in known else None
-        child = (old or Node({}, new.place)).put(rest, new) if rest else new
+        child = new
+        rest = path[len(name) + 1 :]
+        if rest:
+            around = old or Node({}, new.place)
+            child = around.put(rest, new)
         child = replace(child, key_place=old.key_place if old else new.place)
         if isinstance(self.value, list):
-            items = enumerate(self.value)
-            return replace(self, value=[child if index == known[name] else item for index, item in items])
+            items = [child if index == known[name] else item for index, item in enumerate(self.value)]
+            return replace(self, value=items)
         return replace(self, value={**(self.value or {}), name: child})
 
+    def _check_holds(self, name: str, known: Mapping[str, str | int], place: str) -> None:
+        """Check that this is a mapping, which may get any key, or a list with this item."""
+        if isinstance(self.value, list):
+            if name not in known:
+                hint = did_you_mean(name, known, otherwise=f"it has {len(self.value)} items, counted from 0")
+                raise RecipeError(f"the list has no item {name!r}", where=place, hint=hint)
+        elif not isinstance(self.value, dict | None):
+            scalar = str(self.value)[:_SNIPPET]
+            raise RecipeError(f"{scalar!r} is no mapping, it has no key {name!r}", where=place)
+
     def _names(self) -> dict[str, str | int]:
-        """Return the names that a path may go on with, each with the key or index that it stands for."""
-        if not isinstance(self.value, list):
-            return {key: key for key in self.value} if isinstance(self.value, dict) else {}
-        ids = [(item.child("id"), index) for index, item in enumerate(self.value)]
-        named = {node.value: index for node, index in ids if node is not None and isinstance(node.value, str)}
-        return {**{str(index): index for index in range(len(self.value))}, **named}
+        """Return the names that may come next in a path, each with the key or index that it stands for."""
+        names: dict[str, str | int] = {}
+        if isinstance(self.value, dict):
+            names = {key: key for key in self.value}
+        elif isinstance(self.value, list):
+            names = {str(index): index for index in range(len(self.value))}
+            for index, item in enumerate(self.value):
+                node = item.child("id")
+                if node is not None and isinstance(node.value, str):
+                    names[node.value] = index
+        return names

@@ -130,16 +130,18 @@ def _parsed(text: str, path: str) -> Node:
 def _with_models(root: Node, models: Mapping[str, Any] | None) -> Node:
     if models is None:
         return root
-    others = {key: node for key, node in root.value.items() if key not in ("model", "models")}
-    return replace(root, value={**others, "models": Node.of(dict(models), "model=")})
+    keys = {key: node for key, node in root.value.items() if key not in ("model", "models")}
+    keys["models"] = Node.of(dict(models), "model=")
+    return replace(root, value=keys)
 
 
 def _put(root: Node, settings: Sequence[Setting], inputs: Sequence[str], faults: Faults) -> Node:
-    """Return the recipe with what the command line puts into it; what cannot be put is left out."""
+    """Return the recipe with the settings and inputs of the command line; a setting that does not fit is left out."""
     for number, setting in enumerate(settings, start=1):
         with faults.collect():
             path, value = parse_setting(setting, number) if isinstance(setting, str) else setting
-            root = root.put(path, Node.of(value, f"--set #{number}"))
+            node = Node.of(value, f"--set #{number}")
+            root = root.put(path, node)
     if inputs:
         items = [Node.of(value, f"-i #{number}") for number, value in enumerate(inputs, start=1)]
         root = root.put("inputs", Node(items, "-i"))
@@ -154,12 +156,15 @@ def _read(root: Node, text: str, path: str, faults: Faults) -> Recipe:
     except ValidationError as error:
         refusals = refusals_of(error, root)
     for refusal in refusals:
-        where = root.place_of(refusal.loc, "key" if refusal.at_key else "value")
-        subject = refusal.loc[-1] if refusal.at_key else root.at(refusal.loc).plain()
-        faults.found.append(RecipeError(refusal.message, where=where, hint=refusal.hint, subject=subject))
+        loc = refusal.loc
+        where = root.place_of(loc, "key" if refusal.at_key else "value")
+        subject = loc[-1] if refusal.at_key else root.at(loc).plain()
+        fault = RecipeError(refusal.message, where=where, hint=refusal.hint, subject=subject)
+        faults.found.append(fault)
     unread = unread_keys(root, refusals)
+    readable = mended(root, unread).plain()
     try:
-        return Recipe.model_validate(mended(root, unread).plain(), context=replace(source, unread=unread))
+        return Recipe.model_validate(readable, context=replace(source, unread=unread))
     except ValidationError:
         faults.tell()
         raise
@@ -192,18 +197,19 @@ def _read_text(path: Path) -> str:
 
 
 def _with_schema(root: Node, faults: Faults) -> Node:
-    """Return the recipe with its schema, be it missing.
+    """Return the recipe with its schema; if it names none, with today's.
 
     Raises:
         RecipeError: If it is that of a newer interpretkit: nobody here knows what may stand in it.
     """
     node = root.child("schema")
     if node is None:
-        if not any("schema" in nearest(key, [*keys_of(Recipe), "model"]) for key in root.value):
-            missing = "the recipe does not name its schema"
-            faults.found.append(RecipeError(missing, where=root.place, hint=f"add schema: {SCHEMA}"))
-            return replace(root, value={**root.value, "schema": Node(SCHEMA, root.place)})
-        return root
+        known = [*keys_of(Recipe), "model"]
+        if any("schema" in nearest(key, known) for key in root.value):
+            return root
+        missing = "the recipe does not name its schema"
+        faults.found.append(RecipeError(missing, where=root.place, hint=f"add schema: {SCHEMA}"))
+        return replace(root, value={**root.value, "schema": Node(SCHEMA, root.place)})
     version = re.fullmatch(r"interpretkit/v?([0-9]{1,9})", str(node.value))
     if version and int(version[1]) > 1:
         raise RecipeError(
@@ -225,14 +231,13 @@ def _long_form(root: Node, faults: Faults) -> Node:
         faults.found.append(RecipeError(both, where=root.place_of((last,), "key")))
         root = replace(root, value={key: node for key, node in root.value.items() if key != last})
         return _long_form(root, faults)
-    models = replace(entry, value={"model": entry})
-    return replace(
-        root,
-        value={
-            ("models" if key == "model" else key): models if key == "model" else node
-            for key, node in root.value.items()
-        },
-    )
+    keys = {}
+    for key, node in root.value.items():
+        if key == "model":
+            keys["models"] = replace(entry, value={"model": entry})
+        else:
+            keys[key] = node
+    return replace(root, value=keys)
 
 
 def _check_names(recipe: Recipe, faults: Faults) -> None:
@@ -241,12 +246,15 @@ def _check_names(recipe: Recipe, faults: Faults) -> None:
         where = recipe.place("models")
         faults.found.append(RecipeError("key 'model' is missing", where=where, hint="or 'models' for several"))
     named = _named(recipe)
-    repeated = [(first, step) for step in recipe.steps if (first := named.get(step.id.casefold(), step)) is not step]
-    for first, step in repeated:
-        taken = f"step id {step.id!r} is taken by {first.id!r} at {first.place('id')}"
-        faults.found.append(RecipeError(taken, where=step.place("id")))
+    repeated = 0
+    for step in recipe.steps:
+        first = named.get(step.id.casefold(), step)
+        if first is not step:
+            repeated += 1
+            taken = f"step id {step.id!r} is taken by {first.id!r} at {first.place('id')}"
+            faults.found.append(RecipeError(taken, where=step.place("id")))
     ids = [step.id for step in named.values()]
-    excused = _excused(recipe, ids, repeated=len(repeated))
+    excused = _excused(recipe, ids, repeated=repeated)
     for step in recipe.steps:
         with faults.collect():
             _check_model(step, recipe)
@@ -267,24 +275,27 @@ def _named(recipe: Recipe) -> dict[str, StepEntry]:
 
 
 def _excused(recipe: Recipe, ids: Sequence[str], *, repeated: int) -> set[str]:
-    """Return names under `of:` that no step has since some step's id is at fault or `repeated`, which is told already.
+    """Return unknown names under `of:` that may be meant for steps whose id is at fault, or is one of those `repeated`.
 
-    Each such step may be meant by one name that resembles no other.
+    These faults are told already. Each such step excuses one name, if the name resembles no other id.
     """
-    missing = dict.fromkeys(name for step in recipe.steps for name in step.of if name not in ids)
+    read = [name for step in recipe.steps for name in step.of]
+    missing = dict.fromkeys(name for name in read if name not in ids)
     if "steps" in recipe.unread:
         return set(missing)
     strange = [name for name in missing if not nearest(name, ids)]
     unread = [step for step in recipe.steps if "id" in step.unread]
-    return set(strange[: len(unread) + repeated])
+    most = len(unread) + repeated
+    return set(strange[:most])
 
 
 def _check_model(step: StepEntry, recipe: Recipe) -> None:
+    name = step.model
     names = recipe.as_typed("models")
     # Without any model, that is the fault.
-    if step.model is None or not names or "models" in recipe.unread or step.model in names:
+    if name is None or not names or "models" in recipe.unread or name in names:
         return
-    raise RecipeError(f"there is no model {step.model!r}", where=step.place("model"), hint=_or_all(step.model, names))
+    raise RecipeError(f"there is no model {name!r}", where=step.place("model"), hint=_or_all(name, names))
 
 
 def _check_read(step: StepEntry, name: str, where: str, ids: Sequence[str]) -> None:
@@ -297,14 +308,19 @@ def _check_read(step: StepEntry, name: str, where: str, ids: Sequence[str]) -> N
 def _check_order(recipe: Recipe, faults: Faults) -> None:
     """Check that no steps read each other in a circle."""
     steps = {step.id: step for step in _named(recipe).values()}
-    reads = {name: [each for each in step.of if each != name] for name, step in steps.items()}
-    index = {name: position for position, name in enumerate(steps)}
-    while cycle := _circle(reads):
-        start = cycle.index(min(cycle, key=index.__getitem__))
-        cycle = [*cycle[start:], *cycle[:start], cycle[start]]
-        where = steps[cycle[0]].place("of")
-        faults.found.append(RecipeError(f"steps read each other in a circle: {' → '.join(cycle)}", where=where))
-        reads = {name: of for name, of in reads.items() if name not in cycle}
+    order = list(steps)
+    reads = {}
+    for name, step in steps.items():
+        reads[name] = [read for read in step.of if read != name]
+    circle = _circle(reads)
+    while circle:
+        start = circle.index(min(circle, key=order.index))
+        first = circle[start]
+        way = [*circle[start:], *circle[:start], first]
+        circular = f"steps read each other in a circle: {' → '.join(way)}"
+        faults.found.append(RecipeError(circular, where=steps[first].place("of")))
+        reads = {name: of for name, of in reads.items() if name not in circle}
+        circle = _circle(reads)
 
 
 def _circle(reads: Mapping[str, Sequence[str]]) -> list[str]:
@@ -318,4 +334,5 @@ def _circle(reads: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _or_all(name: str, names: Sequence[str] | Mapping[str, Any]) -> str:
-    return did_you_mean(name, names, otherwise=f"known: {words.listed(names, most=10)}")
+    known = words.listed(names, most=10)
+    return did_you_mean(name, names, otherwise=f"known: {known}")

@@ -129,8 +129,10 @@ class Recipe(Placed):
         return tuple(order)
 
     def place(self, *loc: str | int, part: Literal["key", "value"] = "value") -> str:
-        """Return where something stands, as of any entry; `"model"` is the model of the short form."""
-        return super().place(*(("models", *loc) if loc[:1] == ("model",) else loc), part=part)
+        """Return where a part of the recipe stands, as of any entry; `"model"` is the model of the short form."""
+        if loc[:1] == ("model",):
+            loc = ("models", *loc)
+        return super().place(*loc, part=part)
 
 
 def faults_of_options(
@@ -167,20 +169,25 @@ _BELONGS: dict[type[BaseModel], str] = {
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
-    return [*keys_of(model), "model"] if model is Recipe else keys_of(model)
+    keys = keys_of(model)
+    if model is Recipe:
+        keys.append("model")
+    return keys
 
 
 def _advise(key: str, models: Sequence[type[BaseModel]]) -> str:
     """Return a hint about an unknown key: the nearest known one, and where the key would be known."""
     # A key that only another of the models reads does not stand beside those that are there.
-    known = list(dict.fromkeys(each for model in models for each in _keys(model) if each != key))
+    keys = [name for model in models for name in _keys(model) if name != key]
+    known = list(dict.fromkeys(keys))
     hints = [did_you_mean(key, known)]
     homes = [place for model, place in _BELONGS.items() if key in _keys(model)]
     if homes:
         hints.append(f"{key!r} belongs {' or '.join(homes)}")
     elif ModelEntry in models or StepEntry in models:
         hints.append("options of a plugin stand under 'with:'")
-    return "; ".join(filter(None, hints)) or f"known keys: {', '.join(known) or 'none'}"
+    advice = "; ".join(hint for hint in hints if hint)
+    return advice or f"known keys: {', '.join(known) or 'none'}"
 
 
 def refusals_of(error: ValidationError, root: Node) -> list[Refusal]:

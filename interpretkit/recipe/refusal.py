@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 60
 
+Loc = tuple[str | int, ...]
+
 _WANTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -49,10 +51,10 @@ _WANTED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """One problem of some data.
+    """One problem in some data.
 
     Attributes:
-        loc: Where in the data; for a key that is missing or unknown, where the key is or would be.
+        loc: Where in the data it is; for a key that is missing or unknown, where the key would be or is.
         message: What is wrong.
         hint: What to do about it; may be empty.
         at_key: Whether the key is at fault, not its value.
@@ -60,7 +62,7 @@ class Refusal:
         meant: Of an unknown key, the known ones that it may stand for.
     """
 
-    loc: tuple[str | int, ...]
+    loc: Loc
     message: str
     hint: str = ""
     at_key: bool = False
@@ -75,8 +77,11 @@ def keys_of(model: type[BaseModel]) -> list[str]:
 
 def advise(key: str, models: Sequence[type[BaseModel]]) -> str:
     """Return a hint about an unknown key: the nearest of the keys that `models` read, or all of them."""
-    known = list(dict.fromkeys(each for model in models for each in keys_of(model) if each != key))
-    return did_you_mean(key, known, otherwise=f"known keys: {', '.join(known)}" if known else "no key is known here")
+    known = [name for model in models for name in keys_of(model) if name != key]
+    if not known:
+        return "no key is known here"
+    names = list(dict.fromkeys(known))
+    return did_you_mean(key, names, otherwise=f"known keys: {', '.join(names)}")
 
 
 def explain(
@@ -105,10 +110,16 @@ def explain(
         ...     [each.message for each in explain(error, Contrast, {"for": [1], "agianst": 2})]
         ["unknown key 'agianst'", 'for: a whole number or text is wanted, not a list of 1']
     """
-    groups = sorted(_by_place(error, data).items(), key=lambda item: (len(item[0]), not _is_unknown(item[1])))
+    groups = sorted(_by_place(error, data).items(), key=_urgency)
     refusals = [_refusal(loc, group, model, advise) for loc, group in groups]
-    misspelt = {(*each.loc[:-1], key) for each in refusals for key in each.meant}
-    return [each for each in refusals if not (each.missing and each.loc in misspelt)]
+    misspelt = {(*refusal.loc[:-1], key) for refusal in refusals for key in refusal.meant}
+    return [refusal for refusal in refusals if not refusal.missing or refusal.loc not in misspelt]
+
+
+def _urgency(place: tuple[Loc, Sequence[ErrorDetails]]) -> tuple[int, bool]:
+    """Return what problems are sorted by: the outermost first, unknown keys before others."""
+    loc, group = place
+    return len(loc), not _is_unknown(group)
 
 
 def _is_unknown(group: Sequence[ErrorDetails]) -> bool:
@@ -116,7 +127,7 @@ def _is_unknown(group: Sequence[ErrorDetails]) -> bool:
 
 
 def _refusal(
-    loc: tuple[str | int, ...],
+    loc: Loc,
     group: Sequence[ErrorDetails],
     model: type[BaseModel],
     advise: Callable[[str, Sequence[type[BaseModel]]], str],
@@ -125,7 +136,7 @@ def _refusal(
     if _is_unknown(group):
         key = str(loc[-1])
         models = _models_at(model, first["loc"][:-1])
-        known = [each for found in models for each in keys_of(found)]
+        known = [name for candidate in models for name in keys_of(candidate)]
         return Refusal(
             loc=loc,
             message=f"unknown key {key!r}",
@@ -135,35 +146,39 @@ def _refusal(
         )
     if first["type"] == "missing":
         return Refusal(loc=loc, message=f"key {loc[-1]!r} is missing", at_key=True, missing=True)
-    subject = _subject(loc)
     message, hint = _value_problem(group)
-    message = f"{subject}: {message}" if subject else message
+    subject = _subject(loc)
+    if subject:
+        message = f"{subject}: {message}"
     return Refusal(loc=loc, message=message, hint=hint, at_key=first["loc"][-1:] == ("[key]",))
 
 
-def _by_place(error: ValidationError, data: Any) -> dict[tuple[str | int, ...], list[ErrorDetails]]:
+def _by_place(error: ValidationError, data: Any) -> dict[Loc, list[ErrorDetails]]:
     """Gather the errors of each place in the data.
 
-    A union reports what each of its members has against a value: all at one place, or deeper where a member fits so
-    far that only something within is at fault. Then what the other members say is noise.
+    A union reports the objections of each of its members to a value: all at one place, or deeper where a member fits so
+    far that only a part within is at fault. Then the objections of the other members are noise.
     """
-    groups: dict[tuple[str | int, ...], list[ErrorDetails]] = {}
+    groups: dict[Loc, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
-        groups.setdefault(_loc_in(data, details), []).append(details)
-    inner = {loc[:length] for loc in groups for length in range(len(loc))}
-    return {loc: group for loc, group in groups.items() if loc not in inner} or groups
+        loc = _loc_in(data, details)
+        groups.setdefault(loc, []).append(details)
+    around = {loc[:length] for loc in groups for length in range(len(loc))}
+    innermost = {loc: group for loc, group in groups.items() if loc not in around}
+    return innermost or groups
 
 
-def _loc_in(data: Any, details: ErrorDetails) -> tuple[str | int, ...]:
+def _loc_in(data: Any, details: ErrorDetails) -> Loc:
     """Return an error's location without the names of union members, which pydantic puts in and the data lacks."""
     loc: list[str | int] = []
+    last = len(details["loc"]) - 1
     for position, part in enumerate(details["loc"]):
         indexed = isinstance(data, list) and isinstance(part, int) and part < len(data)
         if indexed or (isinstance(data, dict) and part in data):
             data = data[part]
-        elif details["type"] != "missing" or position + 1 < len(details["loc"]):
-            continue
-        loc.append(part)
+            loc.append(part)
+        elif details["type"] == "missing" and position == last:
+            loc.append(part)
     return tuple(loc)
 
 
@@ -171,13 +186,11 @@ def _models_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[type[Ba
     """Return the models that the data at `loc` may belong to."""
     models = [model]
     for part in loc:
-        inner = [
-            found
-            for each in models
-            for name, field in each.model_fields.items()
-            if part == (field.alias or name)
-            for found in _models_in(field.annotation)
-        ]
+        inner: list[type[BaseModel]] = []
+        for candidate in models:
+            for name, field in candidate.model_fields.items():
+                if part == (field.alias or name):
+                    inner += _models_in(field.annotation)
         # What is no field is an index, a key, or the name of one member of a union.
         models = inner or models
     return models
@@ -199,17 +212,21 @@ def _subject(loc: Sequence[str | int]) -> str:
 
 
 def _value_problem(group: Sequence[ErrorDetails]) -> tuple[str, str]:
-    """Return message and hint about a value, of which every member of a union may say something."""
+    """Return message and hint about a value, to which every member of a union may object."""
     own_words = [details for details in group if details["type"] not in _WANTED]
     if own_words:
-        context = own_words[0].get("ctx", {})
-        return str(context.get("error", own_words[0]["msg"])), ""
-    wanted = dict.fromkeys(_WANTED[details["type"]].format(**details.get("ctx", {})) for details in group)
+        first = own_words[0]
+        context = first.get("ctx", {})
+        return str(context.get("error", first["msg"])), ""
+    wanted: dict[str, None] = {}
+    for details in group:
+        form = _WANTED[details["type"]]
+        wanted[form.format(**details.get("ctx", {}))] = None
     value = group[0]["input"]
     hint = ""
     if "text" in wanted and isinstance(value, bool | int | float):
         hint = "put text that looks like something else in quotes"
-    elif [*wanted] == ["a list"] and isinstance(value, str):
+    elif list(wanted) == ["a list"] and isinstance(value, str):
         hint = f"write [{value[:_LONGEST]}]"
     return f"{' or '.join(wanted)} is wanted, not {_given(value)}", hint
 
@@ -221,7 +238,7 @@ def _given(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and not math.isfinite(value):
-        return f".{value}" if value > 0 or math.isnan(value) else f"-.{-value}"
+        return "-.inf" if value < 0 else f".{value}"
     if isinstance(value, dict):
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, list | tuple):

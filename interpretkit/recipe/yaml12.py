@@ -95,9 +95,12 @@ class _Reading:
         self._anchors: dict[str, Node] = {}
 
     def tree(self) -> Node | None:
-        events = iter([event for event in self._checked() if isinstance(event, NodeEvent | CollectionEndEvent)])
+        checked = self._checked()
+        events = iter([event for event in checked if isinstance(event, NodeEvent | CollectionEndEvent)])
         first = next(events, None)
-        return None if first is None else self._node(first, events)
+        if first is None:
+            return None
+        return self._node(first, events)
 
     def _checked(self) -> list[Event]:
         try:
@@ -129,20 +132,27 @@ class _Reading:
         if isinstance(event, ScalarEvent):
             node = Node(self._scalar(event), place)
         elif isinstance(event, SequenceStartEvent):
-            items = []
-            while not isinstance(item := next(events), SequenceEndEvent):
-                items.append(self._node(item, events))
-            node = Node(items, place)
+            node = Node(self._sequence(events), place)
         else:
             node = Node(self._mapping(events), place)
         if isinstance(event, NodeEvent) and event.anchor:
             self._anchors[event.anchor] = node
         return node
 
+    def _sequence(self, events: Iterator[Event]) -> list[Node]:
+        nodes = []
+        for event in events:
+            if isinstance(event, SequenceEndEvent):
+                break
+            nodes.append(self._node(event, events))
+        return nodes
+
     def _mapping(self, events: Iterator[Event]) -> dict[str, Node]:
         nodes: dict[str, Node] = {}
         lines: dict[str, int] = {}
-        while not isinstance(event := next(events), MappingEndEvent):
+        for event in events:
+            if isinstance(event, MappingEndEvent):
+                break
             mark: Any = event.start_mark
             key = self._node(event, events).value
             if not isinstance(key, str):
@@ -152,7 +162,8 @@ class _Reading:
             if key in nodes:
                 self.refuse(f"key {key!r} stands in line {line} and already in line {lines[key]}", mark)
             lines[key] = line
-            nodes[key] = replace(self._node(next(events), events), key_place=self._place(mark))
+            value = self._node(next(events), events)
+            nodes[key] = replace(value, key_place=self._place(mark))
         return nodes
 
     def _scalar(self, event: ScalarEvent) -> Any:
@@ -171,13 +182,16 @@ class _Reading:
         if not line.strip() and error.context_mark:  # what was never closed is found missing at the end of the text
             mark = error.context_mark
             line = self._line(mark)
+        indent = line[: len(line) - len(line.lstrip())]
         hint = ""
-        if "\t" in line[: len(line) - len(line.lstrip())]:
+        if "\t" in indent:
             hint = "indent with spaces, not with tabs"
         elif error.context in _SIGNS:
-            hint = f"put text that begins with '{_SIGNS[error.context]}' in quotes"
+            sign = _SIGNS[error.context]
+            hint = f"put text that begins with '{sign}' in quotes"
         problem = ", ".join(filter(None, [error.context, error.problem]))
-        self.refuse(f"no valid YAML: {problem}, in {line.strip()[:_SNIPPET]!r}", mark, hint=hint)
+        snippet = line.strip()[:_SNIPPET]
+        self.refuse(f"no valid YAML: {problem}, in {snippet!r}", mark, hint=hint)
 
     def _line(self, mark: Any) -> str:
         lines = self._text.splitlines()
@@ -238,20 +252,24 @@ class _Guard:
             hint = "put text that begins with '!' in quotes" if event.tag.startswith("!") else ""
             self._reading.refuse(f"tags such as {event.tag!r} are not allowed", event.start_mark, hint=hint)
         before = self._count
-        scalar = isinstance(event, ScalarEvent)
-        self._grow(1, 0 if scalar else 1, event)
-        if not scalar:
+        if isinstance(event, ScalarEvent):
+            self._grow(1, 0, event)
+            extent = (1, 0)
+        else:
+            self._grow(1, 1, event)
+            extent = None
             level = len(self._open) + 1
             self._open.append(_Open(event.anchor, before, level, level))
         if event.anchor:
-            self._anchored[event.anchor] = (1, 0) if scalar else None
+            self._anchored[event.anchor] = extent
 
     def _close(self) -> None:
         closed = self._open.pop()
         if closed.anchor:
-            self._anchored[closed.anchor] = (self._count - closed.before, closed.deepest - closed.level + 1)
-        if self._open:
-            self._open[-1].deepest = max(self._open[-1].deepest, closed.deepest)
+            nodes = self._count - closed.before
+            levels = closed.deepest - closed.level + 1
+            self._anchored[closed.anchor] = (nodes, levels)
+        self._note_level(closed.deepest)
 
     def _grow(self, nodes: int, levels: int, event: NodeEvent) -> None:
         self._count += nodes
@@ -260,8 +278,13 @@ class _Guard:
             self._reading.refuse(f"more than {MAX_NODES:,} nodes, aliases expanded", event.start_mark)
         if reached > MAX_DEPTH:
             self._reading.refuse(f"nested more than {MAX_DEPTH} levels deep", event.start_mark)
+        self._note_level(reached)
+
+    def _note_level(self, level: int) -> None:
+        """Note that what is open reaches this level."""
         if self._open:
-            self._open[-1].deepest = max(self._open[-1].deepest, reached)
+            innermost = self._open[-1]
+            innermost.deepest = max(innermost.deepest, level)
 
 
 def _plain(text: str) -> Any:
@@ -271,9 +294,12 @@ def _plain(text: str) -> Any:
     if _BOOL.fullmatch(text):
         return text.lower() == "true"
     if _INT.fullmatch(text):
-        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return int(text, base)
     if _FLOAT.fullmatch(text):
-        return float(re.sub(r"\.(?=[in])", "", text.lower()))
+        # Python writes `inf` and `nan` without the dot.
+        number = re.sub(r"\.(?=[in])", "", text.lower())
+        return float(number)
     return text
 
 
