@@ -305,7 +305,16 @@ class Model:
         Raises:
             StepError: If the layer returns no map of that shape.
         """
-        return scores_with(self, image, target, layer=layer, variants=variants)
+        (asked,) = self.find([layer])
+        return scores_with(
+            self.module,
+            image,
+            layer=asked,
+            variants=variants,
+            expected=target.score,
+            arrange=self.arranged,
+            score=lambda returned: self.score(returned, [target]),
+        )
 
     def gradients(
         self, inputs: torch.Tensor, targets: Sequence[Target], *, layers: Sequence[str]
@@ -326,7 +335,13 @@ class Model:
             >>> Model(module=net).gradients(torch.ones(1, 2, 1, 2), [target], layers=["0"])["0"].tolist()
             [[[[0.0, 0.0]], [[0.5, 0.5]]]]
         """
-        return gradients_at(self, inputs, targets, layers=layers)
+        return gradients_at(
+            self.module,
+            inputs,
+            layers=self.find(layers),
+            arrange=self.arranged,
+            score=lambda returned: self.score(returned, targets),
+        )
 
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.

@@ -8,67 +8,101 @@ from interpretkit import words
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
+    from torch import nn
 
-    from interpretkit.model.model import Model
-    from interpretkit.results.targets import Target
+    from interpretkit.model.layers import Layer
+    from interpretkit.model.layout import Arranged
+
+    Arrange = Callable[..., Arranged]
+    Score = Callable[[object], torch.Tensor]
 
 
 def scores_with(
-    model: Model, image: torch.Tensor, target: Target, *, layer: str, variants: torch.Tensor
+    module: nn.Module,
+    image: torch.Tensor,
+    *,
+    layer: Layer,
+    variants: torch.Tensor,
+    expected: float,
+    arrange: Arrange,
+    score: Score,
 ) -> torch.Tensor:
-    """Return the score of one image with what a layer returns replaced by each of `variants`: `Model.scores_with`."""
+    """Return the score of one image with what a layer returns replaced by each of `variants`, `(variant,)`.
+
+    Args:
+        module: The network.
+        image: `(1, channel, y, x)`.
+        layer: The layer.
+        variants: `(variant, channel, y, x)`.
+        expected: The score of the image as it is: what comes of the unchanged output if a pass is to be trusted.
+        arrange: Gives a view `(image, channel, y, x)` of what the layer returned: `Model.arranged`.
+        score: Makes scores of what the network returned.
+
+    Raises:
+        StepError: If the layer returns no map of the variants' shape.
+    """
     import torch
+
+    def run(inputs: torch.Tensor, rows: int) -> torch.Tensor:
+        return score(_returned(module, inputs, layer=layer, variants=variants, rows=rows, arrange=arrange))
 
     count = len(variants)
     try:
-        scores = _scores(model, image, target, layer=layer, variants=variants, rows=count + 1)
+        scores = run(image, count + 1)
     except Exception:  # noqa: BLE001 - a network may notice in any way that the number of images has changed
         scores = torch.empty(0)
-    expected = torch.full((1,), target.score, dtype=scores.dtype, device=scores.device)
+    as_it_was = torch.full((1,), expected, dtype=scores.dtype, device=scores.device)
     complete = len(scores) == count + 1
-    if complete and torch.allclose(scores[-1:], expected, rtol=1e-3, atol=1e-5):
+    if complete and torch.allclose(scores[-1:], as_it_was, rtol=1e-3, atol=1e-5):
         return scores[:-1]
-    images = image.expand(count, *image.shape[1:])
-    return _scores(model, images, target, layer=layer, variants=variants, rows=count)
+    return run(image.expand(count, *image.shape[1:]), count)
 
 
-def _scores(
-    model: Model, inputs: torch.Tensor, target: Target, *, layer: str, variants: torch.Tensor, rows: int
-) -> torch.Tensor:
-    """Return `rows` scores: of the variants, then of the layer's own output."""
+def _returned(
+    module: nn.Module, inputs: torch.Tensor, *, layer: Layer, variants: torch.Tensor, rows: int, arrange: Arrange
+) -> object:
+    """Return what the network makes of `rows` outputs of a layer: of the variants, then of its own output."""
     from interpretkit.capture.capture import Substitution
-
-    (asked,) = model.find([layer])
 
     def replaced(values: torch.Tensor) -> torch.Tensor:
         changed = values.expand(rows, *values.shape[1:]).clone()
         images = inputs[:1].expand(rows, *inputs.shape[1:])
-        view = model.arranged(asked, changed, inputs=images).values
+        view = arrange(layer, changed, inputs=images).values
         if view.shape[1:] != variants.shape[1:]:
             returned, given = words.shape(view.shape[1:]), words.shape(variants.shape[1:])
-            raise StepError(f"layer {layer} returns {returned}, which {given} cannot replace")
+            raise StepError(f"layer {layer.name} returns {returned}, which {given} cannot replace")
         view[: len(variants)] = variants
         return changed
 
-    substitution = Substitution(model.module, asked.address, replaced)
-    return model.score(substitution.forward(inputs), [target])
+    returned: object = Substitution(module, layer.address, replaced).forward(inputs)
+    return returned
 
 
 def gradients_at(
-    model: Model, inputs: torch.Tensor, targets: Sequence[Target], *, layers: Sequence[str]
+    module: nn.Module, inputs: torch.Tensor, *, layers: Sequence[Layer], arrange: Arrange, score: Score
 ) -> dict[str, torch.Tensor]:
-    """Return the gradient of each input's score at what layers return, by layer: `Model.gradients`."""
+    """Return the gradient of each input's score at what layers return, by layer, `(image, channel, y, x)`.
+
+    Args:
+        module: The network.
+        inputs: `(image, channel, y, x)`.
+        layers: The layers.
+        arrange: Gives a view of what a layer returned, or of its gradient: `Model.arranged`.
+        score: Makes scores of what the network returned.
+
+    Raises:
+        StepError: If a layer cannot be recorded, or the score does not depend on it.
+    """
     from interpretkit.capture.capture import Capture
 
-    asked = model.find(layers)
-    with Capture(model.module, gradients=[layer.address for layer in asked]) as capture:
-        score = model.score(capture.forward(inputs), targets)
-        gradients = capture.backward(score)
+    with Capture(module, gradients=[layer.address for layer in layers]) as capture:
+        scores = score(capture.forward(inputs))
+        gradients = capture.backward(scores)
     arranged = {}
-    for layer in asked:
+    for layer in layers:
         for call in layer.calls(capture.activations):
             address = call.address
             # Of every call there is, those count that lead to the score.
@@ -78,5 +112,5 @@ def gradients_at(
                 raise capture.refused[address]
             if address not in gradients:
                 raise StepError(f"the score does not depend on layer {call.name}")
-            arranged[call.name] = model.arranged(call, gradients[address], inputs=inputs).values
+            arranged[call.name] = arrange(call, gradients[address], inputs=inputs).values
     return arranged

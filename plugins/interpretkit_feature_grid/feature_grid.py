@@ -107,7 +107,8 @@ class FeatureGrid(Visualizer):
         """Draw one grid for each layer; few channels beside the input."""
         for layer in result.maps:
             rows = result.tables["channels"].where("layer", layer)
-            yield feature_grid_figure.draw(layer, self._chosen(rows), result, self.options)
+            order, normalize = self.options.order, self.options.normalize
+            yield feature_grid_figure.draw(layer, self._chosen(rows), result, order=order, normalize=normalize)
 
     def _chosen(self, table: Table) -> np.ndarray:
         """Return the channels to draw, in their order; those whose key is not finite come last."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from interpretkit import Figure, figures
 
@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from interpretkit import Result, Table
-    from interpretkit_feature_grid.feature_grid import FeatureGrid
+
+    Normalize = Literal["channel", "layer"] | list[float]
 
 _ORDERS = {
     "index": "in order of index",
@@ -24,28 +25,28 @@ _READABLE = 64
 """Up to so many tiles are large enough to be compared with the input, and to have room for a share."""
 
 
-def draw(layer: str, chosen: np.ndarray, result: Result, options: FeatureGrid.Options) -> Figure:
+def draw(layer: str, chosen: np.ndarray, result: Result, *, order: str, normalize: Normalize) -> Figure:
     """Draw some channels of a layer as a grid; few of them beside the input.
 
     Args:
         layer: The layer.
         chosen: The channels to draw, in their order.
         result: Of one image.
-        options: Those of the step.
+        order: What the order is by.
+        normalize: On what scale the colours are: each channel's own, the layer's, or from one number to another.
     """
     (image,) = result.images
     values = result.maps[layer].values[0]
     table = result.tables["channels"].where("layer", layer)
     surveyed = figures.survey(values)
     polarity = figures.polarity_of(values)
-    order, total = _ORDERS[options.order], len(values)
+    by, total = _ORDERS[order], len(values)
     which = f"{len(chosen)} of {total} channels" if len(chosen) < total else f"all {total} channels"
     beside = len(chosen) <= _READABLE
-    normalize = options.normalize
     fixed = (normalize[0], normalize[1]) if isinstance(normalize, list) else None
     picture = figures.grid(
         values[chosen],
-        title=f"{_subject(layer, chosen, which, result)}, {order}{_target(result)}",
+        title=f"{_subject(layer, chosen, which, result)}, {by}{_target(result)}",
         labels=_labels(table, chosen),
         scope="fixed" if isinstance(normalize, list) else normalize,
         polarity=polarity,
@@ -55,7 +56,7 @@ def draw(layer: str, chosen: np.ndarray, result: Result, options: FeatureGrid.Op
     low, high = (figures.number(limit) for limit in surveyed.limits)
     extent = f"values from {low} to {high}"
     cells, scale = figures.shape(values.shape[1:]), _scale(normalize, polarity)
-    caption = f"Feature maps of {layer}: {which} of {cells} cells, {order}, {scale}."
+    caption = f"Feature maps of {layer}: {which} of {cells} cells, {by}, {scale}."
     if beside:
         caption += " The input stands before them, stretched to the size of a tile."
     caption += f" Of all {total} channels: {extent}; {_counts(surveyed)}.{_contributed(table, result)}"
@@ -83,7 +84,7 @@ def _labels(table: Table, chosen: np.ndarray) -> list[str]:
     return [f"{channel} {figures.percent(shares[channel], '+.1')}" for channel in chosen]
 
 
-def _scale(normalize: str | list[float], polarity: str) -> str:
+def _scale(normalize: Normalize, polarity: str) -> str:
     """Say on what scale the colours are."""
     if isinstance(normalize, list):
         low, high = (figures.number(limit) for limit in normalize)
