@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interpretkit.errors import InputError
@@ -52,7 +52,7 @@ class Files(Source):
     """
 
     files: tuple[ImageFile, ...]
-    readers: Mapping[str, FileReader]
+    readers: Mapping[str, FileReader] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -88,7 +88,7 @@ class Given(Source):
     """
 
     images: Any
-    readers: Mapping[str, FileReader]
+    readers: Mapping[str, FileReader] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
