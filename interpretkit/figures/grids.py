@@ -107,7 +107,8 @@ def grid(
     tiles_in_all = len(values) if pixels is None else len(values) + 1
     layout = _layout(tiles_in_all, *values.shape[1:])
     tiles = _tiles(values, layer, scale, zoom=layout.zoom)
-    view = f"{count(len(values), noun)} of {shape(values.shape[1:])} cells, nearest ×{layout.zoom}"
+    cells = shape(values.shape[1:])
+    view = f"{count(len(values), noun)} of {cells} cells, nearest ×{layout.zoom}"
     body: np.ndarray | Image.Image
     if pixels is None:
         body = _body(tiles, labels_of(labels), layout)
@@ -115,7 +116,8 @@ def grid(
     else:
         body = _after_photo(pixels, tiles, labels, layout, colours=scale.colours)
         across = body.width
-        view += f"; input {shape(pixels.shape[:2])} → {shape(tiles.shape[1:])}"
+        shrunk = shape(tiles.shape[1:])
+        view += f"; input {shape(pixels.shape[:2])} → {shrunk}"
     width = max(across, NARROWEST)
     marks = [*_bar(layer, scale, width), *_legend(values, layer, scale, width)]
     above = [heading(title, view, width=width), flow(marks, width=width)]
@@ -142,10 +144,10 @@ def _limits(
         high = layer.high[:, None, None]
     elif scope == "layer":
         low, high = layer.limits
-    elif limits is not None and -np.inf < limits[0] < limits[1] < np.inf:
-        low, high = limits
     else:
-        raise ValueError(f"fixed limits {limits} are not finite and ascending")
+        low, high = limits or (0.0, 0.0)
+        if not -np.inf < low < high < np.inf:
+            raise ValueError(f"fixed limits {limits} are not finite and ascending")
     if polarity == "signed":
         high = np.maximum(np.abs(low), np.abs(high))
         low = -high
