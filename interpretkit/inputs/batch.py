@@ -155,10 +155,12 @@ class _Waiting:
 
 def _ready(image: InputImage, picture: Image, models: Mapping[str, Model]) -> _Waiting:
     inputs = {}
+    masks = {}
     for key, model in models.items():
         inputs[key] = _preprocessed(picture, model, key=key, where=image.source)
-    masks = {key: _mask(image.mask, model) for key, model in models.items()}
-    return _Waiting(replace(image, mask=None), inputs, masks)
+        masks[key] = _mask(image.mask, model)
+    without_mask = replace(image, mask=None)
+    return _Waiting(without_mask, inputs, masks)
 
 
 def _batch(alike: Sequence[_Waiting], models: Mapping[str, Model]) -> Batch:
@@ -207,7 +209,8 @@ def _fits(model: Model, image: Sequence[int], *, channels: int) -> bool:
     first = first_convolution(model.module)
     if first is None or channels == first.in_channels:
         return False
-    return image[0] == first.in_channels and len(image) - 1 == len(first.kernel_size)
+    axes = len(image) - 1
+    return image[0] == first.in_channels and axes == len(first.kernel_size)
 
 
 def _checked(
