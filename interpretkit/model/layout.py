@@ -121,7 +121,9 @@ def _are_tokens(values: torch.Tensor, axes: tuple[str, ...], declared: Layout | 
     """Whether values are tokens; in a network of signals they have as many axes as maps, and must be declared."""
     if values.ndim != len(_TOKENS):
         return False
-    return len(axes) > len(_TOKENS) or (declared is not None and declared.kind == "tokens")
+    if len(axes) > len(_TOKENS):
+        return True
+    return declared is not None and declared.kind == "tokens"
 
 
 def _unknown(values: torch.Tensor) -> tuple[str, ...]:
@@ -163,7 +165,8 @@ def _possible(network: nn.Module, declared: Layout | None, *, axes: int) -> Iter
         if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             stride = tuple(part.stride)
             # Patches do not overlap, and a stride of 1 makes none.
-            if part.kernel_size == part.stride and max(stride) > 1 and len(stride) == axes:
+            embeds = part.kernel_size == part.stride and max(stride) > 1
+            if embeds and len(stride) == axes:
                 patches.add(stride)
     if declared is not None and declared.patch is not None:
         patches.add(declared.patch)
@@ -180,14 +183,17 @@ def _channels_are_last(
     from torch.nn.modules.conv import _ConvNd
 
     layer = network.get_submodule(path)
-    channels = shape[-1]
-    if isinstance(layer, _ConvNd | _BatchNorm | nn.GroupNorm) or not _tiles(tuple(shape[1:-1]), size):
+    if isinstance(layer, _ConvNd | _BatchNorm | nn.GroupNorm):
+        return False
+    _, *grid, channels = shape
+    if not _tiles(tuple(grid), size):
         return False
     if declared is not None and declared.kind == "channels_last":
         return True
-    around = network.get_submodule(path.rpartition(".")[0])
     if _tiles(tuple(shape[2:]), size):
         return False
+    parent = path.rpartition(".")[0]
+    around = network.get_submodule(parent)
     return any(_mixes_last(part, channels) for part in around.modules())
 
 

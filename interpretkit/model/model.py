@@ -15,6 +15,7 @@ from interpretkit.model.outputs.classes import Chosen, Classes, Contrast, Top
 from interpretkit.model.outputs.grammar import parse
 from interpretkit.model.preprocessing import Preprocessing, as_image, stretched
 from interpretkit.results.origin import UNTRAINED, WeightsInfo
+from interpretkit.words import shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -152,14 +153,14 @@ class Model:
         like = next(self.module.parameters(), torch.zeros(()))
         first = first_convolution(self.module)
         channels = _USUAL_CHANNELS if first is None else first.in_channels
-        shape = (channels, *(size or self._input_size()))
+        lengths = (channels, *(size or self._input_size()))
         names = self._names
         asked = names.asked(patterns) if patterns else None
         try:
-            image = torch.zeros((1, *shape), dtype=like.dtype, device=like.device)
+            image = torch.zeros((1, *lengths), dtype=like.dtype, device=like.device)
             calls = probe(self.module, image)
         except Exception as error:
-            what = f"model {self.name!r} failed on an image {'×'.join(map(str, shape))}"
+            what = f"model {self.name!r} failed on an image {shape(lengths)}"
             lines = str(error).strip().splitlines()
             told = lines[0] if lines else ""
             raise StepError(f"{what}: {type(error).__name__}: {told}", hint=_OTHER_SIZE) from error
@@ -310,9 +311,11 @@ class Model:
             scores = self._scores_with(image, target, layer=layer, variants=variants, rows=count + 1)
         except Exception:  # noqa: BLE001 - a network may notice in any way that the number of images has changed
             scores = torch.empty(0)
-        expected = torch.full((1,), target.score, dtype=scores.dtype, device=scores.device)
-        if len(scores) == count + 1 and torch.allclose(scores[-1:], expected, rtol=1e-3, atol=1e-5):
-            return scores[:-1]
+        if len(scores) == count + 1:
+            unchanged = scores[-1:]
+            expected = torch.full_like(unchanged, target.score)
+            if torch.allclose(unchanged, expected, rtol=1e-3, atol=1e-5):
+                return scores[:-1]
         images = image.expand(count, *image.shape[1:])
         return self._scores_with(images, target, layer=layer, variants=variants, rows=count)
 
@@ -329,7 +332,8 @@ class Model:
             images = inputs[:1].expand(rows, *inputs.shape[1:])
             view = self.arranged(asked, changed, inputs=images).values
             if view.shape[1:] != variants.shape[1:]:
-                returned, given = ("×".join(map(str, tensor.shape[1:])) for tensor in (view, variants))
+                returned = shape(view.shape[1:])
+                given = shape(variants.shape[1:])
                 raise StepError(f"layer {layer} returns {returned}, which {given} cannot replace")
             view[: len(variants)] = variants
             return changed
