@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from interpretkit.capture.receptive import Cells, Extent
 
-    _Seen = tuple[tuple[float | None, ...], tuple[Extent, ...], tuple[Cells | None, ...]]
+    _Strides = tuple[float | None, ...]
+    _Grid = tuple[Cells | None, ...]
+    _Seen = tuple[_Strides, tuple[Extent, ...], _Grid]
 
 
 def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:

@@ -378,15 +378,17 @@ def _locked(values: np.ndarray) -> np.ndarray:
 def _compute(step: Step, captured: Captured, origin: Origin) -> Result:
     tensors = _not_to_be_changed(step, captured)
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
-    with located(place(step)):
+    where = place(step)
+    with located(where):
         with _at_work(step.needs, captured):
             result = step.visualizer.compute(captured)
         check_result(result, "compute()")
         if not step.per_set:
-            _check_per_image(result, [image.id for image in captured.images])
+            ids = [image.id for image in captured.images]
+            _check_per_image(result, ids)
     for name, tensor in tensors.items():
         if tensor._version != versions[name]:  # noqa: SLF001 - torch counts in-place changes nowhere else
-            raise StepError(f"compute() changed {name} in place", where=place(step), hint="work on a copy")
+            raise StepError(f"compute() changed {name} in place", where=where, hint="work on a copy")
     return replace(result, images=captured.images, targets=captured.targets, origin=origin)
 
 
@@ -423,33 +425,37 @@ def check_result(result: object, origin: str) -> None:
         StepError: If it is not.
     """
     if not isinstance(result, Result):
-        raise StepError(f"{origin} returned a {type(result).__name__}, not a Result")
+        given = type(result).__name__
+        raise StepError(f"{origin} returned a {given}, not a Result")
     _check_parts(result.maps, "maps", Map, origin)
     _check_parts(result.arrays, "arrays", Array, origin)
     _check_parts(result.tables, "tables", Table, origin)
     both = sorted(result.maps.keys() & result.arrays.keys())
     if both:
-        raise StepError(f"{origin} returned a map and an array named {both[0]!r}", hint="give them different names")
+        what = f"{origin} returned a map and an array named {both[0]!r}"
+        raise StepError(what, hint="give them different names")
 
 
 def _check_parts(parts: object, noun: str, kind: type, origin: str) -> None:
     """Check that the maps, arrays or tables of a result are a mapping of their kind by name."""
     if not isinstance(parts, Mapping):
-        raise StepError(f"{origin} returned {noun} in a {type(parts).__name__}, not in a mapping")
+        given = type(parts).__name__
+        raise StepError(f"{origin} returned {noun} in a {given}, not in a mapping")
     for name, part in parts.items():
         if not isinstance(name, str) or not isinstance(part, kind):
-            wrong = f"a {type(part).__name__} under {name!r}"
+            given = f"a {type(part).__name__} under {name!r}"
             wanted = f"a {kind.__name__} under a name"
-            raise StepError(f"{origin} returned among its {noun} {wrong}, not {wanted}")
+            raise StepError(f"{origin} returned among its {noun} {given}, not {wanted}")
 
 
 def _check_per_image(result: Result, images: Sequence[str]) -> None:
+    count = len(images)
     for name, array in (*result.maps.items(), *result.arrays.items()):
         values = array.values
-        if array.dims[:1] != ("image",) or len(values) != len(images):
+        if array.dims[:1] != ("image",) or len(values) != count:
             noun = "map" if isinstance(array, Map) else "array"
             shape = words.shape(values.shape)
-            raise StepError(f"{noun} {name!r} has dims {array.dims} and shape {shape} for {len(images)} images")
+            raise StepError(f"{noun} {name!r} has dims {array.dims} and shape {shape} for {count} images")
     for name, table in result.tables.items():
         if "image" not in table.columns:
             raise StepError(f"table {name!r} has no column 'image', so its rows belong to no image")

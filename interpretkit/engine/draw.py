@@ -51,10 +51,10 @@ def draw(visualizer: Visualizer, result: Result) -> Iterator[tuple[str | None, F
 
 
 def _finished(visualizer: Visualizer, result: Result, origin: Origin, about: list[str]) -> Iterator[Figure]:
-    about = [f"step {origin.step} ({origin.uses})", *about]
+    step = f"step {origin.step} ({origin.uses})"
     with located(str(origin), doing="draw()"):
         for figure in visualizer.draw(result):
-            yield _stamped(figure, origin, about)
+            yield _stamped(figure, origin, [step, *about])
 
 
 def _stamped(figure: Figure, origin: Origin, about: list[str]) -> Figure:

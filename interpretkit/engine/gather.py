@@ -120,12 +120,15 @@ def _stacked_array(name: str, parts: Sequence[Mapping[str, Values]]) -> Values:
     arrays = [part[name].values for part in parts]
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) > 1:
-        listed = ", ".join(sorted(map(words.shape, shapes)))
-        raise InputError(f"the maps {name!r} differ in size: {listed}", hint="visualize images of one size at a time")
-    return replace(parts[0][name], values=np.concatenate(arrays))
+        sizes = sorted(map(words.shape, shapes))
+        what = f"the maps {name!r} differ in size: {', '.join(sizes)}"
+        raise InputError(what, hint="visualize images of one size at a time")
+    first = parts[0][name]
+    return replace(first, values=np.concatenate(arrays))
 
 
 def _stacked_table(name: str, parts: Sequence[Result]) -> Table:
     if not all(name in part.tables for part in parts):
         raise InputError(f"only some images have a table {name!r}", hint="visualize them one by one")
-    return Table.stacked([part.tables[name] for part in parts])
+    tables = [part.tables[name] for part in parts]
+    return Table.stacked(tables)

@@ -49,5 +49,7 @@ class GivenModels:
 
     def put_into(self, resolved: Resolved) -> Resolved:
         """Return a resolved recipe that has these models."""
-        models = {key: replace(each, given=self.models.get(key)) for key, each in resolved.models.items()}
+        models = {}
+        for key, model in resolved.models.items():
+            models[key] = replace(model, given=self.models.get(key))
         return replace(resolved, models=models)

@@ -65,7 +65,8 @@ def over_batch(key: str, model: Model, steps: Sequence[Step], batch: Batch) -> P
     if inputs.is_inference():
         inputs = inputs.clone()
     images = []
-    for image, pixels, mask in zip(batch.images, batch.pixels[key], batch.masks[key], strict=True):
+    seen = zip(batch.images, batch.pixels[key], batch.masks[key], strict=True)
+    for image, pixels, mask in seen:
         images.append(replace(image, pixels=pixels, mask=mask))
     looking = [step for step in steps if step.model == key]
     return over(looking, model, tuple(images), inputs)
@@ -91,7 +92,8 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
         done.refused = capture.refused
         done.predictions = model.predictions(output)
         for target, backward in targets.items():
-            done.attributed[target] = _attribute(target, done, output, capture if backward else None)
+            differentiated = capture if backward else None
+            done.attributed[target] = _attribute(target, done, output, differentiated)
     done.activations = {address: value.detach() for address, value in capture.activations.items()}
     return done
 
@@ -151,7 +153,8 @@ def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | Non
         values = _at_layer(done, output.layer) if output.layer else returned
         targets = done.model.targets(wanted, values, done.images)
         score = output.score(output.read(values), targets)
-        return Attributed(targets, capture.backward(score) if capture else {})
+        gradients = capture.backward(score) if capture else {}
+        return Attributed(targets, gradients)
     except StepError as error:
         broken = _first_broken(done.activations)
         if broken is None:

@@ -308,15 +308,15 @@ def check_reads(
         RecipeError: If it does not; it tells all that it cannot read.
     """
     reads = visualizer.reads
+    says = f"step {step!r}: {visualizer.name}"
     whole = entry.place("of") if entry else ""
     if reads is None:
         if of:
-            what = f"step {step!r}: {visualizer.name} reads no earlier step"
-            raise RecipeError(what, where=whole, hint="remove 'of:'")
+            raise RecipeError(f"{says} reads no earlier step", where=whole, hint="remove 'of:'")
         return
     if len(of) < reads.least or (reads.most is not None and len(of) > reads.most):
         hint = f"it names {len(of)}" if of else "name them under 'of:'"
-        raise RecipeError(f"step {step!r}: {visualizer.name} reads {reads}", where=whole, hint=hint)
+        raise RecipeError(f"{says} reads {reads}", where=whole, hint=hint)
     wanted = " or ".join(reads.kinds)
     fitting = [name for name, kind in kinds.items() if kind.yields in reads.kinds and name != step]
     hint = f"such as {', '.join(fitting[:_SUCH])}" if fitting else f"there is no step that yields {wanted}"
@@ -325,7 +325,7 @@ def check_reads(
         if name not in kinds or kinds[name].yields in reads.kinds:
             continue
         made = kinds[name].yields or "nothing to read"
-        what = f"step {step!r}: {visualizer.name} reads steps that yield {wanted}, and {name!r} yields {made}"
+        what = f"{says} reads steps that yield {wanted}, and {name!r} yields {made}"
         where = entry.place("of", position) if entry else ""
         with faults.collect():
             raise RecipeError(what, where=where, hint=hint)

@@ -59,11 +59,12 @@ def _ordered(asked: Mapping[str, StepOf], given: Mapping[str, Result]) -> list[s
         for read in step.of:
             if read not in asked and read not in given:
                 known = [other for other in (*asked, *given) if other != name]
-                hint = did_you_mean(read, known, otherwise=f"there are {', '.join(known)}")
+                listed = ", ".join(known)
+                hint = did_you_mean(read, known, otherwise=f"there are {listed}")
                 raise RecipeError(f"step {name!r} reads {read!r}, which there is not", hint=hint)
-    reads = {name: step.of for name, step in asked.items()}
+    sorter = graphlib.TopologicalSorter({name: step.of for name, step in asked.items()})
     try:
-        order = list(graphlib.TopologicalSorter(reads).static_order())
+        order = list(sorter.static_order())
     except graphlib.CycleError as error:
         circle = " → ".join(error.args[1])
         raise RecipeError(f"steps read each other in a circle: {circle}") from error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interpretkit.figures.words import NEARLY_CONSTANT
+from interpretkit.figures.words import NEARLY_CONSTANT, magnitude
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +32,7 @@ class Survey:
     @property
     def reach(self) -> float:
         """The greatest magnitude of the layer."""
-        least, greatest = self.limits
-        return max(abs(least), abs(greatest))
+        return magnitude(*self.limits)
 
     @property
     def constant(self) -> bool:
@@ -63,7 +62,7 @@ def survey(values: np.ndarray, *, limits: tuple[float, float] | None = None) -> 
     empty = ~finite.any(axis=1)
     low, high = _finite_extremes(cells)
     least, greatest = _layer_limits(low[~empty], high[~empty], limits)
-    span = max(greatest - least, abs(least), abs(greatest))
+    span = max(greatest - least, magnitude(least, greatest))
     dead = (low == 0) & (high == 0) & ~broken
     even = high - low < NEARLY_CONSTANT * span
     return Survey(

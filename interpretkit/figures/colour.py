@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
+from interpretkit.figures.words import magnitude
+
 if TYPE_CHECKING:
     from interpretkit.results.map import Polarity
 
@@ -72,7 +74,7 @@ def colours_of(polarity: Polarity) -> str:
 
 def symmetric(low: float, high: float) -> tuple[float, float]:
     """Return the narrowest limits about 0 that hold both."""
-    bound = max(abs(low), abs(high))
+    bound = magnitude(low, high)
     return -bound, bound
 
 

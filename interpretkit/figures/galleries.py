@@ -61,17 +61,17 @@ def gallery(rows: Sequence[Sequence[Exhibit]], *, labels: Sequence[str], title: 
     scale = _scale(rows)
     names = [paragraph(label, width=_WIDEST_LABEL) for label in labels]
     left = widest(names) + _GAP
-    most = max(len(row) for row in rows)
-    across = most * (_SIDE + _GAP) - _GAP
+    lengths = [len(row) for row in rows]
+    across = max(lengths) * (_SIDE + _GAP) - _GAP
     width = max(left + across + 1, NARROWEST)
     strips = []
     for name, row in zip(names, rows, strict=True):
-        strips.append(_strip(name, row, left=left, width=width, scale=scale))
-    pictures = sum(len(row) for row in rows)
+        strip = _strip(name, row, left=left, width=width, scale=scale)
+        strips.append(strip)
     how = f"nearest ×{int(scale)}" if scale >= 1 else f"shrunk ×{scale:.2g}"
-    view = f"{count(pictures, 'picture')}, {how}"
-    body = _below_one_another(strips)
-    return sheet(body, colours=_COLOURS, above=[heading(title, view, width=width)])
+    view = f"{count(sum(lengths), 'picture')}, {how}"
+    above = [heading(title, view, width=width)]
+    return sheet(_below_one_another(strips), colours=_COLOURS, above=above)
 
 
 def _scale(rows: Sequence[Sequence[Exhibit]]) -> float:

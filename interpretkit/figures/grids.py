@@ -23,7 +23,7 @@ from interpretkit.figures.sheet import (
     ticks_of,
 )
 from interpretkit.figures.text import STRONG, labels_of, paragraph
-from interpretkit.figures.words import check_flat, constant
+from interpretkit.figures.words import check_flat, constant, not_finite
 from interpretkit.words import count, number, shape
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def grid(
     tiles_in_all = len(values) if pixels is None else len(values) + 1
     layout = _layout(tiles_in_all, *values.shape[1:])
     tiles = _tiles(values, layer, scale, zoom=layout.zoom)
-    view = f"{count(len(values), noun)} of {shape(values.shape[1:])} cells, nearest ×{layout.zoom}"
+    cells = shape(values.shape[1:])
+    view = f"{count(len(values), noun)} of {cells} cells, nearest ×{layout.zoom}"
     body: np.ndarray | Image.Image
     if pixels is None:
         body = _body(tiles, labels_of(labels), layout)
@@ -115,7 +116,8 @@ def grid(
     else:
         body = _after_photo(pixels, tiles, labels, layout, colours=scale.colours)
         across = body.width
-        view += f"; input {shape(pixels.shape[:2])} → {shape(tiles.shape[1:])}"
+        shrunk = shape(tiles.shape[1:])
+        view += f"; input {shape(pixels.shape[:2])} → {shrunk}"
     width = max(across, NARROWEST)
     marks = [*_bar(layer, scale, width), *_legend(values, layer, scale, width)]
     above = [heading(title, view, width=width), flow(marks, width=width)]
@@ -125,7 +127,8 @@ def grid(
 def _check(values: np.ndarray, labels: Sequence[str]) -> None:
     check_flat(values.shape[1:])
     if values.ndim != 3 or values.size == 0:  # noqa: PLR2004 - channel, y, x
-        raise ValueError(f"a grid is drawn of channels (channel, y, x), not of shape {shape(values.shape)}")
+        given = shape(values.shape)
+        raise ValueError(f"a grid is drawn of channels (channel, y, x), not of shape {given}")
     if len(labels) != len(values):
         raise ValueError(f"{len(labels)} labels do not fit {len(values)} channels")
 
@@ -141,10 +144,10 @@ def _limits(
         high = layer.high[:, None, None]
     elif scope == "layer":
         low, high = layer.limits
-    elif limits is not None and -np.inf < limits[0] < limits[1] < np.inf:
-        low, high = limits
     else:
-        raise ValueError(f"fixed limits {limits} are not finite and ascending")
+        low, high = limits or (0.0, 0.0)
+        if not -np.inf < low < high < np.inf:
+            raise ValueError(f"fixed limits {limits} are not finite and ascending")
     if polarity == "signed":
         high = np.maximum(np.abs(low), np.abs(high))
         low = -high
@@ -171,19 +174,21 @@ def _layout(channels: int, height: int, width: int) -> _Layout:
 
 def _tiles(values: np.ndarray, layer: Survey, scale: _Scale, *, zoom: int) -> np.ndarray:
     """Return the palette entries of the tiles `(channel, y, x)` in pixels of the picture."""
-    channels, rows, columns = values.shape
     cells = levels(values, scale.low, scale.high)
     if scale.scope == "channel" or (layer.constant and scale.scope == "layer"):
-        finite = np.isfinite(values)
-        cells[layer.flat[:, None, None] & finite] = FLAT
+        flat = layer.flat[:, None, None] & np.isfinite(values)
+        cells[flat] = FLAT
     tiles = enlarged(cells, zoom, axis=1)
     beyond = scale.beyond(values)
     if beyond.any():
-        squares = tiles.reshape(channels, rows, zoom, columns, zoom).swapaxes(2, 3)
-        dot(squares, beyond, colours=scale.colours)
+        channels, rows, columns = values.shape
+        squares = tiles.reshape(channels, rows, zoom, columns, zoom)
+        dot(squares.swapaxes(2, 3), beyond, colours=scale.colours)
     tiles[layer.dead] = _crossed(*tiles.shape[1:])
     for channel in np.flatnonzero(layer.flat):
-        words = constant(layer.low[channel], layer.high[channel], reach=layer.reach)
+        low = layer.low[channel]
+        high = layer.high[channel]
+        words = constant(low, high, reach=layer.reach)
         if not _write(tiles[channel], words):
             tiles[channel] = FLAT
     return tiles
@@ -202,12 +207,13 @@ def _crossed(height: int, width: int) -> np.ndarray:
 
 def _write(tile: np.ndarray, text: str) -> bool:
     """Write `text` in the middle of a tile, or as many of its words as there is room for; say whether any is."""
+    height, width = tile.shape
     first_word = text.partition(" ")[0]
     for words in (text, first_word, text[:1]):
         label = labels_of([words], shade=STRONG)[0]
         block = np.pad(label, 2, constant_values=PAPER)
-        top = (tile.shape[0] - block.shape[0]) // 2
-        left = (tile.shape[1] - block.shape[1]) // 2
+        top = (height - block.shape[0]) // 2
+        left = (width - block.shape[1]) // 2
         if top >= 0 and left >= 0:
             put(tile, block, top, left)
             return True
@@ -219,14 +225,15 @@ def _body(tiles: np.ndarray, names: np.ndarray, layout: _Layout) -> np.ndarray:
     channels, height, width = tiles.shape
     _, label_height, label_width = names.shape
     start = label_height + _GAP_OF_LABEL
-    down = start + height + _GAP_DOWN
+    stop = start + height
+    down = stop + _GAP_DOWN
     across = max(width, label_width) + _GAP_ACROSS
-    places = layout.rows * layout.columns
-    blocks = np.full((places, down, across), PAPER, dtype=np.uint8)
-    blocks[:channels, :label_height, :label_width] = names
-    blocks[:channels, start : start + height, :width] = tiles
-    rows = blocks.reshape(layout.rows, layout.columns, down, across)
-    canvas = rows.swapaxes(1, 2).reshape(layout.rows * down, -1)
+    shape_of_grid = (layout.rows, layout.columns, down, across)
+    grid = np.full(shape_of_grid, PAPER, dtype=np.uint8)
+    places = grid.reshape(-1, down, across)
+    places[:channels, :label_height, :label_width] = names
+    places[:channels, start:stop, :width] = tiles
+    canvas = grid.swapaxes(1, 2).reshape(layout.rows * down, -1)
     return canvas[:-_GAP_DOWN, :-_GAP_ACROSS]
 
 
@@ -278,11 +285,14 @@ def _of_all(noun: str) -> str:
 def _legend(values: np.ndarray, layer: Survey, scale: _Scale, width: int) -> list[np.ndarray]:
     """Return a legend of the marks that occur."""
     noun = scale.noun
-    dead, flat, broken = (int(which.sum()) for which in (layer.dead, layer.flat, layer.broken))
+    dead = int(layer.dead.sum())
+    flat = int(layer.flat.sum())
+    broken = int(layer.broken.sum())
     marks = []
     if dead:
+        swatch = _crossed(SWATCH, SWATCH)
         what = "dead, zero everywhere" if noun == "channel" else "zero everywhere"
-        marks.append(entry(_crossed(SWATCH, SWATCH), f"{what}: {count(dead, noun)}", width=width))
+        marks.append(entry(swatch, f"{what}: {count(dead, noun)}", width=width))
     if flat:
         swatch = swatch_of(FLAT)
         _write(swatch, "≈")
@@ -290,8 +300,8 @@ def _legend(values: np.ndarray, layer: Survey, scale: _Scale, width: int) -> lis
         text = f"nearly constant, range below 1e-6 of {whole}: {count(flat, noun)}"
         marks.append(entry(swatch, text, width=width))
     if broken:
-        cells = int((~np.isfinite(values)).sum())
-        text = f"not finite: {count(cells, 'cell')} in {count(broken, noun)}"
+        cells = count(not_finite(values), "cell")
+        text = f"not finite: {cells} in {count(broken, noun)}"
         marks.append(entry(swatch_of(NOT_FINITE), text, width=width))
     beyond = int(scale.beyond(values).sum())
     if beyond:

@@ -9,10 +9,10 @@ from PIL import Image
 
 from interpretkit.figures.blocks import enlarged, flow
 from interpretkit.figures.colour import FLAT, NOT_FINITE, colours_of, dot, levels, palette, symmetric
-from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, entry, heading, sheet, swatch_of, ticks_of
+from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, cells_not_finite, heading, sheet, ticks_of
 from interpretkit.figures.text import paragraph
-from interpretkit.figures.words import NEARLY_CONSTANT, check_flat, check_photo, constant
-from interpretkit.words import count, number, shape
+from interpretkit.figures.words import NEARLY_CONSTANT, check_flat, check_photo, constant, magnitude, not_finite
+from interpretkit.words import number, shape
 
 if TYPE_CHECKING:
     from interpretkit.results.map import Polarity
@@ -61,13 +61,12 @@ def heatmap(
     body = enlarged(_cells(values, low, high), zoom)
     width = max(body.shape[1], NARROWEST)
     ticks = ticks_of(low, high)
-    words = _if_constant(finite, reach=max(abs(low), abs(high)))
-    if robust and beyond.any():
-        words = _clipped(values, beyond)
-    marks = _marks(words, values, width=width)
+    words = _if_constant(finite, reach=magnitude(low, high))
     if robust:
+        words = _clipped(values, beyond) or words
         ticks = _open_ended(ticks, values, low, high)
-    elif beyond.any():
+    marks = _marks(words, values, width=width)
+    if beyond.any() and not robust:
         dot(_tiles(body, zoom), beyond, colours=colours)
         marks.append(beyond_limits(int(beyond.sum()), colours=colours, width=width))
     below = []
@@ -76,7 +75,8 @@ def heatmap(
     if marks:
         below.append(flow(marks, width=width))
     view = f"{shape(values.shape)} cells, nearest ×{zoom}"
-    return sheet(body, colours=colours, above=[heading(title, view, width=width)], below=below)
+    above = [heading(title, view, width=width)]
+    return sheet(body, colours=colours, above=above, below=below)
 
 
 def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int = 1) -> Image.Image:
@@ -106,23 +106,20 @@ def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int
     finite = np.isfinite(values)
     positive = np.where(finite, values, 0).clip(0).astype(np.float64)
     greatest = float(positive.max())
-    blended = _grey(pixels)
-    if greatest > 0:
-        blended = _blended(positive / greatest, blended)
-    if not finite.all():
-        broken = _resized(~finite, pixels.shape[:2], Image.Resampling.NEAREST) > 0
-        blended[broken] = palette("inferno")[NOT_FINITE]
     zoom = _zoom(pixels.shape)
+    blended = _blended(positive, values, _grey(pixels))
     body = Image.fromarray(enlarged(blended, zoom))
     width = max(body.width, NARROWEST)
+    words = _if_constant(values[finite], reach=greatest)
+    marks = _marks(words, values, width=width)
     below = []
     if greatest > 0:
         below.append(_bar(ticks_of(0.0, greatest), body.width))
-    marks = _marks(_if_constant(values[finite], reach=greatest), values, width=width)
     if marks:
         below.append(flow(marks, width=width))
     view = _view(values, pixels, greatest, averaged) + _shown(zoom)
-    return sheet(body, colours="inferno", above=[heading(title, view, width=width)], below=below)
+    above = [heading(title, view, width=width)]
+    return sheet(body, colours="inferno", above=above, below=below)
 
 
 def photo(pixels: np.ndarray, *, title: str) -> Image.Image:
@@ -146,7 +143,8 @@ def photo(pixels: np.ndarray, *, title: str) -> Image.Image:
 def _check_map(values: np.ndarray) -> None:
     check_flat(values.shape)
     if values.ndim != 2 or values.size == 0:  # noqa: PLR2004 - y and x
-        raise ValueError(f"a map has dims (y, x), not shape {shape(values.shape)}")
+        given = shape(values.shape)
+        raise ValueError(f"a map has dims (y, x), not shape {given}")
 
 
 def _zoom(lengths: tuple[int, ...]) -> int:
@@ -164,9 +162,9 @@ def _limits(finite: np.ndarray, polarity: Polarity, limits: tuple[float, float] 
     if low == high:
         if finite.size == 0:
             return 0.0, 0.0
-        low, high = float(finite.min()), float(finite.max())
-        reach = max(abs(low), abs(high))
-        if high - low <= NEARLY_CONSTANT * reach:
+        low = float(finite.min())
+        high = float(finite.max())
+        if high - low <= NEARLY_CONSTANT * magnitude(low, high):
             return high, high
     if polarity == "signed":
         return symmetric(low, high)
@@ -219,8 +217,10 @@ def _open_ended(ticks: list[str], values: np.ndarray, low: float, high: float) -
 
 
 def _clipped(values: np.ndarray, beyond: np.ndarray) -> str:
-    """Say how much lies beyond robust limits, and how far it reaches."""
+    """Say how much lies beyond robust limits, and how far it reaches; nothing if nothing does."""
     clipped = values[beyond]
+    if clipped.size == 0:
+        return ""
     low = number(float(clipped.min()))
     high = number(float(clipped.max()))
     share = number(100 * float(beyond.mean()))
@@ -252,14 +252,13 @@ def _bar(ticks: list[str], width: int) -> np.ndarray:
 
 
 def _marks(words: str, values: np.ndarray, *, width: int) -> list[np.ndarray]:
-    """Return what is to be said of all values, and how many cells are not finite, each where there is any."""
+    """Return the words on all values, and the mark of cells that are not finite, each where there are any."""
     marks = []
     if words:
         marks.append(paragraph(words, width=width))
-    broken = int((~np.isfinite(values)).sum())
+    broken = not_finite(values)
     if broken:
-        text = f"not finite: {count(broken, 'cell')}"
-        marks.append(entry(swatch_of(NOT_FINITE), text, width=width))
+        marks.append(cells_not_finite(broken, width=width))
     return marks
 
 
@@ -268,12 +267,21 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     return np.array(grey.convert("RGB"))
 
 
-def _blended(share: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """Return the photo `(y, x, 3)` under the map, whose values are given as a share of its greatest."""
-    smooth = _resized(share.astype(np.float32), grey.shape[:2], Image.Resampling.BILINEAR)
-    colour = palette("inferno")[levels(smooth, 0.0, 1.0)]
-    mixed = OPACITY * colour + (1 - OPACITY) * grey
-    blended: np.ndarray = np.round(mixed).astype(np.uint8)
+def _blended(positive: np.ndarray, values: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """Return the photo `(y, x, 3)` under the positive part of a map; cells that are not finite cover it."""
+    size = grey.shape[:2]
+    blended = grey
+    greatest = float(positive.max())
+    if greatest > 0:
+        share = (positive / greatest).astype(np.float32)
+        smooth = _resized(share, size, Image.Resampling.BILINEAR)
+        colour = palette("inferno")[levels(smooth, 0.0, 1.0)]
+        mixed = OPACITY * colour + (1 - OPACITY) * grey
+        blended = np.round(mixed).astype(np.uint8)
+    finite = np.isfinite(values)
+    if not finite.all():
+        broken = _resized(~finite, size, Image.Resampling.NEAREST)
+        blended[broken > 0] = palette("inferno")[NOT_FINITE]
     return blended
 
 
@@ -290,21 +298,22 @@ def _view(values: np.ndarray, pixels: np.ndarray, greatest: float, averaged: int
         what = "nothing" if averaged == 1 else f"no mean of {squares}"
         return f"{what} is positive: the plain photo, in grey"
     signed = bool((values < 0).any())
-    ratio = _ratio(values, pixels)
+    size = pixels.shape[:2]
+    ratio = _ratio(size, values.shape)
     if averaged > 1:
         part = "positive part of means" if signed else "means"
         return f"{part} of {squares}, bilinear {ratio}, opacity {OPACITY:g}"
     part = "positive part, " if signed else ""
-    grid = f"{shape(values.shape)} → {shape(pixels.shape[:2])}"
+    grid = f"{shape(values.shape)} → {shape(size)}"
     return f"{part}bilinear {ratio} ({grid}), opacity {OPACITY:g}"
 
 
-def _ratio(values: np.ndarray, pixels: np.ndarray) -> str:
-    """Return how much larger the photo is than the map, once where it is the same down and across."""
-    down, across = np.divide(pixels.shape[:2], values.shape)
-    if f"{down:.3g}" == f"{across:.3g}":
-        return f"×{down:.3g}"
-    return f"×{down:.3g} and ×{across:.3g}"
+def _ratio(size: tuple[int, ...], cells: tuple[int, ...]) -> str:
+    """Return how many pixels lie along a cell, once where they are as many down and across."""
+    down, across = (f"×{ratio:.3g}" for ratio in np.divide(size, cells))
+    if down == across:
+        return down
+    return f"{down} and {across}"
 
 
 def _shown(zoom: int) -> str:

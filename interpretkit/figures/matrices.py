@@ -8,13 +8,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from interpretkit.figures.blocks import highest, paper, put, widest
-from interpretkit.figures.colour import NOT_FINITE, colours_of, ink_on, levels, palette, paletted, symmetric
-from interpretkit.figures.sheet import BAR, NARROWEST, bar, entry, heading, sheet, swatch_of, ticks_of
+from interpretkit.figures.colour import colours_of, ink_on, levels, palette, paletted, symmetric
+from interpretkit.figures.sheet import BAR, NARROWEST, bar, cells_not_finite, heading, sheet, ticks_of
 from interpretkit.figures.text import TEXT, font, paragraph, width_of
+from interpretkit.figures.words import not_finite
 from interpretkit.words import count, fixed, number, shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from interpretkit.results.map import Polarity
 
 _ROW_HEIGHT, _NARROWEST_COLUMN = 34, 60
 _LONGEST_LABEL = 240
@@ -50,19 +53,21 @@ def matrix(
     low, high = limits
     if not -np.inf < low < high < np.inf:
         raise ValueError(f"limits {limits} are not finite and ascending")
-    colours = colours_of("signed" if low < 0 else "unsigned")
+    polarity: Polarity = "unsigned"
     if low < 0:
+        polarity = "signed"
         low, high = symmetric(low, high)
+    colours = colours_of(polarity)
     layout = _layout(values, rows, columns)
     body = _body(values, levels(values, low, high), layout, colours)
     width = max(body.width, NARROWEST)
     below = [bar(ticks_of(low, high), width=BAR)]
-    broken = int((~np.isfinite(values)).sum())
+    broken = not_finite(values)
     if broken:
-        text = f"not finite: {count(broken, 'cell')}"
-        below.append(entry(swatch_of(NOT_FINITE), text, width=width))
+        below.append(cells_not_finite(broken, width=width))
     view = f"{count(len(rows), 'row')}, {count(len(columns), 'column')}"
-    return sheet(body, colours=colours, above=[heading(title, view, width=width)], below=below)
+    above = [heading(title, view, width=width)]
+    return sheet(body, colours=colours, above=above, below=below)
 
 
 class _Layout(NamedTuple):
@@ -94,13 +99,15 @@ def _layout(values: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> 
 
 def _body(values: np.ndarray, entries: np.ndarray, layout: _Layout, colours: str) -> Image.Image:
     """Return cells with their numbers, below and beside their labels."""
-    image = paletted(_labelled(entries, layout), colours).convert("RGB")
+    labelled = _labelled(entries, layout)
+    image = paletted(labelled, colours).convert("RGB")
     draw = ImageDraw.Draw(image)
     for (row, column), value in np.ndenumerate(values):
         x = layout.left + (column + 0.5) * layout.across
         y = layout.top + (row + 0.5) * layout.down
-        ink = ink_on(int(entries[row, column]), colours)
-        red, green, blue = palette(colours)[ink].tolist()
+        ground = int(entries[row, column])
+        ink = palette(colours)[ink_on(ground, colours)]
+        red, green, blue = ink.tolist()
         text = _two_places(float(value))
         draw.text((x, y), text, font=font(TEXT), anchor="mm", fill=(red, green, blue))
     return image
@@ -126,8 +133,10 @@ def _labelled(entries: np.ndarray, layout: _Layout) -> np.ndarray:
 
 
 def _two_places(value: float) -> str:
-    written_out = abs(value) < 100  # noqa: PLR2004 - what fits a cell
-    return fixed(value) if written_out else number(value)
+    """Return a number as it is written into a cell: short enough to fit it."""
+    if abs(value) < 100:  # noqa: PLR2004 - two digits and two decimals
+        return fixed(value)
+    return number(value)
 
 
 def _heads(columns: Sequence[str], across: int) -> list[np.ndarray]:

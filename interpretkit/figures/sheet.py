@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interpretkit.figures.blocks import beside, highest, paper, put, stack
-from interpretkit.figures.colour import INK, LEVELS, PAPER, dot, paletted
+from interpretkit.figures.colour import INK, LEVELS, NOT_FINITE, PAPER, dot, paletted
 from interpretkit.figures.text import LABEL, SOFT, TEXT, TITLE, paragraph
 from interpretkit.words import count, number
 
@@ -65,11 +65,18 @@ def entry(swatch: np.ndarray, text: str, *, width: int) -> np.ndarray:
     return beside([swatch, words], gap=6)
 
 
+def cells_not_finite(cells: int, *, width: int) -> np.ndarray:
+    """Return the line of a legend for cells that are NaN or infinite."""
+    swatch = swatch_of(NOT_FINITE)
+    return entry(swatch, f"not finite: {count(cells, 'cell')}", width=width)
+
+
 def beyond_limits(cells: int, *, colours: str, width: int) -> np.ndarray:
     """Return the line of a legend for cells beyond the limits of the scale."""
     swatch = swatch_of(LEVELS - 1)
     dot(swatch, np.array(True), colours=colours)  # noqa: FBT003 - a mask of one
-    return entry(swatch, f"beyond the limits: {count(cells, 'cell')}", width=width)
+    words = f"beyond the limits: {count(cells, 'cell')}"
+    return entry(swatch, words, width=width)
 
 
 def sheet(

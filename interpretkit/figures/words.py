@@ -19,18 +19,37 @@ __all__ = ["NEARLY_CONSTANT", "alt", "constant", "count", "fixed", "number", "pe
 NEARLY_CONSTANT = 1e-6
 
 
+def magnitude(low: float, high: float) -> float:
+    """Return the greatest magnitude of values between two limits.
+
+    Example:
+        >>> magnitude(-3.0, 2.0)
+        3.0
+    """
+    return max(abs(low), abs(high))
+
+
 def constant(low: float, high: float, *, reach: float) -> str:
-    """Return what is to be said of values that are constant, or nearly so beside the magnitude `reach`.
+    """Return the words for values that are constant, or nearly so beside the magnitude `reach`.
 
     Example:
         >>> constant(0.0, 3e-9, reach=1.0), constant(5.0, 5.000001, reach=9.0)
         ('≈0 (max 3e−9)', '≈5')
     """
-    magnitude = max(abs(low), abs(high))
-    if magnitude <= NEARLY_CONSTANT * reach:
+    if magnitude(low, high) <= NEARLY_CONSTANT * reach:
         return f"≈0 (max {number(high)})"
     middle = (low + high) / 2
     return f"≈{number(middle)}"
+
+
+def not_finite(values: np.ndarray) -> int:
+    """Return how many values are NaN or infinite.
+
+    Example:
+        >>> not_finite(np.array([0.0, np.nan, np.inf]))
+        2
+    """
+    return int((~np.isfinite(values)).sum())
 
 
 def check_flat(cells: tuple[int, ...]) -> None:
@@ -90,13 +109,13 @@ def alt(values: np.ndarray, *, what: str) -> str:
     finite = np.isfinite(values)
     if not finite.any():
         return f"{cells}, none of them finite."
-    broken = int((~finite).sum())
+    broken = not_finite(values)
     rest = f"; {count(broken, 'cell')} not finite." if broken else "."
     low = values[finite].min()
     high = values[finite].max()
     if low == high:
         return f"{cells}, all {number(high)}{rest}"
-    greatest = np.where(finite, values, low).argmax()
-    row, column = np.unravel_index(greatest, values.shape)
+    comparable = np.where(finite, values, low)
+    row, column = np.unravel_index(comparable.argmax(), values.shape)
     place = f"at row {row}, column {column} (counted from 0)"
     return f"{cells}, the greatest value {number(high)} {place}, the least {number(low)}{rest}"

@@ -150,11 +150,13 @@ class _Waiting:
 
 
 def _ready(image: InputImage, picture: Image, models: Models) -> _Waiting:
-    inputs, masks = {}, {}
+    inputs = {}
+    masks = {}
     for key, model in models.items():
         inputs[key] = _preprocessed(picture, model, key=key, where=image.source)
         masks[key] = _mask(image.mask, model)
-    return _Waiting(replace(image, mask=None), inputs, masks)
+    without_mask = replace(image, mask=None)
+    return _Waiting(without_mask, inputs, masks)
 
 
 def _batch(alike: Sequence[_Waiting], models: Models) -> Batch:

@@ -31,7 +31,8 @@ SAMPLES = {"grace_hopper": "grace_hopper.jpg", "present": "Minduka_Present_Blue_
 
 _RELATIVE = "paths in a manifest are relative to its folder, others to the working directory"
 _ID_LENGTH = 80
-_DEVICE_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+_PORTS = {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
+_DEVICE_NAMES = {"con", "prn", "aux", "nul", *_PORTS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +136,14 @@ def _manifest(path: Path) -> list[ImageFile]:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError("is not UTF-8 text", where=f"{name}:{line}", hint="save it as CSV in UTF-8") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    files = []
     try:
         columns = [column.strip() for column in next(reader, [])]
-        if columns.count("path") != 1 or columns.count("label") > 1 or columns.count("mask") > 1:
-            what = "a manifest has one column 'path', at most one 'label' and at most one 'mask'"
-            hint = "the first line names the columns: path, or path,label,mask"
-            raise InputError(what, where=f"{name}:1", hint=hint)
-        _check_spelling(columns, f"{name}:1")
-        files = [_listed(row, columns, path.parent, f"{name}:{reader.line_num}") for row in reader if row]
+        _check_columns(columns, f"{name}:1")
+        for row in reader:
+            where = f"{name}:{reader.line_num}"
+            if row:
+                files.append(_listed(row, columns, path.parent, where))
     except csv.Error as error:
         hint = 'a cell with a comma or a quote stands between quotes, "like ""this"""'
         raise InputError(f"is not CSV: {error}", where=f"{name}:{reader.line_num}", hint=hint) from error
@@ -151,8 +152,14 @@ def _manifest(path: Path) -> list[ImageFile]:
     return files
 
 
-def _check_spelling(columns: Sequence[str], where: str) -> None:
-    """Refuse a misspelt `label` or `mask`: unknown columns are not read, and nobody would notice."""
+def _check_columns(columns: Sequence[str], where: str) -> None:
+    """Check that each column occurs as often as it may, and that none is a misspelt `label` or `mask`.
+
+    Unknown columns are not read, so nobody would notice that one is misspelt.
+    """
+    if columns.count("path") != 1 or columns.count("label") > 1 or columns.count("mask") > 1:
+        what = "a manifest has one column 'path', at most one 'label' and at most one 'mask'"
+        raise InputError(what, where=where, hint="the first line names the columns: path, or path,label,mask")
     for wanted in {"label", "mask"} - {*columns}:
         for column in columns:
             if difflib.get_close_matches(wanted, [column.casefold()], cutoff=0.8):

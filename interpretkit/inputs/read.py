@@ -285,7 +285,8 @@ def _eight_bit_grey(image: Image.Image) -> tuple[Image.Image, str]:
     values = np.asarray(image).astype(np.float64)
     inside = (values >= 0) & (values <= most)
     if not inside.all():
-        raise ValueError(f"{name} holds values from {values.min():g} to {values.max():g}")
+        least, greatest = values.min(), values.max()
+        raise ValueError(f"{name} holds values from {least:g} to {greatest:g}")
     levels = np.rint(values * 255 / most)
     grey = Image.fromarray(levels.astype(np.uint8))
     return grey, f"{name} scaled to 8 bits"

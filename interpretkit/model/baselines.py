@@ -48,7 +48,8 @@ def baseline_of(image: torch.Tensor, name: Baseline, *, preprocessing: Any, blur
 
 def _black(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
     level = _level_of_black(image, preprocessing)
-    cell = level.reshape(1, -1, *(1,) * (image.ndim - 2))
+    ones = (1,) * (image.ndim - 2)
+    cell = level.reshape(1, -1, *ones)
     return cell.expand_as(image).clone()
 
 
@@ -94,7 +95,8 @@ def blurred(image: torch.Tensor, blur: float) -> torch.Tensor:
     shortest = min(image.shape[2:])
     sigma = blur * shortest
     # Reflection at the border wants less than a whole side.
-    kernel = 2 * min(ceil(3 * sigma), shortest - 1) + 1
+    radius = min(ceil(3 * sigma), shortest - 1)
+    kernel = 2 * radius + 1
     if len(grid) == 2:  # noqa: PLR2004 - y and x, which torchvision blurs at once
         return torch.as_tensor(functional.gaussian_blur(image, [kernel] * 2, [sigma] * 2))
     for dim in grid:

@@ -36,7 +36,8 @@ class Layer:
             return (self,)
         base = self.name.removesuffix("#*")
         path = self.address.path
-        numbers = sorted(address.call for address in recorded if address.path == path and address.call)
+        calls = [address.call for address in recorded if address.path == path]
+        numbers = sorted(call for call in calls if call)
         # Called once, it has its plain name.
         if numbers == [1]:
             return (Layer(base, Address(path, 1)),)

@@ -84,7 +84,8 @@ class LayerInfo:
         shape, stride, extent = "no tensor", "–", "–"
         if self.shape is not None:
             shape = words.shape(self.shape)
-            stride = _joined([_step(*seen) for seen in zip(self.stride, self.receptive_field, strict=True)])
+            along = zip(self.stride, self.receptive_field, strict=True)
+            stride = _joined([_step(*axis) for axis in along])
             extent = _joined(["?" if pixels is None else str(pixels) for pixels in self.receptive_field])
         note = f"= {self.alias_of}" if self.alias_of else ""
         return self.kind, shape, stride, extent, f"{self.parameters:,}", note

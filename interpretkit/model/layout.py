@@ -141,12 +141,13 @@ def _possible(network: nn.Module, declared: Layout | None) -> Iterator[Layout]:
     """Yield the layouts of tokens that the network's patch embeddings and the declared patch allow."""
     from torch import nn
 
-    kinds = nn.Conv1d | nn.Conv2d | nn.Conv3d
-    convolutions = (part for part in network.modules() if isinstance(part, kinds))
-    # Patches do not overlap, and a stride of 1 makes none.
-    embeddings = (part for part in convolutions if part.kernel_size == part.stride)
-    strides = {tuple(part.stride) for part in embeddings}
-    patches = {stride for stride in strides if max(stride) > 1}
+    patches = set()
+    for part in network.modules():
+        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            stride = tuple(part.stride)
+            # Patches do not overlap, and a stride of 1 makes none.
+            if part.kernel_size == part.stride and max(stride) > 1:
+                patches.add(stride)
     if declared is not None and declared.patch is not None:
         patches.add(declared.patch)
     for patch in sorted(patches):
@@ -162,16 +163,17 @@ def _channels_are_last(
     from torch.nn.modules.conv import _ConvNd
 
     layer = network.get_submodule(path)
-    channels = shape[-1]
     if isinstance(layer, _ConvNd | _BatchNorm | nn.GroupNorm):
         return False
-    if not _tiles(tuple(shape[1:-1]), size):
+    _, *grid, channels = shape
+    if not _tiles(tuple(grid), size):
         return False
     if declared is not None and declared.kind == "channels_last":
         return True
-    around = network.get_submodule(path.rpartition(".")[0])
     if _tiles(tuple(shape[2:]), size):
         return False
+    parent = path.rpartition(".")[0]
+    around = network.get_submodule(parent)
     return any(_mixes_last(part, channels) for part in around.modules())
 
 

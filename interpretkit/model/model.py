@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from interpretkit import words
 from interpretkit.errors import InputError, RecipeError, StepError, did_you_mean
 from interpretkit.model.baselines import Baseline, baseline_of
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
@@ -17,6 +16,7 @@ from interpretkit.model.outputs.grammar import parse
 from interpretkit.model.preprocessing import Preprocessing, as_image, stretched
 from interpretkit.model.variants import gradients_at, scores_with
 from interpretkit.results.origin import UNTRAINED, WeightsInfo
+from interpretkit.words import shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -154,14 +154,14 @@ class Model:
         like = next(self.module.parameters(), torch.zeros(()))
         first = first_convolution(self.module)
         channels = _USUAL_CHANNELS if first is None else first.in_channels
-        shape = (channels, *(size or self._input_size()))
+        lengths = (channels, *(size or self._input_size()))
         names = self._names
         asked = names.asked(patterns) if patterns else None
         try:
-            image = torch.zeros((1, *shape), dtype=like.dtype, device=like.device)
+            image = torch.zeros((1, *lengths), dtype=like.dtype, device=like.device)
             calls = probe(self.module, image)
         except Exception as error:
-            what = f"model {self.name!r} failed on an image {words.shape(shape)}"
+            what = f"model {self.name!r} failed on an image {shape(lengths)}"
             lines = str(error).strip().splitlines()
             told = lines[0] if lines else ""
             raise StepError(f"{what}: {type(error).__name__}: {told}", hint=_OTHER_SIZE) from error

@@ -54,10 +54,11 @@ def scores_with(
         scores = run(image, count + 1)
     except Exception:  # noqa: BLE001 - a network may notice in any way that the number of images has changed
         scores = torch.empty(0)
-    as_it_was = torch.full((1,), expected, dtype=scores.dtype, device=scores.device)
-    complete = len(scores) == count + 1
-    if complete and torch.allclose(scores[-1:], as_it_was, rtol=1e-3, atol=1e-5):
-        return scores[:-1]
+    if len(scores) == count + 1:
+        unchanged = scores[-1:]
+        as_it_was = torch.full_like(unchanged, expected)
+        if torch.allclose(unchanged, as_it_was, rtol=1e-3, atol=1e-5):
+            return scores[:-1]
     return run(image.expand(count, *image.shape[1:]), count)
 
 

@@ -70,8 +70,8 @@ def mended(root: Node, unread: Mapping[Loc, frozenset[str]]) -> Node:
 def _likely_id(typed: Mapping[str, Node]) -> str:
     """Return the id that a step probably has whose id cannot be read: others may read the step under that name."""
     known = keys_of(StepEntry)
-    keys = ["id", *(key for key in typed if nearest(key, known)[:1] == ["id"])]
-    for key in keys:
+    misspelt = [key for key in typed if nearest(key, known)[:1] == ["id"]]
+    for key in ("id", *misspelt):
         if key in typed:
             text = str(typed[key].plain())
             slug = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]|[.]+$", "", text)[:_LONGEST]

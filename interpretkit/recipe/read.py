@@ -72,9 +72,14 @@ def read_leniently(
         RecipeError: If nothing can be read: the file, its YAML, or a schema of a newer interpretkit.
     """
     faults = Faults()
-    name = GIVEN if isinstance(path, Mapping) else str(path)
-    text = _dumped(path) if isinstance(path, Mapping) else _read_text(Path(path))
-    root = _put(_with_models(_parsed(text, name), models), settings, inputs, faults)
+    if isinstance(path, Mapping):
+        name = GIVEN
+        text = _dumped(path)
+    else:
+        name = str(path)
+        text = _read_text(Path(path))
+    root = _with_models(_parsed(text, name), models)
+    root = _put(root, settings, inputs, faults)
     recipe = _read(root, text, name, faults)
     _check_names(recipe, faults)
     _check_order(recipe, faults)
@@ -229,8 +234,8 @@ def _long_form(root: Node, faults: Faults) -> Node:
         last = max(("model", "models"), key=list(root.value).index)
         both = "give 'model' or 'models', not both"
         faults.found.append(RecipeError(both, where=root.place_of((last,), "key")))
-        root = replace(root, value={key: node for key, node in root.value.items() if key != last})
-        return _long_form(root, faults)
+        others = {key: node for key, node in root.value.items() if key != last}
+        return _long_form(replace(root, value=others), faults)
     keys = {}
     for key, node in root.value.items():
         if key == "model":

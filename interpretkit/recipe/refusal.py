@@ -145,12 +145,14 @@ def _refusal(
             meant=tuple(nearest(key, known)),
         )
     if first["type"] == "missing":
-        return Refusal(loc=loc, message=f"key {loc[-1]!r} is missing", at_key=True, missing=True)
+        missing = f"key {loc[-1]!r} is missing"
+        return Refusal(loc=loc, message=missing, at_key=True, missing=True)
     message, hint = _value_problem(group)
     subject = _subject(loc)
     if subject:
         message = f"{subject}: {message}"
-    return Refusal(loc=loc, message=message, hint=hint, at_key=first["loc"][-1:] == ("[key]",))
+    at_key = first["loc"][-1:] == ("[key]",)
+    return Refusal(loc=loc, message=message, hint=hint, at_key=at_key)
 
 
 def _by_place(error: ValidationError, data: Any) -> dict[Loc, list[ErrorDetails]]:

@@ -106,17 +106,18 @@ class _Reading:
         try:
             parser = yaml.SafeLoader(self._text)
         except yaml.reader.ReaderError as error:
-            before = self._text[: error.position].splitlines() or [""]
-            where = f"{self._source}:{len(before)}:{len(before[-1]) + 1}"
-            raise RecipeError(
-                f"character U+{ord(self._text[error.position]):04X} is not allowed", where=where
-            ) from error
+            lines = self._text[: error.position].splitlines() or [""]
+            column = len(lines[-1]) + 1
+            code = ord(self._text[error.position])
+            where = f"{self._source}:{len(lines)}:{column}"
+            raise RecipeError(f"character U+{code:04X} is not allowed", where=where) from error
         events: list[Event] = []
         guard = _Guard(self)
         try:
             while parser.check_event():
-                events.append(parser.get_event())  # type: ignore[no-untyped-call] # a gap in its stubs
-                guard.check(events[-1])
+                event = parser.get_event()  # type: ignore[no-untyped-call] # a gap in its stubs
+                events.append(event)
+                guard.check(event)
         except yaml.MarkedYAMLError as error:
             self._refuse_syntax(error)
         except (ValueError, OverflowError):  # an escape such as "\UFFFFFFFF"
@@ -198,7 +199,9 @@ class _Reading:
         return lines[mark.line] if mark.line < len(lines) else ""
 
     def _place(self, mark: Any) -> str:
-        return f"{self._source}:{mark.line + 1}:{mark.column + 1}"
+        line = mark.line + 1
+        column = mark.column + 1
+        return f"{self._source}:{line}:{column}"
 
     def refuse(self, message: str, mark: Any, *, hint: str = "") -> NoReturn:
         raise RecipeError(message, where=self._place(mark), hint=hint)

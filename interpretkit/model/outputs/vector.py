@@ -50,7 +50,8 @@ class Vector(Output):
             where = f"layer {self.layer}" if self.layer else "the network"
             returned = words.shape(shape) if len(shape) else f"a {type(values).__name__}"
             noun = "a vector" if self.token is None else "tokens"
-            raise StepError(f"{where} returns {returned}, not {noun} ({', '.join(axes)})")
+            wanted = f"{noun} ({', '.join(axes)})"
+            raise StepError(f"{where} returns {returned}, not {wanted}")
         vectors = values if self.token is None else values[:, self.token]
         norms: torch.Tensor = vectors.norm(dim=1)
         return norms
