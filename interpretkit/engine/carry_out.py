@@ -70,7 +70,9 @@ def carry_out(
     paths = [str(image) for image in images] if _are_paths(images) else []
     names = paths or (["given in Python"] if len(images) else [])
     resolved = read_and_resolve(recipe, settings=settings, images=names, plugins=plugins, given=given)
-    source: Source = Files(find_images(resolved.recipe.inputs)) if paths or not names else Given(images)
+    source: Source = Given(images)
+    if paths or not names:
+        source = Files(find_images(resolved.recipe.inputs))
     draft = create(Path(output), resolved.recipe.name)
     announcer = Announcer(draft, listen)
     try:
@@ -91,7 +93,9 @@ def carry_out(
 
 
 def _are_paths(images: Any) -> bool:
-    return isinstance(images, Sequence) and all(isinstance(image, str | Path) for image in images)
+    if not isinstance(images, Sequence):
+        return False
+    return all(isinstance(image, str | Path) for image in images)
 
 
 def read_and_resolve(
@@ -117,14 +121,14 @@ def load_models(resolved: Resolved, announcer: Announcer) -> dict[str, Model]:
     """
     faults = Faults()
     models: dict[str, Model] = {}
-    for key, each in resolved.models.items():
+    for key, model in resolved.models.items():
         entry = resolved.recipe.models[key]
-        if each.given is not None:
-            models[key] = each.given
+        if model.given is not None:
+            models[key] = model.given
             continue
-        announcer.note(Event(kind="loading", text=f"loading {each.builder.name}"))
+        announcer.note(Event(kind="loading", text=f"loading {model.builder.name}"))
         with faults.collect(), placed(entry):
-            models[key] = _load(each.builder, entry, resolved.recipe.numerics)
+            models[key] = _load(model.builder, entry, resolved.recipe.numerics)
     faults.tell()
     return models
 
@@ -152,7 +156,7 @@ def blank_plan(resolved: Resolved) -> tuple[Plan, tuple[ImageFile, ...]]:
 
 @contextmanager
 def placed(entry: ModelEntry) -> Iterator[None]:
-    """Place what is raised inside where the word at fault stands in the entry of a model, if there is such a word."""
+    """Give an error that is raised inside the place, in the entry of a model, of the word at fault, if it names one."""
     try:
         yield
     except InterpretkitError as error:

@@ -162,7 +162,8 @@ class Engine:
 
     def _seal(self, status: RunStatus) -> Path:
         path = self._draft.seal(status, report.render)
-        self._announcer.tell(Event(kind="sealed", text=str(path), failed=status != "complete"))
+        event = Event(kind="sealed", text=str(path), failed=status != "complete")
+        self._announcer.tell(event)
         return path
 
     def _begun(self) -> RunRecord:
@@ -171,7 +172,8 @@ class Engine:
         models = self._plan.models
         made_with = environment()
         digest = sha256_bytes(recipe.text.encode())
-        alerts = [*map(self._alert, models), *map(self._mask_alert, models)]
+        alerts = [self._alert(key) for key in models]
+        alerts += [self._mask_alert(key) for key in models]
         return RunRecord(
             schema_=SCHEMA,
             name=recipe.name,
@@ -216,8 +218,9 @@ class Engine:
         if len(self._plan.models) > 1:
             name = f"{name} ({key})"
         weights = model.weights
-        cause = f" {weights.source}: {weights.fallback}." if weights.fallback else ""
-        return f"{name}: {model.alert}{cause}"
+        if not weights.fallback:
+            return f"{name}: {model.alert}"
+        return f"{name}: {model.alert} {weights.source}: {weights.fallback}."
 
     def _mask_alert(self, key: str) -> str:
         """Say that the inputs' masks are not used for a model whose preprocessing puts pixels where nobody knows."""
