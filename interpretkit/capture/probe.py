@@ -1,4 +1,4 @@
-"""Every call of one forward pass, and what each sees of the input."""
+"""Every call of one forward pass, and the part of the input that the cells of its output see."""
 
 from __future__ import annotations
 

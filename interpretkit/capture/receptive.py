@@ -143,7 +143,7 @@ class Axis:
 
     @property
     def row(self) -> Cells | None:
-        """The cells in their order; None where they lie in none."""
+        """The cells in their order; None where they have no order."""
         ordered = self.place is not None and self.place.ordered
         return self.cells if ordered else None
 
@@ -182,7 +182,7 @@ COLLAPSED = Axis(Cells((ALL,), 0), None)
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a tensor sees of the input: one `Axis` for each axis of the input's grid, None where that is not known.
+    """The receptive field of a tensor: an `Axis` for each axis of the input's grid, None where nothing is known.
 
     Example:
         >>> of_grid((8, 16, 16)).extents

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from interpretkit.model.model import Model, Wanted
     from interpretkit.model.outputs.output import Prediction
     from interpretkit.results.image import InputImage
+    from interpretkit.results.result import Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +235,8 @@ class _Steps:
 def _in_words(images: Sequence[str]) -> str:
     if len(images) == 1:
         return images[0]
-    return f"{len(images)} images from {images[0]} to {images[-1]}"
+    first, last = images[0], images[-1]
+    return f"{len(images)} images from {first} to {last}"
 
 
 class SkippedError(StepError):
@@ -270,20 +272,22 @@ def _captured(
         view = arranged(call, done.activations[call.address])
         activations[call.name] = view.values
         axes[call.name] = view.axes
+    scored = attributed.gradients
     gradients = {}
     for call in _calls(step.gradients, done):
         # Of every call there is, those count that lead to the score.
-        if call in step.gradients or call.address in attributed.gradients:
-            gradient = _gradient(attributed.gradients, call.address)
+        if call in step.gradients or call.address in scored:
+            gradient = _gradient(scored, call.address)
             gradients[call.name] = arranged(call, gradient).values
     needs = step.needs
+    input_gradient = _gradient(scored, INPUT) if needs.input_gradient else None
     return Captured(
         images=done.images,
         inputs=done.inputs,
         activations=activations,
         axes=axes,
         gradients=gradients,
-        input_gradient=_gradient(attributed.gradients, INPUT) if needs.input_gradient else None,
+        input_gradient=input_gradient,
         targets=attributed.targets,
         results={read: _read_only(results[read]) for read in step.of},
         _model=done.model if needs.wants_model else None,
@@ -328,6 +332,7 @@ class _Again:
 
     def __call__(self, name: str, inputs: torch.Tensor, position: int) -> Result:
         step = self._step(name)
+        model = self.done.model
         image = self.done.images[position]
         names = [f"{image.id}-{variant}" for variant in range(len(inputs))]
         images = tuple(replace(image, id=variant) for variant in names)
@@ -335,9 +340,8 @@ class _Again:
             (target, *others) = self.results[name].targets_of(image.id)
             if others:
                 raise StepError(f"step {name!r} explains several classes of each image", hint="give it one target")
-            wanted = self.done.model.wanted(target.spec)
-            step = replace(step, targets=wanted)
-        variants = passes.over([step], self.done.model, images, inputs)
+            step = replace(step, targets=model.wanted(target.spec))
+        variants = passes.over([step], model, images, inputs)
         earlier = {read: self(read, inputs, position) for read in step.of}
         again = _Again(self.plan, variants, earlier)
         # What is repeated is a part of the step that asks for it, and that is what is heard.
@@ -360,12 +364,14 @@ def _read_only(result: Result) -> Result:
     for name, table in result.tables.items():
         columns = {column: _locked(values) for column, values in table.items()}
         tables[name] = Table(columns)
-    return replace(
-        result,
-        maps={name: replace(part, values=_locked(part.values)) for name, part in result.maps.items()},
-        arrays={name: replace(part, values=_locked(part.values)) for name, part in result.arrays.items()},
-        tables=tables,
-    )
+    maps = _all_locked(result.maps)
+    arrays = _all_locked(result.arrays)
+    return replace(result, maps=maps, arrays=arrays, tables=tables)
+
+
+def _all_locked(named: Mapping[str, Values]) -> dict[str, Values]:
+    """Return maps or arrays, by name, whose values cannot be written into."""
+    return {name: replace(part, values=_locked(part.values)) for name, part in named.items()}
 
 
 def _locked(values: np.ndarray) -> np.ndarray:
@@ -450,7 +456,8 @@ def _check_parts(parts: object, noun: str, kind: type, origin: str) -> None:
 
 def _check_per_image(result: Result, images: Sequence[str]) -> None:
     count = len(images)
-    for name, array in (*result.maps.items(), *result.arrays.items()):
+    arrays = (*result.maps.items(), *result.arrays.items())
+    for name, array in arrays:
         values = array.values
         if array.dims[:1] != ("image",) or len(values) != count:
             noun = "map" if isinstance(array, Map) else "array"

@@ -98,7 +98,9 @@ def carry_out(
 
 
 def _are_paths(images: Any) -> bool:
-    return isinstance(images, Sequence) and all(isinstance(image, str | Path) for image in images)
+    if not isinstance(images, Sequence):
+        return False
+    return all(isinstance(image, str | Path) for image in images)
 
 
 def read_and_resolve(
@@ -133,14 +135,14 @@ def load_models(resolved: Resolved, announcer: Announcer) -> dict[str, Model]:
     """
     faults = Faults()
     models: dict[str, Model] = {}
-    for key, each in resolved.models.items():
+    for key, model in resolved.models.items():
         entry = resolved.recipe.models[key]
-        if each.given is not None:
-            models[key] = each.given
+        if model.given is not None:
+            models[key] = model.given
             continue
-        announcer.note(Event(kind="loading", text=f"loading {each.builder.name}"))
+        announcer.note(Event(kind="loading", text=f"loading {model.builder.name}"))
         with faults.collect(), placed(entry):
-            models[key] = _load(each.builder, entry, resolved.recipe.numerics)
+            models[key] = _load(model.builder, entry, resolved.recipe.numerics)
     faults.tell()
     return models
 
@@ -168,7 +170,7 @@ def blank_plan(resolved: Resolved) -> tuple[Plan, tuple[ImageFile, ...]]:
 
 @contextmanager
 def placed(entry: ModelEntry) -> Iterator[None]:
-    """Place what is raised inside where the word at fault stands in the entry of a model, if there is such a word."""
+    """Give an error that is raised inside the place, in the entry of a model, of the word at fault, if it names one."""
     try:
         yield
     except InterpretkitError as error:

@@ -152,7 +152,8 @@ class Engine:
 
     def _seal(self, status: RunStatus) -> Path:
         path = self._draft.seal(status, report.render)
-        self._announcer.tell(Event(kind="sealed", text=str(path), failed=status != "complete"))
+        event = Event(kind="sealed", text=str(path), failed=status != "complete")
+        self._announcer.tell(event)
         return path
 
     def _begun(self) -> RunRecord:
@@ -160,14 +161,17 @@ class Engine:
         recipe = self._resolved.recipe
         models = self._plan.models
         made_with = environment()
+        digest = sha256_bytes(recipe.text.encode())
+        alerts = [self._alert(key) for key in models]
+        alerts += [self._mask_alert(key) for key in models]
         return RunRecord(
             schema_=SCHEMA,
             name=recipe.name,
             id=self._draft.id,
             interpretkit=made_with["interpretkit"],
             command=plain(self._command),
-            recipe=RecipeRecord.from_facts(source=recipe.path, sha256=sha256_bytes(recipe.text.encode())),
-            alerts=(*filter(None, map(self._alert, models)), *filter(None, map(self._mask_alert, models))),
+            recipe=RecipeRecord.from_facts(source=recipe.path, sha256=digest),
+            alerts=tuple(filter(None, alerts)),
             models={key: self._about_model(key) for key in models},
             inputs=(),
             steps=tuple(step.record() for step in self._steps.values()),
@@ -197,9 +201,15 @@ class Engine:
     def _alert(self, key: str) -> str:
         """Return what the reader must know of a model; its key tells it from others of the same name."""
         model = self._plan.models[key]
-        name = f"{model.name} ({key})" if len(self._plan.models) > 1 else model.name
-        cause = f" {model.weights.source}: {model.weights.fallback}." if model.weights.fallback else ""
-        return f"{name}: {model.alert}{cause}" if model.alert else ""
+        if not model.alert:
+            return ""
+        name = model.name
+        if len(self._plan.models) > 1:
+            name = f"{name} ({key})"
+        weights = model.weights
+        if not weights.fallback:
+            return f"{name}: {model.alert}"
+        return f"{name}: {model.alert} {weights.source}: {weights.fallback}."
 
     def _mask_alert(self, key: str) -> str:
         """Say that masks which the inputs have are not used, where nobody knows how they lie on what a model is fed."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EventKind = Literal["loading", "model", "image", "begun", "progress", "alert", "step", "batch", "sealed"]
 
 PROGRESS_SECONDS = 0.5
-"""So long a step is silent at least between two events of passes, and between two of what it says itself."""
+"""The least time between two events of a step's passes, and between two of its own reports of progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +31,10 @@ class Event:
         text: What happened, in one line; the directory for `sealed`.
         step: The step that it is about; empty if it is about none.
         about: The images that a step computes, in words.
-        done: Images done so far; of `progress` how many of what the step counts.
+        done: How many images are done; of `progress`, how many of the things that the step counts.
         total: How many there are in all; 0 if that is not known.
-        passes: Of `progress`: how many forward passes the step has started itself, for these images.
-        rate: Of `progress`: how many passes each second; without any, how many of what the step counts.
+        passes: Of `progress`: how many forward passes the step itself has started for these images.
+        rate: Of `progress`: how many passes a second; without passes, how many of the things that the step counts.
         failed: Whether it is bad news.
 
     Example:
@@ -76,8 +76,10 @@ class Announcer:
         Raises:
             StorageError: If the journal cannot be written.
         """
-        facts = {name: value for name, value in asdict(event).items() if value and name != "kind"}
-        self._draft.record(Told(event=event.kind, facts=facts))
+        facts = asdict(event)
+        kind = facts.pop("kind")
+        said = {name: value for name, value in facts.items() if value}
+        self._draft.record(Told(event=kind, facts=said))
         self.tell(event)
 
     def tell(self, event: Event) -> None:
@@ -91,7 +93,8 @@ class Announcer:
 
     def listener(self, step: str, about: str) -> Listener:
         """Say that a step begins to compute some images, and return what hears of it."""
-        self.note(Event(kind="begun", text=f"{step}: {about}", step=step, about=about))
+        begun = Event(kind="begun", text=f"{step}: {about}", step=step, about=about)
+        self.note(begun)
         return _StepListener(self, step, about)
 
     def alert(self, step: str, text: str) -> None:
@@ -101,7 +104,8 @@ class Announcer:
             StorageError: If the journal cannot be written.
         """
         self._draft.record(Alerted(step=step, text=text))
-        self.tell(Event(kind="alert", text=f"{step}: {text}", step=step, failed=True))
+        event = Event(kind="alert", text=f"{step}: {text}", step=step, failed=True)
+        self.tell(event)
 
 
 class _StepListener(Listener):
@@ -137,18 +141,20 @@ class _StepListener(Listener):
 
     def _tell(self, now: float) -> None:
         rate = (self._passes or self._done) / (now - self._began)
-        counted = [f"{self._done} of {self._total}"] if self._total else []
-        counted += [f"pass {self._passes}"] if self._passes else []
+        counted = []
+        if self._total:
+            counted.append(f"{self._done} of {self._total}")
+        if self._passes:
+            counted.append(f"pass {self._passes}")
         text = f"{self._step}: {', '.join(counted)} ({rate:.1f}/s), {self._about}"
-        self._announcer.note(
-            Event(
-                kind="progress",
-                text=text,
-                step=self._step,
-                about=self._about,
-                done=self._done,
-                total=self._total,
-                passes=self._passes,
-                rate=rate,
-            )
+        event = Event(
+            kind="progress",
+            text=text,
+            step=self._step,
+            about=self._about,
+            done=self._done,
+            total=self._total,
+            passes=self._passes,
+            rate=rate,
         )
+        self._announcer.note(event)

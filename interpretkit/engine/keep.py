@@ -111,7 +111,12 @@ class KeptStep:
         """Say in one line what the step has left."""
         if self.failure is not None:
             return str(self.failure)
-        counts = {"map": self._maps, "array": self._arrays, "table": len(self._tables), "figure": self._figures}
+        counts = {
+            "map": self._maps,
+            "array": self._arrays,
+            "table": len(self._tables),
+            "figure": self._figures,
+        }
         made = [words.count(count, noun) for noun, count in counts.items() if count]
         left = ", ".join(made) or "nothing"
         remark = f"; {self._nonfinite} cells are NaN or infinite" if self._nonfinite else ""

@@ -235,7 +235,8 @@ def _advised(recipe: Recipe, registry: Registry) -> Iterator[InterpretkitError]:
     for step in recipe.steps:
         hints += _hints(step, registry.of(VISUALIZER))
     for fault in recipe.faults:
-        advice = [hint for place, word, hint in hints if (place, word) == (fault.where, fault.subject)]
+        about = (fault.where, fault.subject)
+        advice = [hint for place, word, hint in hints if (place, word) == about]
         yield fault.advised(advice[0]) if advice else fault
 
 
@@ -280,11 +281,12 @@ def _check_reads(entry: StepEntry, registered: Mapping[str, Registered[Visualize
     if "of" in entry.unread:
         return
     kinds = {}
-    for name, visualizer in registered.items():
+    for name, other in registered.items():
         # That a result is about the whole set, or that steps read each other in a circle, is told in any case.
-        if not visualizer.offer.per_set and not _leads_back(entry.id, name, recipe):
-            kinds[name] = visualizer.offer
-    check_reads(entry.id, registered[entry.id].offer, entry.of, kinds, entry=entry)
+        if not other.offer.per_set and not _leads_back(entry.id, name, recipe):
+            kinds[name] = other.offer
+    visualizer = registered[entry.id].offer
+    check_reads(entry.id, visualizer, entry.of, kinds, entry=entry)
 
 
 def check_reads(
@@ -314,15 +316,17 @@ def check_reads(
         if of:
             raise RecipeError(f"{says} reads no earlier step", where=whole, hint="remove 'of:'")
         return
-    if len(of) < reads.least or (reads.most is not None and len(of) > reads.most):
+    too_many = reads.most is not None and len(of) > reads.most
+    if len(of) < reads.least or too_many:
         hint = f"it names {len(of)}" if of else "name them under 'of:'"
         raise RecipeError(f"{says} reads {reads}", where=whole, hint=hint)
     wanted = " or ".join(reads.kinds)
-    fitting = [name for name, kind in kinds.items() if kind.yields in reads.kinds and name != step]
-    hint = f"such as {', '.join(fitting[:_SUCH])}" if fitting else f"there is no step that yields {wanted}"
+    fitting = [name for name, kind in kinds.items() if kind.yields in reads.kinds]
+    others = [name for name in fitting if name != step]
+    hint = f"such as {', '.join(others[:_SUCH])}" if others else f"there is no step that yields {wanted}"
     faults = Faults()
     for position, name in enumerate(of):
-        if name not in kinds or kinds[name].yields in reads.kinds:
+        if name not in kinds or name in fitting:
             continue
         made = kinds[name].yields or "nothing to read"
         what = f"{says} reads steps that yield {wanted}, and {name!r} yields {made}"

@@ -43,7 +43,8 @@ class StepOf:
 
 def resolved(asked: Mapping[str, StepOf], given: Mapping[str, Result], registry: Registry) -> list[Step]:
     """Return the steps so that each comes after those it reads."""
-    steps = [_step(name, asked[name], registry) for name in _ordered(asked, given)]
+    order = _ordered(asked, given)
+    steps = [_step(name, asked[name], registry) for name in order]
     kinds = {step.id: step.visualizer for step in steps}
     for name, result in given.items():
         if result.origin is not None:
@@ -62,7 +63,8 @@ def _ordered(asked: Mapping[str, StepOf], given: Mapping[str, Result]) -> list[s
                 listed = ", ".join(known)
                 hint = did_you_mean(read, known, otherwise=f"there are {listed}")
                 raise RecipeError(f"step {name!r} reads {read!r}, which there is not", hint=hint)
-    sorter = graphlib.TopologicalSorter({name: step.of for name, step in asked.items()})
+    reads = {name: step.of for name, step in asked.items()}
+    sorter = graphlib.TopologicalSorter(reads)
     try:
         order = list(sorter.static_order())
     except graphlib.CycleError as error:
@@ -84,7 +86,8 @@ def _step(name: str, asked: StepOf, registry: Registry) -> Step:
             raise RecipeError(f"this is no visualizer: {error}", hint="give an id, a class, or step(…)") from error
         plugin = Plugin(getattr(visualizer, "__module__", "given in Python"))
     options = parse_options(offer, asked.options)
-    return Step(id=name, visualizer=offer(options), plugin=plugin, model="model", of=asked.of)
+    made = offer(options)
+    return Step(id=name, visualizer=made, plugin=plugin, model="model", of=asked.of)
 
 
 def together(

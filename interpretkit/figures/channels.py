@@ -1,4 +1,4 @@
-"""What is found in the channels of a layer before they are drawn."""
+"""A survey of the channels of a layer, made before they are drawn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from interpretkit.figures.words import NEARLY_CONSTANT, magnitude
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What `survey` finds; arrays over `(channel,)`.
+    """The findings of `survey`; arrays over `(channel,)`.
 
     Attributes:
         low: Least finite value, 0 where there is none.

@@ -236,7 +236,7 @@ def _averaged(values: np.ndarray, side: int) -> np.ndarray:
 
 
 def _if_constant(finite: np.ndarray, *, reach: float) -> str:
-    """Return what is to be said of a map that is constant, or nearly so beside its limits; else nothing."""
+    """Return the words for a map that is constant, or nearly so beside its limits; none for other maps."""
     if finite.size == 0:
         return ""
     low, high = float(finite.min()), float(finite.max())
@@ -252,7 +252,7 @@ def _bar(ticks: list[str], width: int) -> np.ndarray:
 
 
 def _marks(words: str, values: np.ndarray, *, width: int) -> list[np.ndarray]:
-    """Return the words on all values, and the mark of cells that are not finite, each where there are any."""
+    """Return the legend: the words for all values, if any, and the line for cells that are not finite, if any."""
     marks = []
     if words:
         marks.append(paragraph(words, width=width))

@@ -26,7 +26,7 @@ _GAP = 8
 
 
 def heading(title: str, view: str, *, width: int) -> np.ndarray:
-    """Return the title, and below it in grey what view it is."""
+    """Return the title, and below it in grey the words for the view."""
     above = paragraph(title, width=width, points=TITLE)
     below = paragraph(view, width=width, shade=SOFT)
     return stack([above, below], gap=1)

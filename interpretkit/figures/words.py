@@ -1,4 +1,4 @@
-"""What figures say of values: whether they are constant, and the text for those who do not see them."""
+"""Words and checks for values that are drawn: whether they are constant, and a text for those who do not see them."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Described(BaseModel):
 
     @classmethod
     def descriptions(cls) -> dict[str, str]:
-        """Return what each field is, by its name; empty for one that nobody describes.
+        """Return the description of each field by the field's name; empty for a field without one.
 
         Example:
             >>> from interpretkit.recipe.entries import HubWeights
@@ -45,12 +45,12 @@ class Described(BaseModel):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Add the descriptions."""
-        found = handler.resolve_ref_schema(handler(schema))
+        json_schema = handler.resolve_ref_schema(handler(schema))
         for name, text in cls.descriptions().items():
-            about = found["properties"][cls.model_fields[name].alias or name]
+            key = cls.model_fields[name].alias or name
             if text:
-                about["description"] = text
-        return found
+                json_schema["properties"][key]["description"] = text
+        return json_schema
 
 
 def _texts_below_fields(model: type[BaseModel]) -> Iterator[tuple[str, str]]:

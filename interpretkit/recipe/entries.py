@@ -107,7 +107,8 @@ class Entry(Described):
             return cls.model_validate(data)
         except ValidationError as error:
             refusals = explain(error, cls, data)
-            raise together([RecipeError(each.message, hint=each.hint) for each in refusals]) from error
+            faults = [RecipeError(refusal.message, hint=refusal.hint) for refusal in refusals]
+            raise together(faults) from error
 
 
 class Placed(Entry):
@@ -118,7 +119,7 @@ class Placed(Entry):
 
     @property
     def unread(self) -> frozenset[str]:
-        """The keys of which nothing can be said, since they are at fault, or what stands for them is."""
+        """The keys that could not be read, since they or the keys that stand for them are at fault."""
         return self._unread
 
     def put_at(self, node: Node, unread: frozenset[str] = frozenset()) -> None:

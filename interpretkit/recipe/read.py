@@ -64,7 +64,7 @@ def read_leniently(
     inputs: Sequence[str] = (),
     models: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """Read what can be read of a recipe, as `read_recipe` does; what is wrong with it is in `faults`.
+    """Read a recipe as `read_recipe` does, but leave out the parts that cannot be read; `faults` says what is wrong.
 
     If `models` are given, they stand in the place of those of the recipe.
 
@@ -270,7 +270,7 @@ def _check_names(recipe: Recipe, faults: Faults) -> None:
 
 
 def _named(recipe: Recipe) -> dict[str, StepEntry]:
-    """Return the steps by id in small letters: of an id that is given twice the first, and none without an id."""
+    """Return the steps that have an id, by the id in small letters; if two steps share one, the first of them."""
     named: dict[str, StepEntry] = {}
     for step in recipe.steps:
         if step.id != UNNAMED or "id" not in step.unread:

@@ -1,4 +1,4 @@
-"""What pydantic refuses, in plain words: what is wanted, what was given, what was perhaps meant."""
+"""The refusals of pydantic in plain words: what is wanted, what was given, what was perhaps meant."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def explain(
 
 
 def _urgency(place: tuple[Loc, Sequence[ErrorDetails]]) -> tuple[int, bool]:
-    """Return what problems are sorted by: the outermost first, unknown keys before others."""
+    """Return a key that sorts the outermost problems first, and of those unknown keys before others."""
     loc, group = place
     return len(loc), not _is_unknown(group)
 

@@ -180,7 +180,7 @@ class _Reading:
     def _refuse_syntax(self, error: yaml.MarkedYAMLError) -> NoReturn:
         mark = error.problem_mark or error.context_mark
         line = self._line(mark)
-        if not line.strip() and error.context_mark:  # what was never closed is found missing at the end of the text
+        if not line.strip() and error.context_mark:  # what is never closed is reported at the end of the text
             mark = error.context_mark
             line = self._line(mark)
         indent = line[: len(line) - len(line.lstrip())]

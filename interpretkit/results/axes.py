@@ -80,5 +80,5 @@ class Array:
 
     @property
     def _noun(self) -> str:
-        """What errors call it."""
+        """The noun for it in errors."""
         return "array"

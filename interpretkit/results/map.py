@@ -1,4 +1,4 @@
-"""Maps: arrays that lie on what the network was fed, at the native resolution of their layer."""
+"""Maps: arrays that lie on the network's input, at the native resolution of their layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results for the top classes of each image: the parts, one for each rank, as one result, and back."""
+"""Results for the top classes of each image: one result joined from a part for each rank, and split into parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMN = "top"
 
 
 def name(part: str, rank: int) -> str:
-    """Return what a map, a table's part or a figure about the class of a rank is called.
+    """Return the name of a map or of a figure about the class of a rank.
 
     Example:
         >>> name("stage4", 2)

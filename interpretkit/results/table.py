@@ -43,7 +43,7 @@ class Table:
 
     @classmethod
     def of_rows(cls, rows: Sequence[Mapping[str, Any]]) -> Table:
-        """Return rows, at least one, each its values by column, as a table.
+        """Return a table of rows, at least one; each row holds its values by column.
 
         Example:
             >>> Table.of_rows([{"channel": 0, "mean": 0.5}, {"channel": 1, "mean": 0.25}])["mean"].tolist()
@@ -56,7 +56,7 @@ class Table:
 
     @classmethod
     def stacked(cls, tables: Sequence[Table]) -> Table:
-        """Return tables, at least one, of the same columns one below the other.
+        """Return one table with the rows of several, at least one, that have the same columns.
 
         Example:
             >>> Table.stacked([Table(channel=[0]), Table(channel=[1, 2])])["channel"].tolist()

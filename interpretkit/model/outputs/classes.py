@@ -205,31 +205,36 @@ class Classes(Output):
 
     def _target(self, spec: Hashable, image: InputImage, scores: torch.Tensor, probabilities: torch.Tensor) -> Target:
         """Return the target of one image, by its logits and its probabilities, both `(class,)`."""
-        against = None
         if isinstance(spec, Contrast):
-            index, against = self._contrast(spec, count=len(scores))
-        else:
-            index = self._index(spec, image.label, scores)
-        score = scores[index] if against is None else scores[index] - scores[against]
+            return self._contrast(spec, scores, probabilities)
+        index = self._index(spec, image.label, scores)
+        score = float(scores[index])
         probability = float(probabilities[index])
-        # Of a network that returns probabilities, the score of a class is its probability.
-        quantity = "output" if float(score) == probability else "logit"
         return Target(
-            spec=index if against is None else {"for": index, "against": against},
+            spec=index,
             label=class_label(index, self.names),
-            against_label="" if against is None else class_label(against, self.names),
-            score=float(score),
-            quantity=quantity if against is None else f"{quantity} difference",
+            score=score,
+            quantity=_quantity(score, probability),
             probability=probability,
         )
 
-    def _contrast(self, spec: Contrast, *, count: int) -> tuple[int, int]:
-        """Return the two classes of a contrast by index."""
+    def _contrast(self, spec: Contrast, scores: torch.Tensor, probabilities: torch.Tensor) -> Target:
+        """Return the contrast of two classes, by the logits and the probabilities of an image."""
+        count = len(scores)
         index = class_index(spec.for_, self.names, count=count)
         against = class_index(spec.against, self.names, count=count)
         if index == against:
             raise InputError(f"class {spec.for_!r} against itself is 0 for every image", hint="give two classes")
-        return index, against
+        score = float(scores[index] - scores[against])
+        probability = float(probabilities[index])
+        return Target(
+            spec={"for": index, "against": against},
+            label=class_label(index, self.names),
+            against_label=class_label(against, self.names),
+            score=score,
+            quantity=f"{_quantity(score, probability)} difference",
+            probability=probability,
+        )
 
     def _index(self, spec: Hashable, label: str | None, scores: torch.Tensor) -> int:
         """Return the class of a target that is no contrast, of an image with this label and these logits."""
@@ -247,6 +252,11 @@ def _side(contrast: Mapping[str, Any], side: str) -> TargetData:
         return {"of": contrast["of"], "class": contrast[side]}
     wanted: int | str = contrast[side]
     return wanted
+
+
+def _quantity(score: float, probability: float) -> str:
+    """Return the kind of a score: the score of a network that returns probabilities is one itself."""
+    return "output" if score == probability else "logit"
 
 
 def _ranked(rank: int, scores: torch.Tensor) -> int:
