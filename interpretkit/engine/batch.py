@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from interpretkit import words
 from interpretkit.capture.addresses import INPUT
 from interpretkit.capture.capture import left_as_found
 from interpretkit.capture.count import counted
 from interpretkit.contracts.captured import Captured, Listener
 from interpretkit.engine import passes
 from interpretkit.engine.passes import Attributed
+from interpretkit.engine.returned import check_per_image, check_result, read_only
 from interpretkit.errors import InterpretkitError, StepError, located
 from interpretkit.results import ranks
-from interpretkit.results.axes import Array
-from interpretkit.results.map import Map
 from interpretkit.results.origin import Origin
-from interpretkit.results.result import Result
-from interpretkit.results.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    import numpy as np
     import torch
 
     from interpretkit.capture.addresses import Address
@@ -41,7 +35,7 @@ if TYPE_CHECKING:
     from interpretkit.model.model import Model, Wanted
     from interpretkit.model.outputs.output import Prediction
     from interpretkit.results.image import InputImage
-    from interpretkit.results.result import Values
+    from interpretkit.results.result import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,7 +283,7 @@ def _captured(
         gradients=gradients,
         input_gradient=input_gradient,
         targets=attributed.targets,
-        results={read: _read_only(results[read]) for read in step.of},
+        results={read: read_only(results[read]) for read in step.of},
         _model=done.model if needs.wants_model else None,
         _repeat=again if needs.own_passes else None,
     )
@@ -358,29 +352,6 @@ class _Again:
         )
 
 
-def _read_only(result: Result) -> Result:
-    """Return a view of a result that cannot be written into: it is stored only after other steps have read it."""
-    tables = {}
-    for name, table in result.tables.items():
-        columns = {column: _locked(values) for column, values in table.items()}
-        tables[name] = Table(columns)
-    maps = _all_locked(result.maps)
-    arrays = _all_locked(result.arrays)
-    return replace(result, maps=maps, arrays=arrays, tables=tables)
-
-
-def _all_locked(named: Mapping[str, Values]) -> dict[str, Values]:
-    """Return maps or arrays, by name, whose values cannot be written into."""
-    return {name: replace(part, values=_locked(part.values)) for name, part in named.items()}
-
-
-def _locked(values: np.ndarray) -> np.ndarray:
-    """Return a view of an array that cannot be written into."""
-    view = values.view()
-    view.flags.writeable = False
-    return view
-
-
 def _compute(step: Step, captured: Captured, origin: Origin) -> Result:
     tensors = _not_to_be_changed(step, captured)
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
@@ -391,7 +362,7 @@ def _compute(step: Step, captured: Captured, origin: Origin) -> Result:
         check_result(result, "compute()")
         if not step.per_set:
             ids = [image.id for image in captured.images]
-            _check_per_image(result, ids)
+            check_per_image(result, ids)
     for name, tensor in tensors.items():
         if tensor._version != versions[name]:  # noqa: SLF001 - torch counts in-place changes nowhere else
             raise StepError(f"compute() changed {name} in place", where=where, hint="work on a copy")
@@ -422,55 +393,6 @@ def _at_work(needs: Needs, captured: Captured) -> Iterator[None]:
     # Also where parameters alone are read: in train mode, to read some (spectral norms) is to change them.
     with left_as_found(module), counted(module, captured.listener.passed):
         yield
-
-
-def check_result(result: object, origin: str) -> None:
-    """Check that what a plugin returned from its method `origin` is a Result, of maps and tables by name.
-
-    Raises:
-        StepError: If it is not.
-    """
-    if not isinstance(result, Result):
-        given = type(result).__name__
-        raise StepError(f"{origin} returned a {given}, not a Result")
-    _check_parts(result.maps, "maps", Map, origin)
-    _check_parts(result.arrays, "arrays", Array, origin)
-    _check_parts(result.tables, "tables", Table, origin)
-    both = sorted(result.maps.keys() & result.arrays.keys())
-    if both:
-        what = f"{origin} returned a map and an array named {both[0]!r}"
-        raise StepError(what, hint="give them different names")
-
-
-def _check_parts(parts: object, noun: str, kind: type, origin: str) -> None:
-    """Check that the maps, arrays or tables of a result are a mapping of their kind by name."""
-    if not isinstance(parts, Mapping):
-        given = type(parts).__name__
-        raise StepError(f"{origin} returned {noun} in a {given}, not in a mapping")
-    for name, part in parts.items():
-        if not isinstance(name, str) or not isinstance(part, kind):
-            given = f"a {type(part).__name__} under {name!r}"
-            wanted = f"a {kind.__name__} under a name"
-            raise StepError(f"{origin} returned among its {noun} {given}, not {wanted}")
-
-
-def _check_per_image(result: Result, images: Sequence[str]) -> None:
-    count = len(images)
-    arrays = (*result.maps.items(), *result.arrays.items())
-    for name, array in arrays:
-        values = array.values
-        if array.dims[:1] != ("image",) or len(values) != count:
-            noun = "map" if isinstance(array, Map) else "array"
-            shape = words.shape(values.shape)
-            raise StepError(f"{noun} {name!r} has dims {array.dims} and shape {shape} for {count} images")
-    for name, table in result.tables.items():
-        if "image" not in table.columns:
-            raise StepError(f"table {name!r} has no column 'image', so its rows belong to no image")
-        rows_about = set(table["image"].tolist())
-        strangers = rows_about.difference(images)
-        if strangers:
-            first = min(map(str, strangers))
-            raise StepError(f"table {name!r} has rows about {first!r}, which is no image of this batch")
 
 
 def origin_of(step: Step, model: Model) -> Origin:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 
 from interpretkit import words
-from interpretkit.engine.batch import check_result, place
+from interpretkit.engine.batch import place
+from interpretkit.engine.returned import check_result
 from interpretkit.errors import InputError, located
 from interpretkit.results.table import Table
 
