@@ -45,7 +45,9 @@ def plan_text(resolved: Resolved) -> str:
         lines.append(f"model {key}: {model.name}, {passes}")
         own = [step for step in planned.steps if step.needs.own_passes and step.model == key]
         lines += [f"  passes of its own, step {step.id}: {_cost(step.visualizer)}" for step in own]
-    shapes = {key: {row.name: row.shape for row in model.layers()} for key, model in models.items()}
+    shapes = {}
+    for key, model in models.items():
+        shapes[key] = {row.name: row.shape for row in model.layers()}
     for each in planned.steps:
         lines += _step_lines(each, shapes[each.model])
     return "\n".join(lines)

@@ -128,19 +128,15 @@ class Engine:
 
     def _keep_inputs(self, work: Work) -> None:
         for position, image in enumerate(work.images):
-            pictures = {key: self._picture_file(image, key) for key in work.pixels}
-            masks = {key: found[position] for key, found in work.masks.items() if found[position] is not None}
-            record = ImageRecord.from_facts(
-                **{name: getattr(image, name) for name in _IMAGE_FACTS},
-                pictures=pictures,
-                masks={key: {"sha256": array_digest(each), "inside": each.mean()} for key, each in masks.items()},
-                predictions={
-                    key: [asdict(each) for each in found[position]] if found else []
-                    for key, found in work.predictions.items()
-                },
-            )
-            drawn = {pictures[key]: Image.fromarray(pixels[position]) for key, pixels in work.pixels.items()}
-            self._draft.write_image(record, {file: figures.png(picture) for file, picture in drawn.items()})
+            files: dict[str, bytes] = {}
+            pictures: dict[str, str] = {}
+            for key, pixels in work.pixels.items():
+                pictures[key] = self._picture_file(image, key)
+                files[pictures[key]] = figures.png(Image.fromarray(pixels[position]))
+            facts = {name: getattr(image, name) for name in _IMAGE_FACTS}
+            masks, predictions = _masks(work, position), _predictions(work, position)
+            record = ImageRecord.from_facts(**facts, pictures=pictures, masks=masks, predictions=predictions)
+            self._draft.write_image(record, files)
             self._images += 1
 
     def _picture_file(self, image: InputImage, key: str) -> str:
@@ -217,3 +213,22 @@ class Engine:
         if not self._masked or isinstance(model.preprocessing, Preprocessing):
             return ""
         return f"{model.name} ({key}): no masks, since where its own kind of preprocessing puts pixels is not known."
+
+
+def _masks(work: Work, position: int) -> dict[str, dict[str, Any]]:
+    """Return what is to say of the masks of an image, by model; nothing where there is none."""
+    masks = {}
+    for key, of_images in work.masks.items():
+        mask = of_images[position]
+        if mask is not None:
+            masks[key] = {"sha256": array_digest(mask), "inside": mask.mean()}
+    return masks
+
+
+def _predictions(work: Work, position: int) -> dict[str, list[dict[str, Any]]]:
+    """Return what each model finds in an image; nothing where its output cannot be read."""
+    predictions = {}
+    for key, of_images in work.predictions.items():
+        found = of_images[position] if of_images else ()
+        predictions[key] = [asdict(prediction) for prediction in found]
+    return predictions

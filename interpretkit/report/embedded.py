@@ -75,8 +75,12 @@ def excerpt(run: Run, table: TableRecord, count: int) -> Excerpt | None:
         return None
     kinds = [table.columns.get(column, "").rstrip("0123456789") for column in columns]
     numeric = [kind in {"float", "int", "uint"} for kind in kinds]
-    shown = [[_cell(text, kind) for text, kind in zip(row, kinds, strict=False)] for row in rows]
+    shown = [_shown(row, kinds) for row in rows]
     return Excerpt(columns, numeric, shown)
+
+
+def _shown(row: list[str], kinds: list[str]) -> list[str]:
+    return [_cell(text, kind) for text, kind in zip(row, kinds, strict=False)]
 
 
 def _cell(text: str, kind: str) -> str:

@@ -269,10 +269,11 @@ def _parts(
 def _targets(result: Result) -> dict[str, tuple[TargetRecord, ...]]:
     if not result.targets:
         return {}
-    return {
-        image.id: tuple(TargetRecord.from_facts(**asdict(target)) for target in result.targets_of(image.id))
-        for image in result.images
-    }
+    records = {}
+    for image in result.images:
+        targets = result.targets_of(image.id)
+        records[image.id] = tuple(TargetRecord.from_facts(**asdict(target)) for target in targets)
+    return records
 
 
 def _nonfinite(result: Result) -> int:

@@ -118,7 +118,7 @@ class Ridge:
 
     def fit(self, batches: Iterable[Any]) -> None:
         """Fit the weights to batches of inputs `(sample, weight)`, outputs `(sample,)` and weights `(sample,)`."""
-        parts = [[each.double().numpy(force=True) for each in batch] for batch in batches]
+        parts = [_as_numpy(batch) for batch in batches]
         inputs, outputs, weights = (np.concatenate(each) for each in zip(*parts, strict=True))
         share = weights / weights.sum()
         root = np.sqrt(weights)[:, None]
@@ -133,3 +133,7 @@ class Ridge:
         import torch
 
         return torch.from_numpy(self._weights)[None]
+
+
+def _as_numpy(batch: Iterable[torch.Tensor]) -> list[np.ndarray]:
+    return [tensor.double().numpy(force=True) for tensor in batch]
