@@ -206,6 +206,8 @@ def visualize(
             raise RecipeError(f"{next(iter(options))!r} is an option of no step", hint="give it to `step`")
         asked = {name: each if isinstance(each, StepOf) else step(each) for name, each in visualizer.items()}
         return together(live, source, resolved(asked, read, registry), given=read, batch_size=batch_size)
+    if isinstance(visualizer, StepOf) and options:
+        raise RecipeError(f"{next(iter(options))!r} stands beside a step", hint="give it to `step`")
     whole = visualizer if isinstance(visualizer, StepOf) else step(visualizer, **options)
     only = whole.visualizer if isinstance(whole.visualizer, str) else getattr(whole.visualizer, "name", "step")
     asked = {only: replace(whole, of=(*whole.of, *read))}
@@ -243,7 +245,7 @@ def run(
     *,
     model: Model | torch.nn.Module | Mapping[str, Model | torch.nn.Module] | None = None,
     set: Mapping[str, Any] | None = None,  # noqa: A002 - the word of the command line's --set
-    images: Any = (),
+    images: Any = None,
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
     listen: Callable[[Event], None] = lambda _event: None,
@@ -259,8 +261,8 @@ def run(
         model: A live model, or a bare `nn.Module`, in place of the recipe's, or several by key. It stays as it is: a
             training loop can leave a run of every epoch. The run knows it by its digest, and says "given in Python".
         set: Values to change in the recipe first, by dotted path: `{"model.with.variant": "B0"}`.
-        images: What to look at instead of the recipe's inputs: one or several paths, folders or globs; a tensor
-            `(image, channel, y, x)` as the model is fed; or PIL images.
+        images: What to look at instead of the recipe's inputs, if anything: one or several paths, folders or globs; a
+            tensor `(image, channel, y, x)` as the model is fed; or PIL images.
         output: Directory that gets the run's directory.
         plugins: Python files with hookimpls to load besides the installed plugins.
         listen: Called with every `Event` while the run goes on: a step begins, makes progress, says what a reader must
@@ -269,6 +271,7 @@ def run(
 
     Raises:
         InterpretkitError: If the recipe, the weights, every image, or the disk is no good.
+        KeyboardInterrupt: As it comes, when what there is has been sealed; the event `sealed` says where.
 
     Example:
         >>> import tempfile, torch
@@ -333,7 +336,7 @@ def export(
         What a user opens: a file, or the folder.
 
     Raises:
-        RecipeError: If there is no such run, exporter or option, or the folder is part of the run.
+        RecipeError: If there is no such run, exporter or option, or the folder is part of a run.
         PluginError: If the exporter fails, or a package that it needs is not installed.
         StorageError: If the run cannot be read, or the folder cannot be written.
     """

@@ -230,7 +230,7 @@ def located(place: str = "", *, doing: str = "", kind: type[InterpretkitError] =
     except InterpretkitError as error:
         placed = error.at(place)
         raise placed from placed.__cause__
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = f"{doing} failed: {cause(error)}" if doing else cause(error)
         raise kind(what, where=place) from error
 

@@ -56,7 +56,7 @@ def run(*, recipe: str, images: Sequence[str], settings: Sequence[str], output: 
             finished = carry_out(
                 recipe,
                 settings=settings,
-                images=images,
+                images=images or None,
                 output=output,
                 plugins=plugins,
                 listen=progress.show,

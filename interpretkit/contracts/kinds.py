@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
 from interpretkit.contracts.builder import ModelBuilder
 from interpretkit.contracts.check import Check
@@ -15,7 +15,7 @@ from interpretkit.contracts.exporter import Exporter
 from interpretkit.contracts.offer import Offer
 from interpretkit.contracts.options import Options
 from interpretkit.contracts.reader import Reader
-from interpretkit.contracts.reads import Reads
+from interpretkit.contracts.reads import Reads, Yield
 from interpretkit.contracts.visualizer import Visualizer
 
 if TYPE_CHECKING:
@@ -62,9 +62,21 @@ class Kind(Generic[Base]):
         return offer
 
 
+def _check_yields(offer: type[Offer], attribute: str, words: tuple[object, ...]) -> None:
+    """Check that all words say what steps may yield."""
+    for word in words:
+        if word not in get_args(Yield):
+            known = ", ".join(get_args(Yield))
+            raise TypeError(f"{offer.__name__}.{attribute} has {word!r}; there are {known}")
+
+
 def _check_visualizer(offer: type[Visualizer]) -> None:
+    if offer.yields is not None:
+        _check_yields(offer, "yields", (offer.yields,))
     if offer.reads is not None and not isinstance(offer.reads, Reads):
         raise TypeError(f"{offer.__name__}.reads is {offer.reads!r}; it is Reads(…), or None")
+    if offer.reads is not None:
+        _check_yields(offer, "reads", offer.reads.kinds)
 
 
 def _check_defaults(offer: type[Offer]) -> None:
@@ -81,6 +93,7 @@ def _check_check(offer: type[Check]) -> None:
     judges = getattr(offer, "judges", ())
     if not isinstance(judges, tuple) or not judges:
         raise TypeError(f"{offer.__name__}.judges is {judges!r}; it says what the steps yield, as ('attribution',)")
+    _check_yields(offer, "judges", judges)
 
 
 def _check_reader(offer: type[Reader]) -> None:

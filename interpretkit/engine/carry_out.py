@@ -17,7 +17,7 @@ from interpretkit.engine.events import Announcer, Event
 from interpretkit.engine.given import GivenModels
 from interpretkit.engine.plan import Plan, check_labels, plan
 from interpretkit.engine.resolve import parse_options, resolve
-from interpretkit.errors import Faults, InterpretkitError, cause
+from interpretkit.errors import Faults, InputError, InterpretkitError, cause
 from interpretkit.inputs.find import find_images
 from interpretkit.inputs.source import Files, Given, Source
 from interpretkit.model.weights.load import blank, load
@@ -48,7 +48,7 @@ def carry_out(
     recipe: str | Path | Mapping[str, Any],
     *,
     settings: Sequence[Setting] = (),
-    images: Any = (),
+    images: Any = None,
     models: Mapping[str, Model] | None = None,
     output: str | Path = "runs",
     plugins: Sequence[str | Path] = (),
@@ -71,7 +71,9 @@ def carry_out(
     """
     given = GivenModels(models or {})
     paths = [str(image) for image in images] if _are_paths(images) else []
-    names = paths or (["given in Python"] if len(images) else [])
+    if images is not None and not paths and not _count(images):
+        raise InputError("no images are given", hint="leave `images` out to look at the inputs of the recipe")
+    names = paths or ([] if images is None else ["given in Python"])
     registry = given.offered_by(discover([Path(plugin) for plugin in plugins]))
     where = registry.find(EXECUTOR, executor).offer
     resolved = _resolved(recipe, registry, settings=settings, images=names, given=given)
@@ -101,6 +103,11 @@ def _are_paths(images: Any) -> bool:
     if not isinstance(images, Sequence):
         return False
     return all(isinstance(image, str | Path) for image in images)
+
+
+def _count(images: Any) -> int:
+    """Return how many images there are; what cannot be counted is one."""
+    return len(images) if hasattr(images, "__len__") else 1
 
 
 def read_and_resolve(

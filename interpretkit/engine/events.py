@@ -66,7 +66,7 @@ class Announcer:
     """
 
     def __init__(self, draft: Draft, listen: Callable[[Event], None]) -> None:
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
         self._draft = draft
         self._listen = listen
 
@@ -88,7 +88,7 @@ class Announcer:
             return
         try:
             self._listen(event)
-        except Exception as error:  # noqa: BLE001 - whatever a listener raises, the run must not be lost
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a listener raises, the run must not be lost
             self.broken = error
 
     def listener(self, step: str, about: str) -> Listener:

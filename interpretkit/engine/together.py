@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from interpretkit.contracts.visualizer import Visualizer
     from interpretkit.inputs.source import Source
     from interpretkit.model.model import Model
+    from interpretkit.results.image import InputImage
     from interpretkit.results.result import Result
 
 
@@ -103,12 +104,22 @@ def together(
         for batch in batches:
             ids = [image.id for image in batch.images]
             selected = {name: result.select(*ids) for name, result in given.items()}
+            for name, result in selected.items():
+                _check_images(name, result, batch.images)
             outcome = compute(plan, batch, given=selected)
             for failure in outcome.failures.values():
                 raise failure
             for name, result in outcome.results.items():
                 gathered[name].add(result)
     return {name: gather.whole() for name, gather in gathered.items()}
+
+
+def _check_images(name: str, result: Result, images: Sequence[InputImage]) -> None:
+    """Check that a result is about these images, not about others that go by the same ids."""
+    for about, image in zip(result.images, images, strict=True):
+        if about.sha256 != image.sha256:
+            what = f"result {name!r} is about another image than the {image.id} that is given"
+            raise InputError(what, hint="compute it for the same images")
 
 
 def _raised(error: InputError) -> None:

@@ -111,7 +111,7 @@ def _read_by(reader: FileReader, file: ImageFile) -> tuple[Image.Image, tuple[st
         return Image.fromarray(np.asarray(picture)), tuple(map(str, done)), sha256_file(file.path)
     except InputError as error:
         raise error.at(file.source) from error.__cause__
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"reader {reader.name!r} failed: {cause(error)}", where=file.source) from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from interpretkit.results.axes import SPATIAL, Array
 
@@ -36,6 +36,9 @@ class Map(Array):
             extent = ", ".join(self.extent)
             dims = ", ".join(self.dims)
             raise ValueError(f"{self._noun}: its extent has {extent}, its dims {dims}")
+        if self.polarity not in get_args(Polarity):
+            known = " or ".join(get_args(Polarity))
+            raise ValueError(f"{self._noun}: its polarity is {self.polarity!r}, not {known}")
 
     @property
     def _noun(self) -> str:

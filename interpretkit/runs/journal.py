@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JOURNAL = "journal.jsonl"
+EARLIER_JOURNALS = ("events.jsonl",)
+"""What earlier versions called it."""
 
 
 def _now() -> str:

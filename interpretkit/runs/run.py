@@ -16,6 +16,7 @@ from interpretkit.results.origin import UNTRAINED, Origin, WeightsInfo
 from interpretkit.results.result import Result
 from interpretkit.results.targets import Target
 from interpretkit.runs.files import existing, storage_errors
+from interpretkit.runs.journal import EARLIER_JOURNALS, JOURNAL
 from interpretkit.runs.manifest import MANIFEST, read_manifest, read_record
 from interpretkit.runs.maps import read_map
 from interpretkit.runs.records import MapRecord
@@ -221,6 +222,17 @@ def open_run(path: str | Path) -> Run:
         raise RecipeError(f"{path} is no run directory", hint="give the directory that `interpretkit run` printed")
     manifest = read_manifest(path)
     return Run(path, manifest, read_record(manifest, where=path))
+
+
+def run_around(folder: Path) -> Path | None:
+    """Return the run directory that a folder is, or lies in; None if it is in none."""
+    folder = folder.resolve()
+    for place in (folder, *folder.parents):
+        kept = any((place / journal).is_file() for journal in (JOURNAL, *EARLIER_JOURNALS))
+        # A report that was exported has a manifest beside it, and no journal.
+        if kept and (place / MANIFEST).is_file():
+            return place
+    return None
 
 
 def target_of(record: TargetRecord) -> Target:

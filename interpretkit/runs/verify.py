@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from interpretkit.digests import sha256_bytes, sha256_file
 from interpretkit.errors import CheckError, StorageError
 from interpretkit.runs.files import existing, replace
-from interpretkit.runs.journal import JOURNAL
+from interpretkit.runs.journal import EARLIER_JOURNALS, JOURNAL
 from interpretkit.runs.manifest import MANIFEST, manifest_bytes, read_manifest, read_record, seal_of
 from interpretkit.runs.maps import map_differences
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from interpretkit.runs.records import ArrayRecord, RunRecord
 
-_EARLIER_JOURNALS = ("events.jsonl",)
 _EDITED = f"{MANIFEST} was edited"
 
 
@@ -84,7 +83,7 @@ def _file_differences(run: Path, record: RunRecord) -> Iterator[str]:
             yield error.message
         except OSError as error:
             yield f"{relative} cannot be read: {error.strerror}"
-    known = {*record.files, MANIFEST, JOURNAL, *_EARLIER_JOURNALS}
+    known = {*record.files, MANIFEST, JOURNAL, *EARLIER_JOURNALS}
     yield from (f"{each} was not there when the run was sealed" for each in _files(run) if each not in known)
 
 

@@ -23,6 +23,21 @@ RECIPE = {
 }
 
 
+EXITS = """
+import interpretkit as ik
+
+class Exits(ik.Visualizer):
+    name = "exits"
+
+    def compute(self, captured):
+        raise SystemExit(0)
+
+@ik.hookimpl
+def interpretkit_visualizers():
+    yield Exits
+"""
+
+
 class Counted(nn.Module):
     """Counts its forward passes."""
 
@@ -89,6 +104,39 @@ def test_steps_that_do_not_fit_together_are_refused(steps, message):
 def test_options_of_several_steps_belong_to_steps():
     with pytest.raises(ik.RecipeError, match="'layers' is an option of no step"):
         ik.visualize(tiny_model(), tiny_images(), {"a": "grad_cam"}, layers=["features"])
+
+
+def test_options_stand_in_the_step_or_beside_an_id():
+    asked = ik.step("grad_cam", layers=["features"])
+    with pytest.raises(ik.RecipeError, match=r"'target' stands beside a step \(give it to `step`\)"):
+        ik.visualize(tiny_model(), tiny_images(), asked, target=1)
+
+
+@pytest.mark.parametrize("turned", [(0,), (2, 3)])
+def test_results_of_other_images_that_go_by_the_same_ids_are_refused(turned):
+    images = tiny_images(2)
+    cam = ik.visualize(tiny_model(), images, "grad_cam", layers=["features"])
+    maps = ik.visualize(tiny_model(), images.flip(turned), "feature_grid", layers=["features"])
+    with pytest.raises(ik.InputError, match=r"result 'maps' is about another image than the image0 that is given"):
+        ik.visualize(tiny_model(), images, "compare", of={"cam": cam, "maps": maps})
+
+
+@pytest.mark.parametrize("images", [[], (), tiny_images(2)[:0]])
+def test_no_images_are_none_and_not_those_of_the_recipe(tmp_path, images):
+    with pytest.raises(ik.InputError, match=r"no images are given \(leave `images` out"):
+        ik.run({**RECIPE, "inputs": ["sample:grace_hopper"]}, model=tiny_model(), images=images, output=tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_plugin_that_exits_fails_its_step_alone(tmp_path):
+    (tmp_path / "exits.py").write_text(EXITS)
+    recipe = {**RECIPE, "steps": [*RECIPE["steps"], {"id": "exits", "uses": "exits"}]}
+    plugins = [tmp_path / "exits.py"]
+    run = ik.run(recipe, model=tiny_model(), images=tiny_images(2), output=tmp_path, plugins=plugins)
+    assert run.status == "failed"
+    assert [step["status"] for step in run.manifest["steps"]] == ["complete", "complete", "failed"]
+    assert "SystemExit: 0" in run.manifest["steps"][2]["error"]
+    assert verify(run.path) == []
 
 
 def test_what_is_no_network_is_refused():

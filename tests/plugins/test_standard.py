@@ -52,6 +52,8 @@ class Broken(Exporter):
             return folder.write_bytes(b"")
         if self.options.how == "package":
             raise PluginError("there is no slides", hint="pip install slides")
+        if self.options.how == "nothing":
+            return None
         return {}["title"]
 
 @hookimpl
@@ -140,12 +142,21 @@ def test_a_run_is_never_exported_into_itself(run):
     assert verify(run.path) == []
 
 
+@pytest.mark.parametrize("place", [".", "site"])
+def test_a_run_is_never_exported_into_another(tmp_path, run, place):
+    other = ik.run("recipe.yaml", plugins=["plugin.py"], output=tmp_path)
+    with pytest.raises(ik.RecipeError, match=f"part of the run {other.path.name}, which is sealed"):
+        ik.export(run, "html", output=other.path / place)
+    assert verify(other.path) == []
+
+
 @pytest.mark.parametrize(
     ("how", "kind", "message"),
     [
         ("itself", ik.PluginError, r"exporter broken \(.*plugin.py\): export\(\) failed: KeyError: 'title'"),
         ("package", ik.PluginError, r"there is no slides \(pip install slides\)"),
         ("disk", ik.StorageError, "cannot write: Is a directory"),
+        ("nothing", ik.PluginError, r"export\(\) returned a NoneType, not the path of what it wrote"),
     ],
 )
 def test_what_an_exporter_raises_is_told_in_one_line(tmp_path, run, *, how, kind, message):

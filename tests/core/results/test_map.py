@@ -26,3 +26,8 @@ def test_a_map_has_an_extent_along_each_axis_of_its_grid(dims, extent):
 def test_an_extent_along_other_axes_is_refused_with_the_layer(extent):
     with pytest.raises(ValueError, match="map of stage4: its extent has"):
         a_map(("image", "y", "x"), extent)
+
+
+def test_a_polarity_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match=r"map of stage4: its polarity is 'sined', not signed or unsigned"):
+        Map(values=np.zeros((1, 1)), dims=("y", "x"), layer="stage4", extent={"y": 1, "x": 1}, polarity="sined")
