@@ -26,6 +26,7 @@ from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.model.weights.state import read_state
 from interpretkit.recipe.entries import ModelEntry, Numerics
 from interpretkit.report.page import render as rendered
+from interpretkit.results.result import Result
 from interpretkit.runs.files import replace as replace_file
 from interpretkit.runs.run import Run
 from interpretkit.runs.run import open_run as open_stored
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from interpretkit.contracts.visualizer import Visualizer
     from interpretkit.engine.events import Event
     from interpretkit.results.figure import Figure
-    from interpretkit.results.result import Result
 
 
 def load_model(
@@ -105,6 +105,10 @@ def wrap(
         0      Conv2d  4×4×4        2                3         112
         1      ReLU    4×4×4        2                3           0
     """
+    import torch
+
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(f"an nn.Module is wanted, not a {type(module).__name__}")
     outputs = Classes(names=tuple(classes)) if output is None else output
     return Model(
         module=module,
@@ -200,6 +204,8 @@ def visualize(
     """
     registry = discover([Path(plugin) for plugin in plugins])
     read = of or {}
+    if not isinstance(read, Mapping) or not all(isinstance(result, Result) for result in read.values()):
+        raise InputError("`of` holds results by name", hint='such as of={"cam": visualize(…)}')
     live, source = _as_model(model), Given(images, readers_of(registry))
     if isinstance(visualizer, Mapping):
         if options:
@@ -283,6 +289,8 @@ def run(
         ...     finished.status, finished.results["cam"].maps["0"].values.shape
         ('complete', (2, 7, 7))
     """
+    if not isinstance(recipe, str | Path | Mapping):
+        raise RecipeError(f"a recipe is the path of a file, or a dict, not a {type(recipe).__name__}")
     several = model if isinstance(model, Mapping) else {} if model is None else {"model": model}
     finished = carry_out(
         recipe,
@@ -363,6 +371,8 @@ def _as_model(model: Model | torch.nn.Module) -> Model:
 
 def _visualizer_of(result: Result, plugins: Sequence[str | Path]) -> Visualizer:
     """Return the visualizer that made a result: the live one, or that of the id that a stored run says."""
+    if not isinstance(result, Result):
+        raise InputError(f"a result is wanted, not a {type(result).__name__}", hint="give what `visualize` returns")
     origin = result.origin
     if origin is None:
         raise InputError("this result was put together by hand, so nothing says how it is drawn")

@@ -139,6 +139,30 @@ def test_a_plugin_that_exits_fails_its_step_alone(tmp_path):
     assert verify(run.path) == []
 
 
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: ik.wrap(None), ik.InputError, "an nn.Module is wanted, not a NoneType"),
+        (lambda: ik.draw(None), ik.InputError, "a result is wanted, not a NoneType"),
+        (lambda: ik.run([1]), ik.RecipeError, "a recipe is the path of a file, or a dict, not a list"),
+        (
+            lambda: ik.visualize(tiny_model(), tiny_images(), "sparseness", of={"a": 3}),
+            ik.InputError,
+            "`of` holds results by name",
+        ),
+        (
+            lambda: ik.visualize(tiny_model(), tiny_images(), "sparseness", of=["a"]),
+            ik.InputError,
+            "`of` holds results by name",
+        ),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_in_one_line(call, kind, message):
+    with pytest.raises(kind) as refused:
+        call()
+    assert refused.value.message == message
+
+
 def test_what_is_no_network_is_refused():
     with pytest.raises(ik.InputError, match="a model is wanted, not a str"):
         ik.visualize("repvgg", tiny_images(), "saliency")
