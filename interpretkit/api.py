@@ -202,7 +202,7 @@ def visualize(
         >>> sorted(visualize(net, torch.zeros(2, 3, 9, 9), steps))
         ['maps', 'numbers']
     """
-    registry = discover([Path(plugin) for plugin in plugins])
+    registry = discover(plugins)
     read = of or {}
     if not isinstance(read, Mapping) or not all(isinstance(result, Result) for result in read.values()):
         raise InputError("`of` holds results by name", hint='such as of={"cam": visualize(…)}')
@@ -378,7 +378,7 @@ def _visualizer_of(result: Result, plugins: Sequence[str | Path]) -> Visualizer:
         raise InputError("this result was put together by hand, so nothing says how it is drawn")
     if origin.visualizer is not None:
         return cast("Visualizer", origin.visualizer)
-    found = discover([Path(plugin) for plugin in plugins]).find(VISUALIZER, origin.uses)
+    found = discover(plugins).find(VISUALIZER, origin.uses)
     return found.offer(parse_options(found.offer, origin.options))
 
 
@@ -414,7 +414,7 @@ def convert(
     path = Path(output)
     if path.exists():
         raise StorageError("there is such a file already", where=str(path), hint="it is kept; name another")
-    registry = discover([Path(plugin) for plugin in plugins])
+    registry = discover(plugins)
     builder = registry.find(MODEL, model or _only(registry)).offer
     converter = builder(parse_options(builder, options or {}))
     state = read_state(Path(checkpoint))

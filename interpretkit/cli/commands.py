@@ -282,8 +282,7 @@ def _settings(texts: Sequence[str]) -> tuple[tuple[str, Any], ...]:
 
 
 def _discover(plugins: Sequence[str]) -> Registry:
-    from pathlib import Path
 
     from interpretkit.contracts.registry import discover
 
-    return discover([Path(plugin) for plugin in plugins])
+    return discover(plugins)

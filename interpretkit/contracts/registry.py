@@ -132,7 +132,7 @@ class Registry:
                 self.add(kind, offer, plugin)
 
 
-def discover(files: Sequence[Path] = ()) -> Registry:
+def discover(files: Sequence[str | Path] = ()) -> Registry:
     """Load every installed plugin, and the plugin files given by hand.
 
     Raises:
@@ -140,7 +140,8 @@ def discover(files: Sequence[Path] = ()) -> Registry:
     """
     found = [(_installed(entry), entry.load) for entry in entry_points(group=GROUP)]
     installed = sorted(found, key=lambda source: (source[0].package, source[0].distribution))
-    once = {path.resolve(): path for path in files}.values()
+    paths = map(Path, files)
+    once = {path.resolve(): path for path in paths}.values()
     given = ((Plugin(str(path)), lambda path=path: _load_file(path)) for path in once)
     registry = Registry([*installed, *given])
     for plugin in registry.plugins:

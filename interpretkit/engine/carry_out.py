@@ -74,7 +74,7 @@ def carry_out(
     if images is not None and not paths and not _count(images):
         raise InputError("no images are given", hint="leave `images` out to look at the inputs of the recipe")
     names = paths or ([] if images is None else ["given in Python"])
-    registry = given.offered_by(discover([Path(plugin) for plugin in plugins]))
+    registry = given.offered_by(discover(plugins))
     where = registry.find(EXECUTOR, executor).offer
     resolved = _resolved(recipe, registry, settings=settings, images=names, given=given)
     source: Source = Given(images, resolved.readers)
@@ -118,7 +118,7 @@ def read_and_resolve(
     plugins: Sequence[str | Path] = (),
 ) -> Resolved:
     """Read a recipe and look up all that it names; no model is built. All faults are told at once."""
-    registry = discover([Path(plugin) for plugin in plugins])
+    registry = discover(plugins)
     return _resolved(recipe, registry, settings=settings, images=images, given=GivenModels())
 
 

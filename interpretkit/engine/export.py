@@ -28,7 +28,7 @@ def export(
         PluginError: If the exporter fails, or a package that it needs is not installed.
         StorageError: If the run cannot be read, or the folder cannot be written.
     """
-    found = discover([Path(plugin) for plugin in plugins]).find(EXPORTER, exporter)
+    found = discover(plugins).find(EXPORTER, exporter)
     writer = found.offer(parse_options(found.offer, options))
     folder = Path(output)
     around = run_around(folder)
