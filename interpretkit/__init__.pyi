@@ -41,10 +41,14 @@ from .model.baselines import blurred as blurred
 from .model.layout import Layout as Layout
 from .model.model import Model as Model
 from .model.outputs.classes import Classes as Classes
-from .model.outputs.classes import Contrast as Contrast
-from .model.outputs.classes import Top as Top
+from .model.outputs.columns import Contrast as Contrast
+from .model.outputs.columns import Opposite as Opposite
+from .model.outputs.columns import Top as Top
 from .model.outputs.grammar import TargetSpec as TargetSpec
+from .model.outputs.labels import Binary as Binary
+from .model.outputs.labels import Labels as Labels
 from .model.outputs.output import Output as Output
+from .model.outputs.values import Values as Values
 from .model.outputs.vector import Vector as Vector
 from .model.preprocessing import Preprocessing as Preprocessing
 from .model.weights.published import Published as Published

@@ -20,8 +20,8 @@ from interpretkit.engine.together import StepOf, resolved, together
 from interpretkit.errors import InputError, RecipeError, StorageError, WeightsError
 from interpretkit.inputs.source import Given
 from interpretkit.model.model import Model
-from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.output import Output
+from interpretkit.model.outputs.unsaid import Unsaid
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.model.weights.state import read_state
 from interpretkit.recipe.entries import ModelEntry, Numerics
@@ -92,8 +92,11 @@ def wrap(
     Args:
         module: The network; its mode, weights and hooks are left alone.
         transform: Turns a PIL image into a tensor `(channel, y, x)`; by default the usual one of ImageNet.
-        classes: Class names by index, of a network that returns logits or a distribution.
-        output: How what the network returns is read, if in another way; or several outputs by name, the usual first.
+        classes: Names of classes by index; of a network that returns one number, the name of what it tells, or the
+            names `(negative, positive)` of what it tells apart.
+        output: How what the network returns is read: `Classes`, `Labels`, `Values`, …; or several outputs by name, the
+            usual first. Where it is not said, the network's last operation tells: a softmax, a sigmoid. Where that
+            tells nothing either, no number is called a probability.
         aliases: Short names for layers, each for a path of `named_modules()`.
         name: What figures call it; by default its class.
 
@@ -109,7 +112,7 @@ def wrap(
 
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"an nn.Module is wanted, not a {type(module).__name__}")
-    outputs = Classes(names=tuple(classes)) if output is None else output
+    outputs = Unsaid(names=classes) if output is None else output
     return Model(
         module=module,
         name=name or type(module).__name__,

@@ -16,6 +16,7 @@ from interpretkit.engine import passes
 from interpretkit.engine.passes import Attributed
 from interpretkit.engine.returned import check_per_image, check_result, read_only
 from interpretkit.errors import InterpretkitError, StepError, located
+from interpretkit.model.outputs.settling import LOGITS
 from interpretkit.results import ranks
 from interpretkit.results.origin import Origin
 
@@ -244,10 +245,24 @@ def _computed(step: Step, done: Pass, results: Mapping[str, Result], again: _Aga
     for wanted in step.targets or (None,):
         captured = _captured(step, done, results, wanted=wanted, again=again)
         heard = replace(captured, listener=listener)
+        _warn_of_saturation(heard, done.model)
         parts.append(_compute(step, heard, origin))
     if len(parts) == 1:
         return parts[0]
     return ranks.joined(parts)
+
+
+def _warn_of_saturation(captured: Captured, model: Model) -> None:
+    """Say that a score is 1 but for rounding, and how to explain what is before the softmax or sigmoid."""
+    saturated = [target for target in captured.targets if target.saturated]
+    if not saturated:
+        return
+    target = saturated[0]
+    whose = f" of {len(saturated)} images" if len(saturated) > 1 else ""
+    way = "let the network return its logits"
+    if LOGITS in model.outputs:
+        way = f"explain the logits: target {{of: {LOGITS}, class: {target.index}}}"
+    captured.alert(f"the probability of {target.label!r}{whose} is 1 but for rounding, and so is its gradient 0; {way}")
 
 
 def _captured(
@@ -344,7 +359,7 @@ class _Again:
     def _step(self, name: str) -> Step:
         """Return the step of this id, if it looks at the model of this pass."""
         for step in self.plan.steps:
-            if step.id == name and self.plan.models[step.model] is self.done.model:
+            if step.id == name and self.plan.models[step.model].module is self.done.model.module:
                 return step
         raise StepError(
             f"step {name!r} cannot be computed once more: it is no step of this run and model",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpretkit.capture.addresses import INPUT, Address
 from interpretkit.capture.capture import Capture
+from interpretkit.capture.ending import Endings
 from interpretkit.errors import InterpretkitError, StepError, cause
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def over_batch(key: str, model: Model, steps: Sequence[Step], batch: Batch) -> P
     for image, pixels, mask in seen:
         images.append(replace(image, pixels=pixels, mask=mask))
     looking = [step for step in steps if step.model == key]
-    return over(looking, model, tuple(images), inputs)
+    return over(looking, model.settled or model, tuple(images), inputs)
 
 
 def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> Pass:
@@ -79,7 +80,7 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
     capture = _capture(steps, model, targets)
     with capture:
         try:
-            output = capture.forward(inputs)
+            output, settled = _settled(model, capture, inputs)
         except Exception as error:  # noqa: BLE001 - a user's network may raise anything
             shape = "×".join(map(str, inputs.shape))
             done.failure = StepError(
@@ -88,9 +89,13 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
             )
             done.failure.__cause__ = error
             return done
+        if any(target.of not in model.outputs and target.of in settled.outputs for target in targets):
+            # Of the logits, nobody knew before this pass at which layer they are read.
+            return over(steps, settled, images, inputs)
+        done.model = settled
         done.activations = capture.activations
         done.refused = capture.refused
-        done.predictions = model.predictions(output)
+        done.predictions = settled.predictions(output)
         for target, backward in targets.items():
             differentiated = capture if backward else None
             done.attributed[target] = _attribute(target, done, output, differentiated)
@@ -98,13 +103,22 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
     return done
 
 
+def _settled(model: Model, capture: Capture, inputs: torch.Tensor) -> tuple[Any, Model]:
+    """Make the pass; return what the network returned, and the model with what was left open of it settled."""
+    if not model.open:
+        return capture.forward(inputs), model
+    with Endings(model.module) as endings:
+        returned = capture.forward(inputs)
+    return returned, model.settle(returned, endings.of)
+
+
 def _capture(steps: Sequence[Step], model: Model, targets: Iterable[Wanted]) -> Capture:
     """Return a capture of all that the steps need, and of the layers that their targets are read at."""
     activations = _addresses(step.activations for step in steps)
     for target in targets:
-        path = model.outputs[target.of].layer
-        if path:
-            activations.append(Address(path))
+        output = model.outputs.get(target.of)
+        if output is not None and output.layer:
+            activations.append(Address(output.layer))
     return Capture(
         model.module,
         activations=activations,
@@ -148,8 +162,8 @@ def _targets(steps: Sequence[Step]) -> dict[Wanted, bool]:
 
 
 def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | None) -> Attributed | InterpretkitError:
-    output = done.model.outputs[wanted.of]
     try:
+        output = done.model.reading(wanted.of)
         values = _at_layer(done, output.layer) if output.layer else returned
         targets = done.model.targets(wanted, values, done.images)
         score = output.score(output.read(values), targets)

@@ -16,7 +16,7 @@ from interpretkit.errors import (
     located,
     together,
 )
-from interpretkit.model.outputs.classes import LABEL
+from interpretkit.model.outputs.names import LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +100,7 @@ def plan_step(step: Step, model: Model) -> Step:
     with faults.collect():
         if needs.target is not None:
             targets = model.wanted(needs.target)
-        _check_targets(step, needs, targets, model)
+        _check_targets(step, targets, model)
     faults.tell()
     activations = tuple(dict.fromkeys([*activations, *gradients]))
     return replace(step, needs=needs, activations=activations, gradients=gradients, targets=targets)
@@ -125,7 +125,7 @@ def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
         for target in step.targets:
             if target.spec != LABEL:
                 continue
-            output = plan.models[step.model].outputs[target.of]
+            output = plan.models[step.model].reading(target.of)
             for file in files:
                 try:
                     output.check_label(file.label)
@@ -134,7 +134,7 @@ def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
                     raise error.at(where) from error.__cause__
 
 
-def _check_targets(step: Step, needs: Needs, targets: Sequence[Wanted], model: Model) -> None:
+def _check_targets(step: Step, targets: Sequence[Wanted], model: Model) -> None:
     if step.per_set and len(targets) > 1:
         raise RecipeError(
             f"step {step.id!r} is about the whole set of images, so it explains one class of each",
@@ -142,15 +142,7 @@ def _check_targets(step: Step, needs: Needs, targets: Sequence[Wanted], model: M
             subject={"top": len(targets)},
         )
     for target in targets:
-        output = model.outputs[target.of]
-        if output.layer and needs.own_passes:
-            raise InputError(
-                f"{step.visualizer.name} runs the network itself, so it explains what that returns, not {target.of}, "
-                f"which is read at layer {output.layer}",
-                hint="give a class, or predicted",
-                subject=target.of,
-            )
-        output.check(target.spec)
+        model.reading(target.of).check(target.spec)
 
 
 def _check_read(step: Step, earlier: Mapping[str, Step], entry: StepEntry) -> None:

@@ -11,8 +11,10 @@ from interpretkit.model.baselines import Baseline, baseline_of
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
 from interpretkit.model.layout import Layout, arrange
-from interpretkit.model.outputs.classes import Chosen, Classes, Contrast, Top
+from interpretkit.model.outputs.classes import Classes
+from interpretkit.model.outputs.columns import Chosen, Columns, Grammar
 from interpretkit.model.outputs.grammar import parse
+from interpretkit.model.outputs.settling import LOGITS, settle
 from interpretkit.model.preprocessing import Preprocessing, as_image, stretched
 from interpretkit.model.variants import gradients_at, scores_with
 from interpretkit.results.origin import UNTRAINED, WeightsInfo
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from interpretkit.capture.ending import Ending
     from interpretkit.model.layout import Arranged
     from interpretkit.model.outputs.grammar import TargetSpec
     from interpretkit.model.outputs.output import Output, Prediction
@@ -87,6 +90,7 @@ class Model:
     layouts: Mapping[str, Layout] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     weights: WeightsInfo = field(default_factory=WeightsInfo)
+    _kept: dict[str, Any] = field(default_factory=dict, init=False, compare=False)
 
     def __repr__(self) -> str:
         kind = type(self.module).__name__
@@ -114,7 +118,7 @@ class Model:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes by index; empty where they are not known, or the output has no classes."""
-        return self.output.names if isinstance(self.output, Classes) else ()
+        return tuple(self.output.names) if isinstance(self.output, Columns) else ()
 
     @property
     def alert(self) -> str:
@@ -191,13 +195,58 @@ class Model:
             (True, (Wanted(of='classes', spec=3),))
         """
         name, spec = self._addressed(parse.validate_python(target))
-        singles = self.outputs[name].single(spec)
+        singles = self.reading(name).single(spec)
         return tuple(Wanted(name, single) for single in singles)
+
+    def reading(self, name: str) -> Output:
+        """Return the output of a name.
+
+        Before a pass nobody knows whether there are `logits` before a softmax or sigmoid of the network's own; the
+        first output stands for them meanwhile.
+
+        Raises:
+            StepError: If a pass has shown that there are no such logits.
+        """
+        if name in self.outputs:
+            return self.outputs[name]
+        if self._kept.get("settled") is self:
+            raise StepError(
+                f"model {self.name!r} has no {name} before what it returns: it ends in no softmax or sigmoid that is "
+                "given what a layer returns",
+                hint=f"leave 'of: {name}' out, or name the layer: wrap(…, output=Classes(layer=…))",
+            )
+        return self.output
+
+    @property
+    def open(self) -> bool:
+        """Whether a pass has still to show what some outputs are."""
+        return self.settled is None and any(output.open for output in self.outputs.values())
+
+    @property
+    def settled(self) -> Model | None:
+        """The model as the first pass has shown it; None before, and where nothing was left open."""
+        settled: Model | None = self._kept.get("settled")
+        return settled
+
+    def settle(self, returned: Any, ending_of: Callable[[Any], Ending]) -> Model:
+        """Return the model with the outputs that were left open, as a pass shows them; it is kept.
+
+        Where the network ends in a softmax or sigmoid that is given what a layer returns, that becomes the output
+        `logits`.
+
+        Args:
+            returned: What the network returned.
+            ending_of: Tells what a part of that was made by.
+        """
+        model = replace(self, outputs=settle(self.outputs, returned, ending_of))
+        self._kept["settled"] = model
+        model._kept["settled"] = model  # noqa: SLF001 - of this class
+        return model
 
     def output_of(self, target: Target) -> Output:
         """Return the output that a target belongs to."""
         name, _ = self._addressed(parse.validate_python(target.spec))
-        return self.outputs[name]
+        return self.reading(name)
 
     def targets(self, wanted: Wanted, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
         """Resolve a target for each image of a batch.
@@ -211,27 +260,47 @@ class Model:
             InputError: If there is no such target, or an image has no label.
             StepError: If the values are not what the output reads, or not finite.
         """
-        output = self.outputs[wanted.of]
+        output = self.reading(wanted.of)
         targets = output.targets(wanted.spec, output.read(values), images)
         if output is self.output:
             return targets
         return tuple(replace(target, spec=_among_others(wanted.of, target.spec)) for target in targets)
 
-    def score(self, returned: Any, targets: Sequence[Target]) -> torch.Tensor:
-        """Turn what the network returned into one number per image, `(image,)`: what attribution differentiates.
+    def raw_scores(
+        self, inputs: torch.Tensor, targets: Sequence[Target], *, module: torch.nn.Module | None = None
+    ) -> torch.Tensor:
+        """Return the score of each of `inputs` `(image, channel, y, x)`, `(image,)`: what attribution differentiates.
 
-        A single target holds for all images.
+        The network runs as it is, in its own mode, with gradients if torch takes them. A single target holds for all
+        images.
+
+        Args:
+            inputs: Images as the network is fed.
+            targets: What is scored.
+            module: A network to run in place of the model's own, such as a changed copy of it.
 
         Raises:
             StepError: If the network does not return what the targets are of.
+
+        Example:
+            >>> import torch
+            >>> model = Model(module=torch.nn.Flatten())
+            >>> from interpretkit import Target
+            >>> model.raw_scores(torch.tensor([[[[3.0, 4.0]]]]), [Target(spec=1, label="1", score=4.0)])
+            tensor([4.])
         """
         output = self.output_of(targets[0])
-        if output.layer:
-            raise StepError(
-                f"the {targets[0].label} is not in the output of the network",
-                hint="a method that runs the network itself explains classes: predicted, an index, a name",
-            )
-        return output.score(output.read(returned), targets)
+        return output.score(self._values(output, inputs, module), targets)
+
+    def _values(self, output: Output, inputs: torch.Tensor, module: torch.nn.Module | None = None) -> Any:
+        """Return what an output reads of a pass of `inputs`."""
+        from interpretkit.capture.reading import read_at
+
+        network = self.module if module is None else module
+        with read_at(network, output.layer) as read:
+            # A copy, since the first operation of a network may work in place.
+            returned = network(inputs.clone())
+            return output.read(read(returned))
 
     def gives(self, image: torch.Tensor, target: Target, *, tolerance: float) -> bool:
         """Return whether an image `(channel, y, x)` has the score that a target says: other models give other scores.
@@ -245,7 +314,7 @@ class Model:
 
         output = self.output_of(target)
         with torch.no_grad():
-            values = output.read(self.module(image[None].clone()))
+            values = self._values(output, image[None])
         # Of a pass in another batch the last digits differ, more of them in half precision.
         tolerance = max(tolerance, 4 * torch.finfo(values.dtype).eps)
         return output.gives(values, target, tolerance=tolerance)
@@ -259,8 +328,7 @@ class Model:
 
         output = self.output_of(target)
         with torch.no_grad():
-            values = output.read(self.module(inputs.clone()))
-            return output.probability(values, [target])
+            return output.probability(self._values(output, inputs), [target])
 
     def predictions(self, returned: Any) -> tuple[tuple[Prediction, ...], ...]:
         """Return for each image what the network finds in it; nothing where its output cannot be read."""
@@ -286,8 +354,7 @@ class Model:
         from interpretkit.capture.capture import left_as_found
 
         with left_as_found(self.module), torch.no_grad():
-            returned = self.module(inputs.clone())
-            return self.score(returned, targets)
+            return self.raw_scores(inputs, targets)
 
     def scores_with(self, image: torch.Tensor, target: Target, *, layer: str, variants: torch.Tensor) -> torch.Tensor:
         """Return the scores of one image, `(variant,)`: the output of a layer is replaced by each of `variants`.
@@ -305,16 +372,20 @@ class Model:
         Raises:
             StepError: If the layer returns no map of that shape.
         """
+        from interpretkit.capture.reading import read_at
+
         (asked,) = self.find([layer])
-        return scores_with(
-            self.module,
-            image,
-            layer=asked,
-            variants=variants,
-            expected=target.score,
-            arrange=self.arranged,
-            score=lambda returned: self.score(returned, [target]),
-        )
+        output = self.output_of(target)
+        with read_at(self.module, output.layer) as read:
+            return scores_with(
+                self.module,
+                image,
+                layer=asked,
+                variants=variants,
+                expected=target.score,
+                arrange=self.arranged,
+                score=lambda returned: output.score(output.read(read(returned)), [target]),
+            )
 
     def gradients(
         self, inputs: torch.Tensor, targets: Sequence[Target], *, layers: Sequence[str]
@@ -335,13 +406,17 @@ class Model:
             >>> Model(module=net).gradients(torch.ones(1, 2, 1, 2), [target], layers=["0"])["0"].tolist()
             [[[[0.0, 0.0]], [[0.5, 0.5]]]]
         """
-        return gradients_at(
-            self.module,
-            inputs,
-            layers=self.find(layers),
-            arrange=self.arranged,
-            score=lambda returned: self.score(returned, targets),
-        )
+        from interpretkit.capture.reading import read_at
+
+        output = self.output_of(targets[0])
+        with read_at(self.module, output.layer) as read:
+            return gradients_at(
+                self.module,
+                inputs,
+                layers=self.find(layers),
+                arrange=self.arranged,
+                score=lambda returned: output.score(output.read(read(returned)), targets),
+            )
 
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.
@@ -387,15 +462,19 @@ class Model:
         if target == CLASS_TOKEN:
             what = f"model {self.name!r} is not read through a class token"
             raise InputError(what, hint="give a class, or predicted", subject=CLASS_TOKEN)
-        if not isinstance(target, Chosen | Contrast | Top) or target.of is None:
+        if not isinstance(target, Grammar | Chosen) or target.of is None:
             return first, target
         name = target.of
-        if name not in self.outputs:
+        if name not in self.outputs and not (name == LOGITS and self._may_have_logits):
             hint = did_you_mean(name, self.outputs, otherwise=f"it has {', '.join(self.outputs)}")
             raise InputError(f"model {self.name!r} has no output {name!r}", hint=hint, subject=name)
         if isinstance(target, Chosen):
             return name, target.class_
         return name, target.model_copy(update={"of": None})
+
+    @property
+    def _may_have_logits(self) -> bool:
+        return any(output.open for output in self.outputs.values())
 
     @property
     def _names(self) -> LayerNames:

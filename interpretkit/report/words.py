@@ -90,13 +90,16 @@ def target_words(targets: Sequence[TargetRecord]) -> str:
 
 def _target_words(target: Target) -> str:
     quantity = target.quantity.removesuffix(" difference")
-    score = f"{quantity} of {_class(target.index, target.label)}"
+    index = None if target.opposite else target.index
+    score = f"{quantity} of {_class(index, target.label)}"
     if target.against is not None:
         score += f" minus {quantity} of {_class(target.against, target.against_label)}"
     known = not math.isnan(target.probability)
     likely = f", probability {target.probability:.3g}" if known else ""
     whose = f" of “{target.label}”" if likely and target.against is not None else ""
-    return f"{score} = {number(target.score)}{likely}{whose}"
+    unit = f" {target.unit}" if target.unit else ""
+    saturated = ", saturated" if target.saturated else ""
+    return f"{score} = {number(target.score)}{unit}{likely}{whose}{saturated}"
 
 
 def anchor(name: str) -> str:

@@ -17,12 +17,14 @@ class Target:
 
     Attributes:
         spec: The target, as a recipe writes it, that means the same for any image: a class index,
-            `{"for": 281, "against": 282}`, `class_token`, `{"of": "stage1_aux", "class": 281}`.
+            `{"for": 281, "against": 282}`, `{"not": 0}`, `class_token`, `{"of": "stage1_aux", "class": 281}`.
         label: Its name: that of the class, or its index as text where the model has no class names.
         score: The value that was differentiated.
-        quantity: What the score is: `logit`, `output` of a network that returns probabilities, `logit difference`,
-            `norm`.
+        quantity: What the score is: `logit`; `output` of a network that returns probabilities, or of which no more is
+            known; `value`; `logit difference`; `norm`.
+        unit: The unit of a value; empty without one.
         probability: That of `label`; NaN where there is none.
+        saturated: Whether the score is a probability so near to 1 that what is left of its gradient is rounding.
         against_label: The name of what it is set against; empty without a contrast.
 
     Example:
@@ -34,16 +36,19 @@ class Target:
     label: str
     score: float
     quantity: str = "logit"
+    unit: str = ""
+    saturated: bool = False
     probability: float = math.nan
     against_label: str = ""
 
     @property
     def index(self) -> int | None:
         """The class; None where the target is of no class."""
-        index = self.spec
-        if isinstance(index, Mapping):
-            index = index.get("for", index.get("class"))
-        return index if isinstance(index, int) else None
+        spec = self.spec
+        if isinstance(spec, Mapping):
+            found = [spec[key] for key in ("for", "not", "class") if key in spec]
+            return found[0] if found and isinstance(found[0], int) else None
+        return spec if isinstance(spec, int) else None
 
     @property
     def against(self) -> int | None:
@@ -53,6 +58,11 @@ class Target:
         return self.spec.get("against")
 
     @property
+    def opposite(self) -> bool:
+        """Whether it is what speaks against `index`."""
+        return isinstance(self.spec, Mapping) and "not" in self.spec
+
+    @property
     def name(self) -> str:
         """What is explained, in words."""
         if not self.against_label:
@@ -60,8 +70,9 @@ class Target:
         return f"{self.label} against {self.against_label}"
 
     def __str__(self) -> str:
-        score = f"{self.quantity} {self.score:.4g}"
+        score = f"{self.quantity} {self.score:.4g} {self.unit}".rstrip()
         if math.isnan(self.probability):
             return f"{self.name} ({score})"
         contrast = f" against {self.against_label!r}" if self.against_label else ""
-        return f"{self.label!r}{contrast} ({score}, probability {self.probability:.3g})"
+        saturated = ", saturated" if self.saturated else ""
+        return f"{self.label!r}{contrast} ({score}, probability {self.probability:.3g}{saturated})"

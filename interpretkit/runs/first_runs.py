@@ -18,7 +18,9 @@ def brought_up(manifest: Mapping[str, Any]) -> dict[str, Any]:
         >>> brought_up({"steps": [{"targets": {"photo": cat}}]})["steps"][0]["targets"]["photo"][0]["spec"]
         3
     """
-    return {**manifest, "steps": _each(manifest.get("steps"), _step)} if "steps" in manifest else dict(manifest)
+    parts = {"steps": _step, "inputs": _image}
+    brought = {part: _each(manifest[part], change) for part, change in parts.items() if part in manifest}
+    return {**manifest, **brought}
 
 
 def with_extent(facts: Any) -> Any:
@@ -28,6 +30,22 @@ def with_extent(facts: Any) -> Any:
     pixels = dict(zip(spatial(2), facts["input_size"], strict=True))
     rest = {name: fact for name, fact in facts.items() if name != "input_size"}
     return {**rest, "extent": {axis: pixels[axis] for axis in facts["dims"] if axis in pixels}}
+
+
+def _image(image: Any) -> Any:
+    """Return what is said of an image with the number of each prediction as its score: it was always a logit."""
+    if not isinstance(image, dict) or not isinstance(image.get("predictions"), dict):
+        return image
+    predictions = {key: _each(found, _prediction) for key, found in image["predictions"].items()}
+    return {**image, "predictions": predictions}
+
+
+def _prediction(found: Any) -> Any:
+    if not isinstance(found, dict) or "logit" not in found:
+        return found
+    facts = {name: fact for name, fact in found.items() if name != "logit"}
+    quantity = "output" if found["logit"] == found.get("probability") else "logit"
+    return {**facts, "score": found["logit"], "quantity": quantity}
 
 
 def _step(step: Any) -> Any:

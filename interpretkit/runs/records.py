@@ -90,11 +90,13 @@ class ModelRecord(Record):
 
 
 class PredictionRecord(Record):
-    """One of the classes that a model finds most probable in an image; a number that is none is None."""
+    """Something that a model finds in an image; a number that is none is None."""
 
     index: int
     label: str
-    logit: float | None
+    score: float | None
+    quantity: str = "logit"
+    unit: str = ""
     probability: float | None
 
 
@@ -126,6 +128,8 @@ class TargetRecord(Record):
     label: str
     score: float | None
     quantity: str
+    unit: str = ""
+    saturated: bool = False
     probability: float | None
     against_label: str
 

@@ -243,6 +243,8 @@ def target_of(record: TargetRecord) -> Target:
         label=record.label,
         score=nan if record.score is None else record.score,
         quantity=record.quantity,
+        unit=record.unit,
+        saturated=record.saturated,
         probability=nan if record.probability is None else record.probability,
         against_label=record.against_label,
     )

@@ -44,7 +44,12 @@ def tiny_model(*, classes: int = 3, seed: int = 0) -> Model:
         module.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
         module.add_module("head", nn.Linear(4, classes))
     names = tuple(f"class {index}" for index in range(classes))
-    return Model(module=module.eval(), name="tiny", outputs={"classes": Classes(names=names)}, notes=("untrained",))
+    return Model(
+        module=module.eval(),
+        name="tiny",
+        outputs={"classes": Classes(names=names, returns="logits")},
+        notes=("untrained",),
+    )
 
 
 def tiny_images(count: int = 4, *, seed: int = 0) -> Any:

@@ -74,17 +74,17 @@ class CAM(TargetMaps):
         weight = last.weight.detach()
         bias = weight.new_zeros(len(weight)) if last.bias is None else last.bias.detach()
         rows = [model.output_of(target).terms(target) for target in captured.targets]
-        classes = [target.index for terms in rows for _, target in terms]
-        known = [index for index in classes if index is not None]
-        if len(known) < len(classes):
+        columns = [term.column for terms in rows for term in terms]
+        known = [column for column in columns if column is not None]
+        if len(known) < len(columns):
             raise _unfit(layer, "the target is no class")
         if max(known) >= len(weight):
             raise _unfit(layer, f"the last linear layer that takes its {channels} channels returns no logits")
         # The classes as rows of a matrix that picks them, less those they are set against.
         picked = weight.new_zeros(len(rows), len(weight))
         for row, terms in zip(picked, rows, strict=True):
-            for sign, target in terms:
-                row[target.index] += sign
+            for term in terms:
+                row[term.column] += term.weight
         return picked @ weight, picked.double() @ bias.double()
 
 

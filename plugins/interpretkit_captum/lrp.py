@@ -75,11 +75,11 @@ class Lrp(OwnPasses):
 
     def explain(self, subject: Subject) -> dict[str, Explanation]:
         """Share out the score, or the scores of both classes of a contrast."""
+        import torch
+
         terms = subject.model.output_of(subject.target).terms(subject.target)
-        (weight, target), *others = terms
-        values = weight * self._relevance(subject, target)
-        for weight, target in others:
-            values = values + weight * self._relevance(subject, target)
+        shares = [term.weight * self._relevance(subject, term.target) for term in terms]
+        values = torch.stack(shares).sum(0)
         score = float(subject.scores(subject.image))
         return {INPUT: Explanation(values=over_channels(values), score=score, total=total(values))}
 

@@ -38,8 +38,7 @@ class Scored(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the score of each of `images` `(image, channel, y, x)`, `(image,)`."""
-        # A copy, since the first operation of a network may work in place.
-        return self._model.score(self.network(images.clone()), [self._target])
+        return self._model.raw_scores(images, [self._target], module=self.network)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

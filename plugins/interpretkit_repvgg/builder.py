@@ -195,9 +195,9 @@ def aliases_of(last_blocks: Mapping[str, str], form: Form) -> dict[str, str]:
 
 def _outputs(network: RepVGG | RepVGGPlus, classes: tuple[str, ...]) -> dict[str, Output]:
     """Return how the network is read; the heads that serve training are read at their layers, which run in any mode."""
-    outputs: dict[str, Output] = {"main": Classes(names=classes, key="main")}
+    outputs: dict[str, Output] = {"main": Classes(names=classes, returns="logits", key="main")}
     heads = getattr(network, "heads", ())
-    return outputs | {head: Classes(names=classes, layer=head) for head in heads}
+    return outputs | {head: Classes(names=classes, returns="logits", layer=head) for head in heads}
 
 
 def _preprocessing(variant: Variant, in_channels: int) -> Preprocessing:

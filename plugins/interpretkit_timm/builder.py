@@ -86,7 +86,7 @@ class TimmBuilder(ModelBuilder):
 def _outputs(network: nn.Module) -> dict[str, Output]:
     """Return how the network is read: its classes, and its class token if the head reads one."""
     names = _imagenet_classes() if network.num_classes == _IMAGENET_CLASSES else ()
-    outputs: dict[str, Output] = {"classes": Classes(names=names)}
+    outputs: dict[str, Output] = {"classes": Classes(returns="logits", names=names)}
     if token := class_token_of(network):
         outputs["class_token"] = Vector(name="class token", layer=token, token=0)
     return outputs

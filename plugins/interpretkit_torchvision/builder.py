@@ -118,7 +118,7 @@ class TorchvisionBuilder(ModelBuilder):
 
 def _outputs(network: nn.Module, classes: tuple[str, ...]) -> dict[str, Output]:
     """Return how the network is read: its classes, and its class token if the head reads one."""
-    outputs: dict[str, Output] = {"classes": Classes(names=classes)}
+    outputs: dict[str, Output] = {"classes": Classes(returns="logits", names=classes)}
     if token := class_token_of(network):
         outputs["class_token"] = Vector(name="class token", layer=token, token=0)
     return outputs

@@ -28,7 +28,7 @@ def model() -> ik.Model:
         nn.Flatten(),
         nn.Linear(11, 4),
     )
-    return ik.wrap(net.double().eval(), name="net")
+    return ik.wrap(net.double().eval(), name="net", output=ik.Classes())
 
 
 @pytest.fixture

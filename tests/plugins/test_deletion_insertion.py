@@ -19,13 +19,13 @@ from interpretkit_compare.perturbed import cells_of
 def linear_model(size=(4, 6)) -> ik.Model:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * size[0] * size[1], 4))
-    return ik.wrap(net.double().eval(), name="linear")
+    return ik.wrap(net.double().eval(), name="linear", output=ik.Classes())
 
 
 def conv_model() -> ik.Model:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 4))
-    return ik.wrap(net.double().eval(), name="conv")
+    return ik.wrap(net.double().eval(), name="conv", output=ik.Classes())
 
 
 def images_of(size, count=2) -> torch.Tensor:
@@ -285,7 +285,9 @@ def cam():
 
 
 def test_black_of_three_channels_is_refused_where_images_have_one():
-    model = ik.wrap(nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), name="grey")
+    model = ik.wrap(
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), name="grey", output=ik.Classes()
+    )
     images = torch.rand(1, 1, 8, 8)
     cam = ik.visualize(model, images, "grad_cam", layers=["0"])
     with pytest.raises(ik.StepError, match="the preprocessing makes black of 3 channels, and the images have 1"):

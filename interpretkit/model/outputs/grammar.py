@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Discriminator, Tag, TypeAdapter
 
-from interpretkit.model.outputs.classes import Chosen, Contrast, Top
+from interpretkit.model.outputs.columns import Chosen, Contrast, Opposite, Top
 
 
 def _kind(value: Any) -> str:
@@ -17,6 +17,8 @@ def _kind(value: Any) -> str:
     keys = set(value) if isinstance(value, Mapping) else set()
     if "top" in keys:
         return "Top"
+    if "not" in keys:
+        return "Opposite"
     if "of" in keys and keys.isdisjoint({"for", "against"}):
         return "Chosen"
     return "Contrast"
@@ -26,7 +28,10 @@ TargetSpec = (
     int
     | str
     | Annotated[
-        Annotated[Contrast, Tag("Contrast")] | Annotated[Top, Tag("Top")] | Annotated[Chosen, Tag("Chosen")],
+        Annotated[Contrast, Tag("Contrast")]
+        | Annotated[Opposite, Tag("Opposite")]
+        | Annotated[Top, Tag("Top")]
+        | Annotated[Chosen, Tag("Chosen")],
         Discriminator(_kind),
     ]
 )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from interpretkit.errors import InputError, StepError, did_you_mean
+from interpretkit.errors import InputError
+from interpretkit.model.outputs.parts import part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Sequence
 
     import torch
 
+    from interpretkit.capture.ending import Ending
     from interpretkit.results.image import InputImage
     from interpretkit.results.targets import Target
 
@@ -26,14 +27,33 @@ class Prediction:
     Attributes:
         index: The class; -1 where it is none.
         label: Its name, or its index as text.
-        logit: Its score.
+        score: Its number.
+        quantity: What that is: `logit`; `output` of a network that returns probabilities, or of which no more is known;
+            `value`.
+        unit: The unit of a value; empty without one.
         probability: Its probability; NaN where there is none.
     """
 
     index: int
     label: str
-    logit: float
+    score: float
+    quantity: str = "logit"
+    unit: str = ""
     probability: float = math.nan
+
+
+class Term(NamedTuple):
+    """One of the numbers that a score is the sum of.
+
+    Attributes:
+        weight: What it is multiplied by.
+        target: The target that the number alone is the score of.
+        column: Which of the network's outputs `(image, class)` it is; None where it is no such number.
+    """
+
+    weight: float
+    target: Target
+    column: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +61,9 @@ class Output(ABC):
     """How one output of a network is read. Derive a class from it for a kind of output that no other class reads.
 
     Attributes:
-        key: The key, attribute or position of this output in what the network returns; None if the network returns
-            nothing else. A network that sometimes returns this output alone is read as well.
+        key: The key, attribute or position of this output in what the network returns. A network that sometimes returns
+            this output alone is read as well. None finds it by itself: it is all that the network returns, its only
+            part, or the part called `logits` or `out`.
         layer: The path of the layer whose output is read in place of what the network returns; empty for none.
     """
 
@@ -55,20 +76,24 @@ class Output(ABC):
         Raises:
             StepError: If there is no such part.
         """
-        key = self.key
-        if key is None:
-            return returned
-        if isinstance(returned, Mapping):
-            if key not in returned:
-                known = [str(name) for name in returned]
-                hint = did_you_mean(str(key), known, otherwise=f"it has {', '.join(known)}")
-                raise StepError(f"the network returns no {key!r}", hint=hint)
-            return returned[key]
-        if isinstance(key, int) and isinstance(returned, Sequence):
-            if key >= len(returned):
-                raise StepError(f"the network returns {len(returned)} parts, counted from 0, so there is no {key}")
-            return returned[key]
-        return getattr(returned, str(key), returned)
+        return part_of(returned, self.key)
+
+    def settled(self, ending: Ending, values: Any) -> Output:  # noqa: ARG002 - most are told
+        """Return this output with what was left open settled by a pass of the network.
+
+        Args:
+            ending: What `values` were made by.
+            values: What `read` returned.
+
+        Raises:
+            StepError: If `values` are nothing that this output reads.
+        """
+        return self
+
+    @property
+    def open(self) -> bool:
+        """Whether a pass may show what was left open of it, which `settled` then says."""
+        return False
 
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return the targets that a target stands for, each one score of an image: usually the target itself."""
@@ -125,9 +150,9 @@ class Output(ABC):
         greatest = float(values.detach().abs().max())
         return abs(score - target.score) <= tolerance * greatest
 
-    def terms(self, target: Target) -> tuple[tuple[float, Target], ...]:
-        """Return a target as a weighted sum of targets that are no sums: usually the target itself, with weight 1."""
-        return ((1.0, target),)
+    def terms(self, target: Target) -> tuple[Term, ...]:
+        """Return the numbers that a score is the sum of: usually the score itself, with weight 1."""
+        return (Term(1.0, target, None),)
 
     def summary(self, values: Any) -> tuple[tuple[Prediction, ...], ...]:  # noqa: ARG002 - most have nothing to list
         """Return for each image what the network finds in it, the most probable first.
@@ -146,11 +171,3 @@ def for_each(targets: Sequence[One], images: int) -> Sequence[One]:
     if len(targets) == 1:
         return list(targets) * images
     return targets
-
-
-def described(values: Any) -> str:
-    """Say what a network returned, in a few words."""
-    shape = getattr(values, "shape", None)
-    if shape is None:
-        return f"a {type(values).__name__}"
-    return f"something of shape {tuple(shape)}"

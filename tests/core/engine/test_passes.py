@@ -142,7 +142,7 @@ def test_a_network_without_logits_can_be_looked_at_but_not_explained(outcome_of,
     outcome = outcome_of(model, {"look": reader(layers=["0"]), "explain": reader(layers=[], gradients=["0"])})
     assert outcome.predictions == {"model": ()}
     assert set(outcome.results) == {"look"}
-    assert "not logits" in str(outcome.failures["explain"])
+    assert "not one number for each class" in str(outcome.failures["explain"])
 
 
 def test_a_network_that_fails_is_named_with_the_shape_of_its_images(outcome_of, reader):

@@ -16,15 +16,15 @@ def test_a_contrast_scores_the_difference_of_two_logits(model):
     output = torch.tensor([[1.0, 5.0, 2.0], [0.0, 1.0, 4.0]])
     (wanted,) = model.wanted("predicted")
     plain = model.targets(wanted, output, images(2))
-    assert model.score(output, plain).tolist() == [5.0, 4.0]
+    assert model.output.score(output, plain).tolist() == [5.0, 4.0]
     contrast = [Target(spec={"for": 1, "against": 2}, label="1", score=0, against_label="2")] * 2
-    assert model.score(output, contrast).tolist() == [3.0, -3.0]
+    assert model.output.score(output, contrast).tolist() == [3.0, -3.0]
 
 
-@pytest.mark.parametrize("output", [torch.zeros(1, 3, 2, 2), {"out": torch.zeros(1, 3)}])
-def test_an_output_that_is_no_logits_is_refused_with_its_shape(model, output):
-    with pytest.raises(StepError, match=r"1, 3, 2, 2|dict"):
-        model.score(output, [Target(spec=1, label="1", score=0.0)])
+@pytest.mark.parametrize("output", [torch.zeros(1, 3, 2, 2), [object()], torch.zeros(1, 3, dtype=torch.int64)])
+def test_an_output_that_is_no_logits_is_refused_with_what_it_is(model, output):
+    with pytest.raises(StepError, match=r"numbers 1×3×2×2, not|a list of 0, not|torch.int64 numbers 1×3"):
+        model.output.score(output, [Target(spec=1, label="1", score=0.0)])
 
 
 def test_random_weights_are_an_alert(model):
@@ -57,5 +57,5 @@ def test_the_class_token_is_no_class():
     assert targets[0].score == 2.0
     assert targets[0].spec == "class_token"
     assert (targets[0].index, targets[0].against) == (None, None)
-    with pytest.raises(StepError, match="the class token is not in the output"):
-        model.score(torch.zeros(1, 2), targets)
+    expected = model.module(torch.ones(2)).norm().item()
+    assert model.scores(torch.ones(1, 3, 2), targets).tolist() == pytest.approx([expected])

@@ -41,7 +41,11 @@ class Cam(Options):
         ("{layers: [a], method: 1}", "14:33", "method: text is wanted, not 1"),
         ("{layers: [a], target: 1.5}", "14:33", "target: a whole number or text or a mapping is wanted, not 1.5"),
         ("{layers: [a], target: {for: a}}", "14:33", "key 'against' is missing"),
-        ("{layers: [a], target: {top: 2, for: a}}", "14:42", "unknown key 'for' (known keys: of, against, top, class)"),
+        (
+            "{layers: [a], target: {top: 2, for: a}}",
+            "14:42",
+            "unknown key 'for' (known keys: of, against, not, top, class)",
+        ),
         ("{layers: [a], scale: image}", "14:32", "scale: 'own' or a list is wanted, not 'image'"),
         ("{layers: [a], target: {for: a, agianst: b}}", "14:42", "unknown key 'agianst' (did you mean"),
         ("{layers: [a], target: {for: .5, against: b}}", "14:39", "for: a whole number or text is wanted, not 0.5"),

@@ -107,7 +107,9 @@ BROKEN = {
     Forgets: {"state_round_trip": "built from its own weights, it has others"},
     Careless: {"unfit_state": "weights that do not fit are not refused"},
     Strict: {"unfit_state": "weights that do not fit raise RuntimeError"},
-    Misnamed: {"outputs": "output 'classes' names 3 classes, and the network returns 2"},
+    Misnamed: {
+        "outputs": "output 'classes': the network returns 2 numbers for each image, and there are 3 class names"
+    },
     Taken: {"free_id": "the id 'repvgg' is taken by interpretkit"},
 }
 
@@ -137,7 +139,7 @@ def test_what_breaks_the_contract_is_found_by_the_check_for_it_alone(builder):
         check_model(builder)
 
 
-@pytest.mark.parametrize(("builder", "message"), [(Unread, "not logits"), (Infinite, "not finite")])
+@pytest.mark.parametrize(("builder", "message"), [(Unread, "not one number for each class"), (Infinite, "not finite")])
 def test_what_no_output_reads_is_found(builder, message):
     assert message in found(builder)["outputs"]
 

@@ -6,7 +6,9 @@ import torch
 from pydantic import ValidationError
 
 from interpretkit.errors import InputError, StepError
-from interpretkit.model.outputs.classes import Classes, Contrast, class_index, class_label
+from interpretkit.model.outputs.classes import Classes
+from interpretkit.model.outputs.columns import Contrast
+from interpretkit.model.outputs.names import index_of, name_of
 from interpretkit.results.image import InputImage
 
 CLASSES = ("tench", "tabby", "Cardigan", "cardigan", "crane", "crane")
@@ -63,11 +65,11 @@ def test_a_contrast_is_the_difference_of_two_logits(first, second):
 def test_without_class_names_the_index_is_the_label():
     targets = resolve("predicted", classes=())
     assert [target.label for target in targets] == ["5", "0"]
-    assert class_label(1, ["only one"]) == "1"
+    assert name_of(1, ["only one"]) == "1"
 
 
 def test_a_label_is_the_name_of_a_class_before_it_is_an_index():
-    targets = resolve("label", labels=("1", "0"), classes=("1", "2", "3"))
+    targets = resolve("label", labels=("1", "0"), classes=("1", "2", "3", "4", "5", "6"))
     assert [target.index for target in targets] == [0, 0]
     assert [target.label for target in targets] == ["1", "1"]
 
@@ -121,16 +123,16 @@ def test_without_class_names_a_word_of_our_own_is_suggested_or_an_index():
     hints = []
     for name in ("predict", "tabby"):
         with pytest.raises(InputError) as caught:
-            class_index(name, (), count=1000)
+            index_of(name, (), count=1000)
         hints.append(caught.value.hint)
     assert hints == ["did you mean 'predicted'?", "give a class index"]
 
 
 def test_a_name_needs_class_names_and_an_output_of_its_own():
     with pytest.raises(InputError, match="the model has no class names"):
-        class_index("tabby", (), count=1000)
+        index_of("tabby", (), count=1000)
     with pytest.raises(InputError, match="class 'tabby' is out of range"):
-        class_index("tabby", CLASSES, count=1)
+        index_of("tabby", CLASSES, count=1)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])

@@ -86,8 +86,9 @@ def test_repvggplus_is_read_in_training_mode_and_its_heads_are_targets():
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     model.module.train()
     targets = [ik.Target(spec=1, label="1", score=0.0)]
+    main = model.output
     returned = {"main": torch.eye(2, 4), "stage1_aux": torch.zeros(2, 4)}
-    assert model.score(returned, targets).tolist() == [0.0, 1.0]
+    assert main.score(main.read(returned), targets).tolist() == [0.0, 1.0]
     found = ik.visualize(model, images, "grad_cam", layers=["stage1"], target={"of": "stage1_aux", "class": 2})
     module = model.module.eval()
     leaf = module.stage1(module.stage0(images)).detach().requires_grad_()

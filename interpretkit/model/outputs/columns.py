@@ -1,0 +1,429 @@
+"""One number for each class, label or value: what all such outputs share, and the targets that they have."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from interpretkit import words
+from interpretkit.errors import Faults, InputError, StepError
+from interpretkit.model.outputs.names import LABEL, PREDICTED, index_of, label_index, name_of
+from interpretkit.model.outputs.output import Output, Prediction, Term, for_each
+from interpretkit.model.outputs.parts import described
+from interpretkit.results.targets import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Sequence
+
+    import torch
+
+    from interpretkit.results.image import InputImage
+    from interpretkit.results.targets import TargetData
+
+Returns = Literal["logits", "probabilities"]
+
+LISTED = 5
+"""So many of what a network finds are listed of each image."""
+
+_SAY = "say what it returns: wrap(…, output=…)"
+_DIGITS_LOST = 100
+_MATRIX = len(("image", "class"))
+
+
+class Grammar(BaseModel):
+    """A mapping under `target:`: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
+
+    of: str | None = Field(default=None, description="which of the model's outputs; by default the first")
+
+
+class Contrast(Grammar):
+    """A target that sets one class against another: the difference of their logits.
+
+    Example:
+        >>> Contrast.model_validate({"for": "tabby", "against": 282}).against
+        282
+    """
+
+    for_: int | str = Field(alias="for", description="class index or name whose logit counts")
+    against: int | str = Field(description="class index or name whose logit is subtracted")
+
+    def __str__(self) -> str:
+        return f"{self.for_} against {self.against}"
+
+
+class Opposite(Grammar):
+    """A target that asks what speaks against a label: the other side of one logit or probability.
+
+    Example:
+        >>> str(Opposite.model_validate({"not": "tumour"}))
+        'not tumour'
+    """
+
+    not_: int | str = Field(alias="not", description="index or name of a label whose absence is explained")
+
+    def __str__(self) -> str:
+        return f"not {self.not_}"
+
+
+class Top(Grammar):
+    """A target that asks for one map for each of the most probable classes.
+
+    Example:
+        >>> Top.model_validate({"top": 2}).ranks
+        (Ranked(rank=1), Ranked(rank=2))
+    """
+
+    top: int = Field(ge=1, le=20, description="how many of the most probable classes to explain, each by itself")
+
+    def __str__(self) -> str:
+        return f"top {self.top}"
+
+    @property
+    def ranks(self) -> tuple[Ranked, ...]:
+        """The targets that it stands for, the most probable class first."""
+        return tuple(Ranked(rank) for rank in range(1, self.top + 1))
+
+
+class Chosen(Grammar):
+    """A target of one of several outputs: a class of it, or the only target that it has.
+
+    Example:
+        >>> Chosen.model_validate({"of": "stage1_aux", "class": "tabby"}).class_
+        'tabby'
+    """
+
+    of: str = Field(description="which of the model's outputs")
+    class_: int | str | None = Field(
+        default=None, alias="class", description="class index or name, predicted or label; predicted if left out"
+    )
+
+    def __str__(self) -> str:
+        return self.of if self.class_ is None else f"{self.class_} of {self.of}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """What the network finds first, second and so on: rank 1, 2, …."""
+
+    rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns(Output):
+    """One number for each class, label or value of each image.
+
+    A network may return `(image, class)`, `(image, class, 1, 1)`, or, where there is one, `(image,)`.
+
+    Attributes:
+        names: Names by index; may be empty.
+    """
+
+    noun: ClassVar[str] = "class"
+    """What one of them is."""
+
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        # One text is a sequence of letters.
+        texts = not isinstance(self.names, str) and all(isinstance(name, str) for name in self.names)
+        if not texts:
+            raise InputError(f"the names of {words.plural(self.noun, 2)} are several texts, not {self.names!r}")
+        object.__setattr__(self, "names", tuple(self.names))
+
+    @abstractmethod
+    def probabilities(self, columns: torch.Tensor) -> torch.Tensor | None:
+        """Return the probability of each class, `(image, class)` float64; None where nothing is one.
+
+        Args:
+            columns: What `columns` returned.
+        """
+
+    @abstractmethod
+    def quantities(self, columns: torch.Tensor) -> list[str]:
+        """Return what the numbers of each image are: `logit`, `output` or `value`."""
+
+    def opposites(self, columns: torch.Tensor) -> torch.Tensor:
+        """Return what speaks against each class, `(image, class)`: the negative logit, what is missing to 1."""
+        return -columns
+
+    def unit(self, index: int) -> str:  # noqa: ARG002 - most have none
+        """Return the unit of a number; empty without one."""
+        return ""
+
+    def listed(self, numbers: torch.Tensor) -> list[int]:
+        """Return which of the numbers of an image `(class,)` are listed: the greatest, five at most."""
+        best: list[int] = numbers.argsort(descending=True, stable=True)[:LISTED].tolist()
+        return best
+
+    def single(self, spec: Any) -> tuple[Hashable, ...]:
+        """Return a target itself, or one for each rank of the top classes."""
+        if isinstance(spec, Top):
+            return spec.ranks
+        # The same target under one name, so that it costs one backward pass.
+        if spec in (None, PREDICTED):
+            return (Ranked(1),)
+        return (spec,)
+
+    def check(self, spec: Hashable) -> None:
+        """Check the names and indices that a target gives, where the model has names."""
+        faults = Faults()
+        if self.names:
+            for wanted in _mentioned(spec):
+                with faults.collect():
+                    self.index(wanted, count=self.count)
+        faults.tell()
+
+    def check_label(self, label: str | None) -> None:
+        """Check that a label is there, and names a class where the model has names."""
+        if label is None or self.names:
+            label_index(label, self.names, count=self.count)
+
+    @property
+    def count(self) -> int:
+        """How many there are, by their names."""
+        return len(self.names)
+
+    def index(self, wanted: int | str, *, count: int) -> int:
+        """Return the index of what is given by index or by name, out of `count`.
+
+        Raises:
+            InputError: If there is no such thing.
+        """
+        return index_of(wanted, self.names, count=count, noun=self.noun)
+
+    def columns(self, values: Any) -> torch.Tensor:
+        """Return what was read as one number for each class, `(image, class)`.
+
+        Raises:
+            StepError: If it is no such tensor, or has more or fewer classes than there are names.
+        """
+        columns = as_columns(values, noun=self.noun)
+        width = columns.shape[1]
+        if self.names and width != len(self.names):
+            named = words.count(len(self.names), f"{self.noun} name")
+            what = f"the network returns {words.count(width, 'number')} for each image, and there are {named}"
+            raise StepError(what, hint="give one name for each, in their order")
+        return columns
+
+    def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
+        """Return the class, its opposite, or the contrast, of each image, with its score."""
+        columns = self.columns(values).detach()
+        if not bool(columns.isfinite().all()):
+            raise StepError("the output of the network is not finite, so there is nothing to explain")
+        found = []
+        for image, row in zip(images, self._rows(columns), strict=True):
+            found.append(self._target(spec, image, row))
+        return tuple(found)
+
+    def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:
+        """Return the number of each image's class; of a contrast less that of the other class, of an opposite less."""
+        columns = self.columns(values)
+        targets = for_each(targets, len(columns))
+        rows = range(len(targets))
+        chosen = [target.index for target in targets]
+        if targets[0].opposite:
+            return self.opposites(columns)[rows, chosen]
+        score = columns[rows, chosen]
+        if targets[0].against is None:
+            return score
+        return score - columns[rows, [target.against for target in targets]]
+
+    def probability(self, values: Any, targets: Sequence[Target]) -> torch.Tensor | None:
+        """Return the probability of each image's class, or of its absence; None where nothing is a probability."""
+        columns = self.columns(values).detach()
+        probabilities = self.probabilities(columns)
+        if probabilities is None or targets[0].against is not None:
+            return None
+        targets = for_each(targets, len(probabilities))
+        found = probabilities[range(len(targets)), [target.index for target in targets]]
+        return 1 - found if targets[0].opposite else found
+
+    def terms(self, target: Target) -> tuple[Term, ...]:
+        """Return the columns that a score is the sum of, each with its weight."""
+        spec = target.spec
+        if target.opposite:
+            return (Term(-1.0, replace(target, spec=_in_same_output(spec, "not")), target.index),)
+        if target.against is None:
+            return (Term(1.0, target, target.index),)
+        first = replace(target, spec=_in_same_output(spec, "for"), against_label="")
+        second = replace(first, spec=_in_same_output(spec, "against"), label=target.against_label)
+        return (Term(1.0, first, target.index), Term(-1.0, second, target.against))
+
+    def summary(self, values: Any) -> tuple[tuple[Prediction, ...], ...]:
+        """Return what the network finds in each image: the numbers that are listed."""
+        return tuple(self._predictions(row) for row in self._rows(self.columns(values).detach()))
+
+    def _rows(self, columns: torch.Tensor) -> Iterator[Row]:
+        import torch
+
+        probabilities = self.probabilities(columns)
+        numbers = columns.double()
+        opposites = self.opposites(numbers)
+        rounding = torch.finfo(columns.dtype).eps
+        for position, quantity in enumerate(self.quantities(columns)):
+            likely = None if probabilities is None else probabilities[position]
+            yield Row(numbers[position], opposites[position], likely, quantity, rounding)
+
+    def _predictions(self, row: Row) -> tuple[Prediction, ...]:
+        found = []
+        for index in self.listed(row.numbers):
+            each = Prediction(
+                index=index,
+                label=name_of(index, self.names),
+                score=row.number(index),
+                quantity=row.quantity,
+                unit=self.unit(index),
+                probability=row.probability(index),
+            )
+            found.append(each)
+        return tuple(found)
+
+    def _target(self, spec: Hashable, image: InputImage, row: Row) -> Target:
+        """Return the target of one image."""
+        if isinstance(spec, Contrast):
+            return self._contrast(spec, row)
+        if isinstance(spec, Opposite):
+            return self._opposite(spec, row)
+        index = self._index(spec, image, row)
+        return Target(
+            spec=index,
+            label=name_of(index, self.names),
+            score=row.number(index),
+            quantity=row.quantity,
+            unit=self.unit(index),
+            probability=row.probability(index),
+            saturated=row.saturated(index),
+        )
+
+    def _opposite(self, spec: Opposite, row: Row) -> Target:
+        index = self.index(spec.not_, count=len(row.numbers))
+        return Target(
+            spec={"not": index},
+            label=f"not {name_of(index, self.names)}",
+            score=float(row.opposites[index]),
+            quantity=row.quantity,
+            probability=1 - row.probability(index),
+            saturated=row.saturated(index),
+        )
+
+    def _contrast(self, spec: Contrast, row: Row) -> Target:
+        count = len(row.numbers)
+        index = self.index(spec.for_, count=count)
+        against = self.index(spec.against, count=count)
+        if index == against:
+            what = f"{self.noun} {spec.for_!r} against itself is 0 for every image"
+            raise InputError(what, hint=f"give two {words.plural(self.noun, 2)}")
+        return Target(
+            spec={"for": index, "against": against},
+            label=name_of(index, self.names),
+            against_label=name_of(against, self.names),
+            score=row.number(index) - row.number(against),
+            quantity=f"{row.quantity} difference",
+            probability=row.probability(index),
+            saturated=row.saturated(index) or row.saturated(against),
+        )
+
+    def _index(self, spec: Hashable, image: InputImage, row: Row) -> int:
+        """Return the class of a target that is no contrast and no opposite."""
+        count = len(row.numbers)
+        if isinstance(spec, Ranked):
+            return self.ranked(spec.rank, row.numbers)
+        if spec == LABEL:
+            return label_index(image.label, self.names, count=count)
+        if not isinstance(spec, int | str):
+            raise InputError(f"it has {words.plural(self.noun, 2)}, and no target {spec}")
+        return self.index(spec, count=count)
+
+    def ranked(self, rank: int, numbers: torch.Tensor) -> int:
+        """Return the class of a rank, 1 for the greatest of the numbers `(class,)`.
+
+        Raises:
+            InputError: If there are not so many.
+        """
+        count = len(numbers)
+        if rank > count:
+            what = f"the model has {words.count(count, self.noun)}, so there is no top {rank}"
+            raise InputError(what, hint=f"ask for {{top: {count}}} at most")
+        # Stable, so that the first of equal numbers is the prediction, as in argmax.
+        order = numbers.argsort(descending=True, stable=True)
+        return int(order[rank - 1])
+
+
+class Row(NamedTuple):
+    """The numbers of one image.
+
+    Attributes:
+        numbers: `(class,)` float64.
+        opposites: What speaks against each, of the same shape.
+        probabilities: The same of the probabilities; None where nothing is one.
+        quantity: What the numbers are.
+        rounding: How far a number may be off, as a part of it.
+    """
+
+    numbers: torch.Tensor
+    opposites: torch.Tensor
+    probabilities: torch.Tensor | None
+    quantity: str
+    rounding: float
+
+    def number(self, index: int) -> float:
+        """Return one number."""
+        return float(self.numbers[index])
+
+    def probability(self, index: int) -> float:
+        """Return one probability; NaN where nothing is one."""
+        return math.nan if self.probabilities is None else float(self.probabilities[index])
+
+    def saturated(self, index: int) -> bool:
+        """Whether a number is a probability that is so near to 1 that what is left of its gradient is rounding."""
+        return self.quantity == "output" and 1 - self.probability(index) < _DIGITS_LOST * self.rounding
+
+
+def as_columns(values: Any, *, noun: str) -> torch.Tensor:
+    """Return what a network returned as a matrix `(image, class)`.
+
+    Raises:
+        StepError: If it is none.
+
+    Example:
+        >>> import torch
+        >>> as_columns(torch.zeros(2), noun="label").shape, as_columns(torch.zeros(2, 3, 1, 1), noun="class").shape
+        (torch.Size([2, 1]), torch.Size([2, 3]))
+    """
+    import torch
+
+    wanted = f"one number for each {noun} (image, {noun})"
+    if not isinstance(values, torch.Tensor):
+        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=_SAY)
+    if not values.is_floating_point():
+        what = f"the network returns {described(values)}, which has no gradients, not {wanted}"
+        raise StepError(what, hint="let it return the numbers that these are chosen by")
+    columns = values[:, None] if values.ndim == 1 else values
+    if columns.ndim > _MATRIX and columns.shape[2:].numel() == 1:
+        columns = columns.flatten(1)
+    if columns.ndim != _MATRIX:
+        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=_SAY)
+    return columns
+
+
+def _mentioned(spec: Hashable) -> list[int | str]:
+    """Return the indices and names that a target gives."""
+    if isinstance(spec, Contrast):
+        return [spec.for_, spec.against]
+    if isinstance(spec, Opposite):
+        return [spec.not_]
+    return [spec] if isinstance(spec, int | str) and spec != LABEL else []
+
+
+def _in_same_output(spec: Any, side: str) -> TargetData:
+    """Return a part of a target as a target of its own, of the same output."""
+    if "of" in spec:
+        return {"of": spec["of"], "class": spec[side]}
+    wanted: int | str = spec[side]
+    return wanted

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from interpretkit.capture.ending import Ending, Endings
+
+IMAGE = torch.rand(1, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+
+
+class Net(nn.Module):
+    def __init__(self, end):
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+        self.end = end
+
+    def forward(self, images):
+        return self.end(self.head(images.flatten(1)))
+
+
+def endings_of(net):
+    with Endings(net) as endings:
+        returned = net(IMAGE)
+    return endings, returned
+
+
+def ending(end):
+    endings, returned = endings_of(Net(end))
+    return endings.of(returned)
+
+
+@pytest.mark.parametrize(
+    ("end", "operation"),
+    [
+        (lambda z: functional.softmax(z, dim=1), "softmax"),
+        (lambda z: z.softmax(-1), "softmax"),
+        (nn.Softmax(dim=1), "softmax"),
+        (torch.sigmoid, "sigmoid"),
+        (nn.Sigmoid(), "sigmoid"),
+        (torch.special.expit, "sigmoid"),
+        (lambda z: z.sigmoid_().float()[:, 0], "sigmoid"),
+        (lambda z: z.sigmoid().squeeze(-1).view(-1), "sigmoid"),
+        (lambda z: functional.log_softmax(z, dim=1), "log_softmax"),
+    ],
+)
+def test_the_last_operation_is_told_however_it_is_called(end, operation):
+    assert ending(end) == Ending(operation, "head")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        functional.relu,
+        torch.tanh,
+        lambda z: 1 / (1 + (-z).exp()),
+        lambda z: z.softmax(1).mul_(2),
+        lambda z: z.sigmoid() * 100,
+        lambda z: z.sigmoid().log(),
+    ],
+)
+def test_what_comes_after_counts(end):
+    assert ending(end) == Ending()
+
+
+def test_a_linear_layer_is_told():
+    assert ending(nn.Identity()).operation == "linear"
+
+
+def test_each_part_has_its_own():
+    endings, returned = endings_of(Net(lambda z: {"probabilities": z.softmax(1), "logits": z}))
+    found = {name: endings.of(part).operation for name, part in returned.items()}
+    assert found == {"probabilities": "softmax", "logits": "linear"}
+
+
+def test_a_layer_that_is_called_twice_is_not_named():
+    class Twice(Net):
+        def forward(self, images):
+            self.head(images.flatten(1))
+            return super().forward(images)
+
+    endings, returned = endings_of(Twice(torch.sigmoid))
+    assert endings.of(returned) == Ending("sigmoid", "")
+
+
+def test_the_network_is_left_as_it_was():
+    net = Net(torch.sigmoid)
+    endings_of(net)
+    assert not any(part._forward_hooks for part in net.modules())
+
+
+def test_a_tensor_that_takes_the_place_of_one_that_is_gone_is_another():
+    class Fresh(torch.autograd.Function):
+        @staticmethod
+        def forward(_context, values):
+            return values.clone()
+
+    class Gone(Net):
+        def forward(self, images):
+            self.head(images.flatten(1))
+            return torch.sigmoid(Fresh.apply(images.flatten(1)))
+
+    for _ in range(20):
+        endings, returned = endings_of(Gone(None))
+        assert endings.of(returned) == Ending("sigmoid", "")

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from interpretkit.errors import StepError
+from interpretkit.model.outputs.parts import described, part_of
+
+LOGITS, FEATURES = torch.zeros(2, 3), torch.ones(2, 8, 4, 4)
+
+
+@dataclass
+class Answer:
+    logits: torch.Tensor
+    features: torch.Tensor
+
+
+class Pair(NamedTuple):
+    out: torch.Tensor
+    features: torch.Tensor
+
+
+class Plain:
+    def __init__(self):
+        self.logits = LOGITS
+        self.note = "not a tensor"
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        LOGITS,
+        {"logits": LOGITS, "features": FEATURES},
+        OrderedDict(out=LOGITS, aux=LOGITS + 1),
+        Answer(LOGITS, FEATURES),
+        Pair(LOGITS, FEATURES),
+        Plain(),
+        [LOGITS],
+        (LOGITS, None),
+        {"scores": LOGITS},
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_the_part_that_is_meant_is_found_by_itself(returned):
+    assert part_of(returned, None) is LOGITS
+
+
+@pytest.mark.parametrize(
+    ("returned", "key"),
+    [
+        ((LOGITS, FEATURES), 0),
+        ({"a": LOGITS, "b": FEATURES}, "a"),
+        ({"a": LOGITS, "b": FEATURES}, 0),
+        (Pair(LOGITS, FEATURES), 0),
+        (Pair(LOGITS, FEATURES), "out"),
+        (Answer(LOGITS, FEATURES), 0),
+        (LOGITS, "main"),
+    ],
+)
+def test_a_part_is_taken_by_name_or_position(returned, key):
+    assert part_of(returned, key) is LOGITS
+
+
+def test_parts_of_which_none_is_known_are_listed_with_a_way_to_name_one():
+    with pytest.raises(StepError) as caught:
+        part_of((LOGITS, FEATURES), None)
+    assert str(caught.value) == (
+        "the network returns a tuple of 0 2×3, 1 2×8×4×4, and it is not known which part is meant "
+        "(name the one that is meant, such as wrap(…, output=Classes(key=0)))"
+    )
+    with pytest.raises(StepError, match=r"returns no 'a' \(it has x, y\)|returns no 'a' \(it has x 2×3, y 2×8×4×4\)"):
+        part_of({"x": LOGITS, "y": FEATURES}, "a")
+    with pytest.raises(StepError, match="returns no 2"):
+        part_of((LOGITS, FEATURES), 2)
+
+
+def test_what_is_returned_is_described():
+    assert described([{"boxes": FEATURES}]) == "a list of 0"
+    assert described(torch.zeros(2, dtype=torch.int64)) == "torch.int64 numbers 2"
+    assert described(None) == "a NoneType"

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import interpretkit as ik
+
+IMAGES = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def network(outputs, *end):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, outputs), *end).eval()
+
+
+def targets(net, **more):
+    return ik.visualize(ik.wrap(net, **more), IMAGES, "saliency").targets
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 14])
+def test_logits_or_values_of_which_nothing_is_said_have_no_probability(outputs):
+    found = targets(network(outputs))
+    assert {each.quantity for each in found} == {"output"}
+    assert all(math.isnan(each.probability) for each in found)
+    assert [each.score for each in found] == pytest.approx(network(outputs)(IMAGES).amax(1).tolist())
+
+
+def test_names_of_classes_say_that_they_are_classes():
+    net = network(3)
+    found = targets(net, classes=["a", "b", "c"])
+    assert [each.probability for each in found] == pytest.approx(net(IMAGES).softmax(1).amax(1).tolist())
+    assert {each.quantity for each in found} == {"logit"}
+
+
+@pytest.mark.parametrize("end", [nn.Softmax(1), nn.Sequential(nn.LogSoftmax(1))])
+def test_a_softmax_says_that_they_are_classes(end):
+    found = targets(network(3, end))
+    assert [each.probability for each in found] == pytest.approx(network(3)(IMAGES).softmax(1).amax(1).tolist())
+
+
+def test_a_distribution_says_it_by_its_values():
+    class Mean(nn.Module):
+        def forward(self, logits):
+            powers = logits.exp()
+            return powers / powers.sum(1, keepdim=True)
+
+    found = targets(network(3, Mean()))
+    assert [each.probability for each in found] == pytest.approx(network(3)(IMAGES).softmax(1).amax(1).tolist())
+
+
+@pytest.mark.parametrize(("outputs", "names"), [(3, 2), (2, 3), (14, 1)])
+def test_more_or_fewer_names_than_numbers_are_refused(outputs, names):
+    with pytest.raises(ik.StepError, match=f"returns {outputs} numbers for each image, and there (is|are) {names}"):
+        targets(network(outputs), classes=[str(index) for index in range(names)])
+
+
+def test_a_network_that_fails_says_so_once_and_is_asked_again():
+    class Picky(nn.Module):
+        def forward(self, images):
+            if images.shape[-1] != 4:
+                raise ValueError("4 columns")
+            return images.flatten(1)
+
+    model = ik.wrap(Picky())
+    with pytest.raises(ik.StepError, match="4 columns"):
+        ik.visualize(model, IMAGES[..., :3], "saliency")
+    assert ik.visualize(model, IMAGES.softmax(-1), "saliency").targets[0].quantity == "output"
+
+
+def test_what_the_network_is_costs_no_pass_of_its_own():
+    calls = []
+    net = network(3)
+    net.register_forward_hook(lambda *_: calls.append(1))
+    model = ik.wrap(net)
+    for _ in range(3):
+        ik.visualize(model, IMAGES, "saliency")
+    assert len(calls) == 3
