@@ -82,7 +82,7 @@ def plural(noun: str, amount: int) -> str:
     """
     if amount == 1:
         return noun
-    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{noun}es" if noun.endswith(("s", "x")) else f"{noun}s"
 
 
 def listed(names: Iterable[str], *, most: int) -> str:

@@ -36,5 +36,7 @@ class Targeted(Options):
 
     target: TargetSpec = Field(
         default="predicted",
-        description="what to explain: predicted, label, a class index or name, {for: …, against: …}, or {top: 3}",
+        description="what to explain: predicted, label, a class index or name, {not: …}, {for: …, against: …}, or "
+        "{top: 3}; in pixels and boxes also {class: …, point: [x, y]}, of a vector {like: IMAGE}; or a list, one for "
+        "each image",
     )

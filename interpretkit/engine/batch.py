@@ -349,7 +349,7 @@ class _Again:
             (target, *others) = self.results[name].targets_of(image.id)
             if others:
                 raise StepError(f"step {name!r} explains several classes of each image", hint="give it one target")
-            step = replace(step, targets=model.wanted(target.spec))
+            step = replace(step, targets=(model.held(target),))
         variants = passes.over([step], model, images, inputs)
         earlier = {read: self(read, inputs, position) for read in step.of}
         again = _Again(self.plan, variants, earlier)

@@ -15,7 +15,8 @@ from interpretkit.contracts.registry import discover
 from interpretkit.engine.engine import Engine
 from interpretkit.engine.events import Announcer, Event
 from interpretkit.engine.given import GivenModels
-from interpretkit.engine.plan import Plan, check_labels, plan
+from interpretkit.engine.plan import Plan, check_counts, check_labels, plan
+from interpretkit.engine.references import with_references
 from interpretkit.engine.resolve import parse_options, resolve
 from interpretkit.errors import Faults, InputError, InterpretkitError, cause
 from interpretkit.inputs.find import find_images
@@ -85,8 +86,10 @@ def carry_out(
     try:
         loaded = load_models(resolved, announcer)
         planned = plan(resolved, loaded)
+        check_counts(planned, source.total)
         if isinstance(source, Files):
             check_labels(planned, source.files)
+        planned = with_references(planned, resolved.readers)
     except BaseException:
         draft.abandon()
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from interpretkit import words
 from interpretkit.contracts.needs import Needs
 from interpretkit.errors import (
     Faults,
@@ -16,6 +17,7 @@ from interpretkit.errors import (
     located,
     together,
 )
+from interpretkit.model.model import Each
 from interpretkit.model.outputs.names import LABEL
 
 if TYPE_CHECKING:
@@ -134,6 +136,22 @@ def check_labels(plan: Plan, files: Sequence[ImageFile]) -> None:
                     raise error.at(where) from error.__cause__
 
 
+def check_counts(plan: Plan, images: int) -> None:
+    """Check that a list of targets has one for each image.
+
+    Raises:
+        InputError: If it has more or fewer.
+    """
+    for step in plan.steps:
+        for target in step.targets:
+            if isinstance(target.spec, Each) and len(target.spec.specs) != images:
+                count = words.count(len(target.spec.specs), "target")
+                raise InputError(
+                    f"step {step.id!r} has {count} for {words.count(images, 'image')}",
+                    hint="give one for each image, or one for all; of files, the column `label` of a manifest",
+                )
+
+
 def _check_targets(step: Step, targets: Sequence[Wanted], model: Model) -> None:
     if step.per_set and len(targets) > 1:
         raise RecipeError(
@@ -142,7 +160,7 @@ def _check_targets(step: Step, targets: Sequence[Wanted], model: Model) -> None:
             subject={"top": len(targets)},
         )
     for target in targets:
-        model.reading(target.of).check(target.spec)
+        model.check(target)
 
 
 def _check_read(step: Step, earlier: Mapping[str, Step], entry: StepEntry) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from interpretkit.contracts.kinds import MODEL, VISUALIZER
@@ -17,7 +17,7 @@ from interpretkit.recipe.recipe import faults_of_options
 from interpretkit.recipe.refusal import explain, keys_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from interpretkit.contracts.builder import ModelBuilder
     from interpretkit.contracts.check import Check
@@ -209,7 +209,7 @@ def parse_options(offer: type[Offer], given: Mapping[str, Any]) -> Options:
     Raises:
         RecipeError: If they do not fit; it names all that do not.
     """
-    listed = {name: _as_in_yaml(value) for name, value in given.items()}
+    listed = _as_in_yaml(given)
     try:
         return offer.Options.model_validate(listed)
     except ValidationError as error:
@@ -219,12 +219,13 @@ def parse_options(offer: type[Offer], given: Mapping[str, Any]) -> Options:
 
 
 def _as_in_yaml(value: Any) -> Any:
-    """Return a tuple as a list and a number of numpy as one of Python: YAML has neither, and Python code often does."""
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
+    """Return tuples, arrays and tensors as lists, and their numbers as Python's: what YAML has, whatever code has."""
+    if isinstance(value, Mapping):
+        return {name: _as_in_yaml(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_in_yaml(each) for each in value]
+    # Of numpy and torch alike; of no dims, a number.
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _advised(recipe: Recipe, registry: Registry) -> Iterator[InterpretkitError]:

@@ -11,7 +11,8 @@ from interpretkit.contracts.registry import Plugin
 from interpretkit.engine import numerics
 from interpretkit.engine.batch import compute
 from interpretkit.engine.gather import Gather
-from interpretkit.engine.plan import Plan, plan_step
+from interpretkit.engine.plan import Plan, check_counts, plan_step
+from interpretkit.engine.references import with_references
 from interpretkit.engine.resolve import Step, check_reads, parse_options
 from interpretkit.errors import InputError, RecipeError, did_you_mean
 from interpretkit.recipe.entries import Numerics
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from interpretkit.contracts.registry import Registry
     from interpretkit.contracts.visualizer import Visualizer
-    from interpretkit.inputs.source import Source
+    from interpretkit.inputs.source import Given
     from interpretkit.model.model import Model
     from interpretkit.results.image import InputImage
     from interpretkit.results.result import Result
@@ -92,11 +93,12 @@ def _step(name: str, asked: StepOf, registry: Registry) -> Step:
 
 
 def together(
-    model: Model, source: Source, steps: Sequence[Step], *, given: Mapping[str, Result], batch_size: int
+    model: Model, source: Given, steps: Sequence[Step], *, given: Mapping[str, Result], batch_size: int
 ) -> dict[str, Result]:
     """Compute some steps together and return their results by id."""
     planned = [plan_step(step, model) for step in steps]
-    plan = Plan(models={"model": model}, steps=tuple(planned))
+    plan = with_references(Plan(models={"model": model}, steps=tuple(planned)), source.readers)
+    check_counts(plan, source.total)
     gathered = {step.id: Gather(step) for step in steps}
     setting = Numerics.parse({"batch_size": batch_size})
     with numerics.in_force(setting):

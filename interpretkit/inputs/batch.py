@@ -133,6 +133,7 @@ def _numbered(row: torch.Tensor, index: int) -> InputImage:
     width, *others = reversed(row.shape[1:])
     return InputImage(
         id=f"image{index}",
+        position=index,
         source=f"tensor[{index}]",
         # numpy has no bfloat16, but its bytes are as good.
         sha256=sha256_bytes(row.contiguous().view(torch.uint8).numpy().tobytes()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from interpretkit.errors import InputError
@@ -71,9 +71,10 @@ class Files(Source):
         return batches(self._readable(leave_out), models, batch_size=batch_size, unfit=leave_out)
 
     def _readable(self, leave_out: Callable[[InputError], None]) -> Iterator[tuple[InputImage, Image]]:
-        for file in self.files:
+        for position, file in enumerate(self.files):
             try:
-                yield read_image(file, readers=self.readers)
+                image, picture = read_image(file, readers=self.readers)
+                yield replace(image, position=position), picture
             except InputError as error:
                 leave_out(error)
 
@@ -105,4 +106,6 @@ class Given(Source):
         """Yield batches; what is handed over is there, so the first that is unfit is an error."""
         if hasattr(self.images, "ndim"):
             return tensor_batches(self.images, models, batch_size=batch_size)
-        return batches(given_images(self.images, readers=self.readers), models, batch_size=batch_size)
+        read = enumerate(given_images(self.images, readers=self.readers))
+        images = ((replace(image, position=position), picture) for position, (image, picture) in read)
+        return batches(images, models, batch_size=batch_size)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from interpretkit.errors import InputError, RecipeError, StepError, did_you_mean
+from interpretkit.errors import Faults, InputError, RecipeError, StepError, did_you_mean
 from interpretkit.model.baselines import Baseline, baseline_of
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
 from interpretkit.model.layout import Layout, arrange
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.columns import Chosen, Columns, Grammar
-from interpretkit.model.outputs.grammar import parse
+from interpretkit.model.outputs.grammar import parse, parse_single
 from interpretkit.model.outputs.settling import LOGITS, settle
 from interpretkit.model.preprocessing import Preprocessing, as_image, stretched
 from interpretkit.model.variants import gradients_at, scores_with
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from interpretkit.capture.ending import Ending
     from interpretkit.model.layout import Arranged
-    from interpretkit.model.outputs.grammar import TargetSpec
+    from interpretkit.model.outputs.grammar import SingleTarget, TargetSpec
     from interpretkit.model.outputs.output import Output, Prediction
     from interpretkit.results.image import InputImage
     from interpretkit.results.targets import Target, TargetData
@@ -48,11 +48,25 @@ class Wanted:
 
     Attributes:
         of: The name of the output that it belongs to.
-        spec: Which of the targets of that output it is.
+        spec: Which of the targets of that output it is; `Each` or `Held` of any output.
     """
 
     of: str
     spec: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """A target of its own for each image, in the order of the images."""
+
+    specs: tuple[Hashable, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A target just as it came out for an image, for variants of that image: the class, the region that it had."""
+
+    target: Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -194,9 +208,40 @@ class Model:
             >>> model.wanted("predicted") == model.wanted({"top": 1}), model.wanted(3)
             (True, (Wanted(of='classes', spec=3),))
         """
-        name, spec = self._addressed(parse.validate_python(target))
+        parsed = parse.validate_python(target)
+        if isinstance(parsed, list):
+            return (self._each(parsed),)
+        name, spec = self._addressed(parsed)
         singles = self.reading(name).single(spec)
         return tuple(Wanted(name, single) for single in singles)
+
+    def held(self, target: Target) -> Wanted:
+        """Return a target that came out for an image, to be asked for again of variants of that image."""
+        return Wanted(self._named(target), Held(target))
+
+    def check(self, wanted: Wanted) -> None:
+        """Check a target before any pass.
+
+        Raises:
+            InputError: If there is no such target.
+        """
+        output = self.reading(wanted.of)
+        faults = Faults()
+        for spec in wanted.spec.specs if isinstance(wanted.spec, Each) else (wanted.spec,):
+            with faults.collect():
+                output.check(spec)
+        faults.tell()
+
+    def _each(self, targets: Sequence[SingleTarget]) -> Wanted:
+        """Return the only target that stands for one of each image."""
+        singles = [single for target in targets for single in self.wanted(target)]
+        names = {single.of for single in singles}
+        if not targets:
+            raise InputError("a list of targets has one for each image, and this one is empty")
+        if len(singles) > len(targets) or len(names) > 1:
+            what = "a list of targets has one for each image, all of one output, and none that stands for several"
+            raise InputError(what, hint="give {top: …} by itself, for all images")
+        return Wanted(singles[0].of, Each(tuple(single.spec for single in singles)))
 
     def reading(self, name: str) -> Output:
         """Return the output of a name.
@@ -245,8 +290,12 @@ class Model:
 
     def output_of(self, target: Target) -> Output:
         """Return the output that a target belongs to."""
-        name, _ = self._addressed(parse.validate_python(target.spec))
-        return self.reading(name)
+        return self.reading(self._named(target))
+
+    def _named(self, target: Target) -> str:
+        """Return the name of the output that a target belongs to."""
+        name, _ = self._addressed(parse_single.validate_python(target.spec))
+        return name
 
     def targets(self, wanted: Wanted, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
         """Resolve a target for each image of a batch.
@@ -261,8 +310,8 @@ class Model:
             StepError: If the values are not what the output reads, or not finite.
         """
         output = self.reading(wanted.of)
-        targets = output.targets(wanted.spec, output.read(values), images)
-        if output is self.output:
+        targets = _targets(output, wanted.spec, output.read(values), images)
+        if output is self.output or isinstance(wanted.spec, Held):
             return targets
         return tuple(replace(target, spec=_among_others(wanted.of, target.spec)) for target in targets)
 
@@ -291,6 +340,21 @@ class Model:
         """
         output = self.output_of(targets[0])
         return output.score(self._values(output, inputs, module), targets)
+
+    def read(self, of: str, inputs: torch.Tensor) -> Any:
+        """Return what an output reads of a pass of `inputs` `(image, channel, y, x)`, without gradients.
+
+        Args:
+            of: The name of the output.
+            inputs: Images as the network is fed, on any device.
+        """
+        import torch
+
+        from interpretkit.capture.capture import left_as_found
+
+        like = next(self.module.parameters(), inputs)
+        with left_as_found(self.module), torch.no_grad():
+            return self._values(self.reading(of), inputs.to(like.device, like.dtype))
 
     def _values(self, output: Output, inputs: torch.Tensor, module: torch.nn.Module | None = None) -> Any:
         """Return what an output reads of a pass of `inputs`."""
@@ -454,7 +518,7 @@ class Model:
         """
         return baseline_of(image, name, preprocessing=self.preprocessing, blur=blur)
 
-    def _addressed(self, target: TargetSpec) -> tuple[str, Any]:
+    def _addressed(self, target: SingleTarget) -> tuple[str, Any]:
         """Return the name of the output that a target belongs to, and the target without that name."""
         first = next(iter(self.outputs))
         if isinstance(target, str) and target in self.outputs and target != first:
@@ -462,13 +526,13 @@ class Model:
         if target == CLASS_TOKEN:
             what = f"model {self.name!r} is not read through a class token"
             raise InputError(what, hint="give a class, or predicted", subject=CLASS_TOKEN)
-        if not isinstance(target, Grammar | Chosen) or target.of is None:
-            return first, target
+        if not isinstance(target, Grammar) or target.of is None:
+            return first, target.class_ if type(target) is Chosen else target
         name = target.of
         if name not in self.outputs and not (name == LOGITS and self._may_have_logits):
             hint = did_you_mean(name, self.outputs, otherwise=f"it has {', '.join(self.outputs)}")
             raise InputError(f"model {self.name!r} has no output {name!r}", hint=hint, subject=name)
-        if isinstance(target, Chosen):
+        if type(target) is Chosen:
             return name, target.class_
         return name, target.model_copy(update={"of": None})
 
@@ -495,6 +559,22 @@ class Model:
         except Exception as error:
             what = f"the preprocessing of model {self.name!r} failed on a black image: {type(error).__name__}: {error}"
             raise StepError(what, hint="or say the size: `--size`, or `layers(size=(height, width))`") from error
+
+
+def _targets(output: Output, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
+    """Return the target of each image, of any spec."""
+    if isinstance(spec, Held):
+        scores = output.score(values, [spec.target]).detach().double().tolist()
+        return tuple(replace(spec.target, score=score) for score in scores)
+    if not isinstance(spec, Each):
+        return output.targets(spec, values, images)
+    found: list[Target] = []
+    for row, image in enumerate(images):
+        if image.position >= len(spec.specs):
+            what = f"there are {len(spec.specs)} targets, and image {image.id!r} is number {image.position + 1}"
+            raise InputError(what, hint="give one target for each image, or one for all")
+        found += output.targets(spec.specs[image.position], values[row : row + 1], [image])
+    return tuple(found)
 
 
 def _among_others(output: str, spec: TargetData) -> TargetData:

@@ -52,6 +52,7 @@ class InputImage:
         size: Width and height of the file's image in pixels.
         conversions: What was done to make an 8-bit RGB image of it, in order.
         label: Its label from the input manifest: a class index or name.
+        position: Its place among all images, from 0.
         pixels: `(y, x, 3)` uint8: what the step's model was fed, before normalisation.
         mask: `(y, x)` bool over the same pixels: where the object is. It comes from the mask that the input manifest
             names; None where it names none, or where the model's preprocessing is not a `Preprocessing`, because then
@@ -70,5 +71,6 @@ class InputImage:
     size: tuple[int, int]
     conversions: tuple[str, ...] = ()
     label: str | None = None
+    position: int = field(default=0, compare=False)
     pixels: Pixels = field(default=Pixels(), repr=False, compare=False)
     mask: np.ndarray | None = field(default=None, repr=False, compare=False)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interpretkit.results.region import Region
 
 TargetData = int | str | Mapping[str, Any]
 """A target as a recipe writes it: a class index, a word, or a mapping."""
@@ -26,6 +29,8 @@ class Target:
         probability: That of `label`; NaN where there is none.
         saturated: Whether the score is a probability so near to 1 that what is left of its gradient is rounding.
         against_label: The name of what it is set against; empty without a contrast.
+        region: The pixels that the score is summed over, of a network that gives each pixel a class; else None.
+        vector: What the image's vector is compared with; empty without that.
 
     Example:
         >>> print(Target(spec=281, label="tabby", score=9.5, probability=0.75))
@@ -40,6 +45,8 @@ class Target:
     saturated: bool = False
     probability: float = math.nan
     against_label: str = ""
+    region: Region | None = None
+    vector: tuple[float, ...] = field(default=(), repr=False)
 
     @property
     def index(self) -> int | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit.digests import sha256_bytes
+from interpretkit.digests import array_digest, sha256_bytes
 from interpretkit.errors import StepError, StorageError
 from interpretkit.runs.files import file_name, inside, storage_errors, sync, sync_all, write_new
 from interpretkit.runs.journal import (
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from interpretkit.results.image import InputImage
     from interpretkit.results.result import Result
     from interpretkit.results.table import Table
+    from interpretkit.results.targets import Target
     from interpretkit.runs.journal import AnyEntry
     from interpretkit.runs.records import ArrayRecord, ImageRecord, RunRecord, RunStatus
 
@@ -266,13 +267,20 @@ def _parts(
         yield image.id, image.id, {name: replace(each, values=each.values[part]) for name, each in arrays.items()}
 
 
+def _target(target: Target) -> TargetRecord:
+    """Return what is kept of a target: of the vector that it is compared with, the hash."""
+    facts = asdict(target)
+    vector = np.array(facts.pop("vector"))
+    return TargetRecord.from_facts(**facts, vector_sha256=array_digest(vector) if vector.size else "")
+
+
 def _targets(result: Result) -> dict[str, tuple[TargetRecord, ...]]:
     if not result.targets:
         return {}
     records = {}
     for image in result.images:
         targets = result.targets_of(image.id)
-        records[image.id] = tuple(TargetRecord.from_facts(**asdict(target)) for target in targets)
+        records[image.id] = tuple(map(_target, targets))
     return records
 
 

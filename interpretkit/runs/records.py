@@ -121,6 +121,13 @@ class ImageRecord(Record):
     predictions: dict[str, tuple[PredictionRecord, ...]] = Field(default_factory=dict)
 
 
+class RegionRecord(Record):
+    """The pixels that a score is summed over: lengths of runs, first outside, then inside, and so on."""
+
+    size: tuple[int, ...]
+    runs: tuple[int, ...]
+
+
 class TargetRecord(Record):
     """What was differentiated for an image; a number that is none is None."""
 
@@ -132,6 +139,8 @@ class TargetRecord(Record):
     saturated: bool = False
     probability: float | None
     against_label: str
+    region: RegionRecord | None = None
+    vector_sha256: str = ""
 
 
 Targets = tuple[TargetRecord, ...]

@@ -13,6 +13,7 @@ import numpy as np
 from interpretkit.errors import RecipeError, StepError, StorageError, did_you_mean
 from interpretkit.results.image import InputImage
 from interpretkit.results.origin import UNTRAINED, Origin, WeightsInfo
+from interpretkit.results.region import Region
 from interpretkit.results.result import Result
 from interpretkit.results.targets import Target
 from interpretkit.runs.files import existing, storage_errors
@@ -247,6 +248,7 @@ def target_of(record: TargetRecord) -> Target:
         saturated=record.saturated,
         probability=nan if record.probability is None else record.probability,
         against_label=record.against_label,
+        region=None if record.region is None else Region(record.region.size, record.region.runs),
     )
 
 

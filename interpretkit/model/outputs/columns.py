@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from interpretkit import words
 from interpretkit.errors import Faults, InputError, StepError
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from interpretkit.results.targets import TargetData
 
 Returns = Literal["logits", "probabilities"]
+
+
+def _as_tuple(given: Any) -> Any:
+    return tuple(given) if isinstance(given, list) else given
+
+
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_as_tuple)]
+"""Numbers in a list, as YAML has them."""
 
 LISTED = 5
 """So many of what a network finds are listed of each image."""
@@ -98,13 +106,43 @@ class Chosen(Grammar):
         'tabby'
     """
 
-    of: str = Field(description="which of the model's outputs")
     class_: int | str | None = Field(
         default=None, alias="class", description="class index or name, predicted or label; predicted if left out"
     )
 
     def __str__(self) -> str:
-        return self.of if self.class_ is None else f"{self.class_} of {self.of}"
+        whole = "predicted" if self.class_ is None else str(self.class_)
+        return whole if self.of is None else f"{whole} of {self.of}"
+
+
+class Placed(Chosen):
+    """A target that says where: a class in some pixels, or something that is found near a box or a point.
+
+    Coordinates are pixels of what the network is fed, x before y (before z).
+
+    Example:
+        >>> str(Placed.model_validate({"class": "dog", "point": [64, 32]}))
+        'dog at [64.0, 32.0]'
+    """
+
+    in_: Literal["prediction", "mask"] | None = Field(
+        default=None, alias="in", description="of pixels: those where the class is predicted, or the mask of the image"
+    )
+    box: Numbers | None = Field(default=None, description="least x and y, greatest x and y")
+    point: Numbers | None = Field(default=None, description="x and y")
+    rank: int | None = Field(default=None, ge=1, description="of what is found: which, 1 for the greatest score")
+
+    @model_validator(mode="after")
+    def _says_one_place(self) -> Self:
+        said = [name for name in ("in_", "box", "point", "rank") if getattr(self, name) is not None]
+        if len(said) != 1:
+            raise ValueError("a target is at one place: in, box, point or rank")
+        return self
+
+    def __str__(self) -> str:
+        where = self.box or self.point
+        place = f"at {list(where)}" if where else f"in the {self.in_}" if self.in_ else f"of rank {self.rank}"
+        return f"{Chosen.__str__(self)} {place}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +261,16 @@ class Columns(Output):
 
     def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:
         """Return the number of each image's class; of a contrast less that of the other class, of an opposite less."""
+        import torch
+
         columns = self.columns(values)
         targets = for_each(targets, len(columns))
         rows = range(len(targets))
         chosen = [target.index for target in targets]
+        if len({(target.opposite, target.against is None) for target in targets}) > 1:
+            rows_of_one = torch.split(columns, 1)
+            each = zip(rows_of_one, targets, strict=True)
+            return torch.cat([self.score(row, [target]) for row, target in each])
         if targets[0].opposite:
             return self.opposites(columns)[rows, chosen]
         score = columns[rows, chosen]
@@ -407,6 +451,9 @@ def as_columns(values: Any, *, noun: str) -> torch.Tensor:
     columns = values[:, None] if values.ndim == 1 else values
     if columns.ndim > _MATRIX and columns.shape[2:].numel() == 1:
         columns = columns.flatten(1)
+    if columns.ndim > _MATRIX + 1:
+        hint = "if these are classes of pixels, say so: wrap(…, output=Pixels(names=…))"
+        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
     if columns.ndim != _MATRIX:
         raise StepError(f"the network returns {described(values)}, not {wanted}", hint=_SAY)
     return columns

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
+from interpretkit.model.outputs.boxes import Boxes
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.columns import Columns, as_columns
+from interpretkit.model.outputs.pixels import Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +24,8 @@ class Unsaid(Columns):
     """One number for each of something: classes, labels or values, nobody has said which.
 
     It is read as what the network's last operation makes of it: a softmax makes classes, a sigmoid labels. Where there
-    are names, they are names of classes, and of a single label where the network returns one number. All else stays
+    are names, they are names of classes, and of a single label where the network returns one number; of the classes of
+    pixels, where it returns `(image, class, y, x)`. What a detector returns is known by its parts. All else stays
     unknown, and then nothing is called a probability.
 
     Its targets are `predicted`, the greatest number, an index or a name, `{not: …}`, `{for: …, against: …}` and
@@ -50,9 +55,26 @@ class Unsaid(Columns):
 
     def settled(self, ending: Ending, values: Any) -> Output:
         """Return the kind of output that the network shows, or this one."""
+        if _are_found(values):
+            return Boxes(names=self.names, key=self.key, layer=self.layer)
+        if len(self.names) > 1 and _are_grids(values, classes=len(self.names)):
+            return Pixels(names=self.names, key=self.key, layer=self.layer)
         read = Classes(names=self.names, key=self.key, layer=self.layer).settled(ending, values)
         told = ending.operation in ("softmax", "log_softmax", "sigmoid") or bool(self.names)
         return read if told or _distributed(values) else self
+
+
+def _are_found(values: Any) -> bool:
+    """Return whether values are what a detector finds in each image."""
+    if not isinstance(values, Sequence) or not values:
+        return False
+    return all(isinstance(each, Mapping) and {"boxes", "labels", "scores"} <= each.keys() for each in values)
+
+
+def _are_grids(values: Any, *, classes: int) -> bool:
+    """Return whether values are a number for each class and pixel."""
+    shape: tuple[int, ...] = tuple(getattr(values, "shape", ()))
+    return len(shape) > len(("image", "class")) and shape[1] == classes and prod(shape[2:]) > 1
 
 
 def _distributed(values: Any) -> bool:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from interpretkit import words
-from interpretkit.errors import StepError
-from interpretkit.model.outputs.output import Output
+from interpretkit.errors import InputError, StepError
+from interpretkit.model.outputs.columns import Grammar, Numbers, Ranked
+from interpretkit.model.outputs.names import PREDICTED
+from interpretkit.model.outputs.output import Output, for_each
+from interpretkit.model.outputs.parts import described
 from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN
 from interpretkit.results.targets import Target
 
@@ -19,9 +24,41 @@ if TYPE_CHECKING:
     from interpretkit.results.image import InputImage
 
 
+class Like(Grammar):
+    """A target that asks how similar an image's vector is to another: the cosine of both.
+
+    Example:
+        >>> str(Like.model_validate({"like": "other.png"}))
+        'like other.png'
+    """
+
+    like: str | Numbers = Field(
+        description="an image whose vector it is compared with, a .npy file with a vector, or the vector itself"
+    )
+
+    def __str__(self) -> str:
+        return f"like {self.like}" if isinstance(self.like, str) else f"like a vector of {len(self.like)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The same with the vector itself, once it has been read.
+
+    Attributes:
+        like: What was asked for.
+        vector: The numbers.
+    """
+
+    like: Like
+    vector: tuple[float, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vector(Output):
-    """A vector for each image, whose one target is its length.
+    """A vector for each image, such as an embedding.
+
+    Its targets are its length (the default), and `{like: …}`: the cosine similarity to the vector of another image, or
+    to a vector that is given.
 
     Attributes:
         name: What it is called in words.
@@ -37,21 +74,82 @@ class Vector(Output):
     name: str = "vector"
     token: int | None = None
 
-    def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:  # noqa: ARG002
-        """Return the length of the vector of each image."""
-        norms = self.score(values, ()).detach().double().tolist()
-        return tuple(Target(spec="", label=self.name, score=norm, quantity="norm") for norm in norms)
+    def single(self, spec: Any) -> tuple[Hashable, ...]:
+        """Return the target; its length has no name of its own."""
+        if isinstance(spec, Like) and not isinstance(spec.like, str):
+            return (Compared(spec, spec.like),)
+        return (None,) if spec == PREDICTED else (spec,)
 
-    def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:  # noqa: ARG002 - there is one target
-        """Return the length of the vector of each image, `(image,)`."""
+    def check(self, spec: Hashable) -> None:
+        """Check that it is the length, or a similarity."""
+        length = spec is None or spec == Ranked(1)
+        if not length and not isinstance(spec, Like | Compared):
+            hint = "leave the target out for its length, or ask {like: IMAGE}"
+            raise InputError(f"a {self.name} has no target {spec}", hint=hint, subject=spec)
+
+    def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
+        """Return the length of the vector of each image, or its similarity to another."""
+        vectors = self.vectors(values)
+        if isinstance(spec, Compared):
+            return self._alike(spec, vectors)
+        norms = vectors.detach().double().norm(dim=1).tolist()
+        return tuple(Target(spec="", label=self.name, score=norm, quantity="norm") for norm in norms[: len(images)])
+
+    def _alike(self, spec: Compared, vectors: torch.Tensor) -> tuple[Target, ...]:
+        given, like = spec.vector, spec.like.like
+        if len(given) != vectors.shape[1]:
+            what = f"the {self.name} has {vectors.shape[1]} numbers, and the one it is compared with {len(given)}"
+            raise InputError(what, hint="give a vector of the same network")
+        if not any(given):
+            raise InputError("a vector of zeros has no direction, so nothing is similar to it")
+        found = Target(
+            spec={"like": like if isinstance(like, str) else list(like)},
+            label=f"{self.name} {spec.like}",
+            score=0.0,
+            quantity="cosine",
+            vector=given,
+        )
+        scores = _cosines(vectors.detach().double(), [given] * len(vectors)).tolist()
+        return tuple(replace(found, score=score) for score in scores)
+
+    def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:
+        """Return the length of the vector of each image, or its cosine with another, `(image,)`."""
+        vectors = self.vectors(values)
+        if not targets or not targets[0].vector:
+            norms: torch.Tensor = vectors.norm(dim=1)
+            return norms
+        targets = for_each(targets, len(vectors))
+        return _cosines(vectors, [target.vector for target in targets])
+
+    def gives(self, values: torch.Tensor, target: Target, *, tolerance: float) -> bool:
+        """Return whether the values of one image have the score of a target; a cosine is 1 at most."""
+        if not target.vector:
+            return Output.gives(self, values, target, tolerance=tolerance)
+        return abs(float(self.score(values, [target])[0]) - target.score) <= tolerance
+
+    def vectors(self, values: Any) -> torch.Tensor:
+        """Return what was read as vectors `(image, channel)`.
+
+        Raises:
+            StepError: If it is none.
+        """
+        import torch
+
         axes = (IMAGE, CHANNEL) if self.token is None else (IMAGE, TOKEN, CHANNEL)
-        shape = getattr(values, "shape", ())
-        if len(shape) != len(axes):
+        if self.token is None and isinstance(values, torch.Tensor) and values.ndim > len(axes):
+            # An embedding that a pooling left with dims of length 1.
+            values = values.flatten(1) if values.shape[2:].numel() == 1 else values
+        if not isinstance(values, torch.Tensor) or values.ndim != len(axes):
             where = f"layer {self.layer}" if self.layer else "the network"
-            returned = words.shape(shape) if len(shape) else f"a {type(values).__name__}"
+            returned = words.shape(values.shape) if isinstance(values, torch.Tensor) else described(values)
             noun = "a vector" if self.token is None else "tokens"
-            wanted = f"{noun} ({', '.join(axes)})"
-            raise StepError(f"{where} returns {returned}, not {wanted}")
-        vectors = values if self.token is None else values[:, self.token]
-        norms: torch.Tensor = vectors.norm(dim=1)
-        return norms
+            raise StepError(f"{where} returns {returned}, not {noun} ({', '.join(axes)})")
+        return values if self.token is None else values[:, self.token]
+
+
+def _cosines(vectors: torch.Tensor, others: Sequence[tuple[float, ...]]) -> torch.Tensor:
+    """Return the cosine of each of `vectors` `(image, channel)` with another, `(image,)`."""
+    directions = vectors.new_tensor(others)
+    directions = directions / directions.norm(dim=1, keepdim=True)
+    cosines: torch.Tensor = (vectors * directions).sum(1) / vectors.norm(dim=1)
+    return cosines

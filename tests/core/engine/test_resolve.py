@@ -46,7 +46,7 @@ EDITS = {
     ],
     "gradcam": [
         ("    uses: grad_cam", "    uses: grad_cma", "grad_cma", "unknown visualizer 'grad_cma' (did you mean"),
-        (CAM, CAM.replace("predicted", "[1]"), "[1]", "target: a whole number or text or a mapping is wanted"),
+        (CAM, CAM.replace("predicted", "1.5"), "1.5", "target: a whole number or text or a mapping or a list is wan"),
         (CAM, CAM.replace("predicted", "{for: 1}"), "{for: 1}", "key 'against' is missing"),
         (CAM, "    with: {target: 3}", "{target", "key 'layers' is missing"),
         (CAM, CAM.replace("target:", "targte:"), "targte", "unknown key 'targte' (did you mean 'target'?)"),

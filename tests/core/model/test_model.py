@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import interpretkit as ik
 from interpretkit.errors import RecipeError, StepError
 from interpretkit.model.model import Model
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.vector import Vector
 from interpretkit.results.image import InputImage
 from interpretkit.results.targets import Target
+from interpretkit.testing import tiny_images, tiny_model
 
 
 def test_a_contrast_scores_the_difference_of_two_logits(model):
@@ -59,3 +62,47 @@ def test_the_class_token_is_no_class():
     assert (targets[0].index, targets[0].against) == (None, None)
     expected = model.module(torch.ones(2)).norm().item()
     assert model.scores(torch.ones(1, 3, 2), targets).tolist() == pytest.approx([expected])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [[2, 0], (2, 0), torch.tensor([2, 0]), np.array([2, 0]), [np.int64(2), torch.tensor(0)], ["class 2", "class 0"]],
+)
+def test_each_image_may_have_a_target_of_its_own(target):
+    model, fed = tiny_model(), tiny_images(2)
+    found = ik.visualize(model, fed, "grad_cam", layers=["features"], target=target, batch_size=1)
+    for row, index in enumerate([2, 0]):
+        alone = ik.visualize(model, fed[row : row + 1], "grad_cam", layers=["features"], target=index)
+        assert found.targets[row] == alone.targets[0]
+        np.testing.assert_allclose(found.maps["features"].values[row], alone.maps["features"].values[0], rtol=1e-5)
+
+
+def test_targets_of_images_may_be_of_different_kinds():
+    model, fed = tiny_model(), tiny_images(3)
+    mixed = [{"for": 1, "against": 0}, {"not": 2}, "predicted"]
+    found = ik.visualize(model, fed, "integrated_gradients", target=mixed, steps=4)
+    for row, target in enumerate(mixed):
+        alone = ik.visualize(model, fed[row : row + 1], "integrated_gradients", target=target, steps=4)
+        np.testing.assert_allclose(found.maps["input"].values[row], alone.maps["input"].values[0], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "target", [np.int64(2), torch.tensor(2), {"top": np.int64(2)}, {"for": np.int32(1), "against": 0}]
+)
+def test_numbers_of_numpy_and_torch_are_numbers(target):
+    assert ik.visualize(tiny_model(), tiny_images(1), "saliency", target=target).targets
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ([2], "has 1 target for 2 images"),
+        ([2, 0, 1], "has 3 targets for 2 images"),
+        ([], "has one for each image, and this one is empty"),
+        ([{"top": 2}, 0], "none that stands for several"),
+        ([0, 7], "class 7 is out of range"),
+    ],
+)
+def test_a_list_has_one_target_for_each_image(target, message):
+    with pytest.raises(ik.InterpretkitError, match=message):
+        ik.visualize(tiny_model(), tiny_images(2), "saliency", target=target)

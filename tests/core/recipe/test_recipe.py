@@ -39,12 +39,16 @@ class Cam(Options):
         ("{layers: [a], sigma: -.inf}", "14:32", "sigma: a finite number is wanted, not -.inf"),
         ("{layers: [a], sigma: .inf}", "14:32", "sigma: a finite number is wanted, not .inf"),
         ("{layers: [a], method: 1}", "14:33", "method: text is wanted, not 1"),
-        ("{layers: [a], target: 1.5}", "14:33", "target: a whole number or text or a mapping is wanted, not 1.5"),
+        (
+            "{layers: [a], target: 1.5}",
+            "14:33",
+            "target: a whole number or text or a mapping or a list is wanted, not 1.5",
+        ),
         ("{layers: [a], target: {for: a}}", "14:33", "key 'against' is missing"),
         (
             "{layers: [a], target: {top: 2, for: a}}",
             "14:42",
-            "unknown key 'for' (known keys: of, against, not, top, class)",
+            "unknown key 'for' (known keys: of, against, not, top, class, in, box, point, ",
         ),
         ("{layers: [a], scale: image}", "14:32", "scale: 'own' or a list is wanted, not 'image'"),
         ("{layers: [a], target: {for: a, agianst: b}}", "14:42", "unknown key 'agianst' (did you mean"),

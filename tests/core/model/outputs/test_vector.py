@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import interpretkit as ik
@@ -45,3 +48,84 @@ def test_what_replaces_the_layer_that_an_output_is_read_at_counts():
         variants = torch.stack([values[0], 5 * values[0]])
         scores = model.scores_with(image, target, layer="0", variants=variants)
     torch.testing.assert_close(scores, torch.tensor([1.0, 5.0]) * values[0, 0, 0, 0])
+
+
+class Embedder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Conv2d(3, 4, 3, stride=2)
+
+    def forward(self, images):
+        return {"image_embeds": self.body(images).relu().mean((2, 3)), "hidden": None}
+
+
+def embedder(**more):
+    return ik.wrap(Embedder().eval(), output=ik.Vector(name="embedding"), **more)
+
+
+def cosine(vectors, other):
+    return torch.nn.functional.cosine_similarity(vectors, other[None], dim=1)
+
+
+def test_the_length_of_an_embedding_is_its_target():
+    images = torch.rand(2, 3, 8, 8)
+    found = ik.visualize(embedder(), images, "saliency")
+    lengths = Embedder()(images)["image_embeds"].norm(dim=1).tolist()
+    assert [each.score for each in found.targets] == pytest.approx(lengths)
+    assert str(found.targets[0]) == f"embedding (norm {lengths[0]:.4g})"
+
+
+def test_similarity_to_a_given_vector_is_the_cosine():
+    images, other = torch.rand(2, 3, 8, 8), torch.tensor([1.0, -2.0, 0.5, 3.0])
+    found = ik.visualize(embedder(), images, "saliency", target={"like": other})
+    leaf = images.clone().requires_grad_()
+    scores = cosine(Embedder()(leaf)["image_embeds"], other)
+    (gradient,) = torch.autograd.grad(scores.sum(), leaf)
+    torch.testing.assert_close(torch.from_numpy(found.maps["input"].values), gradient.abs().amax(1))
+    assert [each.score for each in found.targets] == pytest.approx(scores.tolist())
+    assert found.targets[0].quantity == "cosine"
+
+
+def photo(path, seed):
+    pixels = np.random.default_rng(seed).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return str(path)
+
+
+def test_similarity_to_another_image_is_the_cosine_of_both_vectors(tmp_path):
+    model = embedder(transform=ik.Preprocessing(resize=None, crop=None))
+    first, second = photo(tmp_path / "a.png", 0), photo(tmp_path / "b.png", 1)
+    found = ik.visualize(model, [first, second], "saliency", target={"like": second})
+    assert [each.score for each in found.targets][1] == pytest.approx(1.0)
+    assert found.targets[0].spec == {"like": second}
+    with torch.no_grad():
+        fed = torch.stack([model.preprocessing(Image.open(path)) for path in (first, second)])
+        vectors = model.module(fed)["image_embeds"]
+    assert found.targets[0].score == pytest.approx(float(cosine(vectors[:1], vectors[1])))
+    np.save(tmp_path / "v.npy", vectors[1].numpy())
+    again = ik.visualize(model, [first], "occlusion", target={"like": str(tmp_path / "v.npy")}, window=8, stride=8)
+    assert again.targets[0].score == pytest.approx(found.targets[0].score)
+    step = {"id": "map", "uses": "saliency", "with": {"target": {"like": second}}}
+    recipe = {"schema": "interpretkit/1", "name": "a", "steps": [step], "inputs": [first]}
+    run = ik.run(recipe, model=model, output=tmp_path)
+    assert run.results["map"].targets[0].score == pytest.approx(found.targets[0].score)
+
+
+@pytest.mark.parametrize(
+    ("like", "message"),
+    [
+        ([1.0, 2.0], "has 4 numbers, and the one it is compared with 2"),
+        ([0.0] * 4, "no direction"),
+        ("missing.png", "missing.png"),
+        ("missing.npy", "missing.npy: cannot be read as a vector"),
+    ],
+)
+def test_what_is_no_vector_to_compare_with_is_refused(like, message):
+    with pytest.raises(ik.InterpretkitError, match=message):
+        ik.visualize(embedder(), torch.rand(1, 3, 8, 8), "saliency", target={"like": like})
+
+
+def test_a_class_of_a_vector_is_refused():
+    with pytest.raises(ik.InputError, match="has no target 3"):
+        ik.visualize(embedder(), torch.rand(1, 3, 8, 8), "saliency", target=3)
