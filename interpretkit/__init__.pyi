@@ -17,6 +17,7 @@ from .contracts.citations import Citation as Citation
 from .contracts.citations import citations_of as citations_of
 from .contracts.executor import Executor as Executor
 from .contracts.exporter import Exporter as Exporter
+from .contracts.headed import Headed as Headed
 from .contracts.hooks import hookimpl as hookimpl
 from .contracts.needs import Needs as Needs
 from .contracts.options import Layered as Layered

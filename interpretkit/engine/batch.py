@@ -64,7 +64,8 @@ class Work:
         images: The images of the batch.
         pixels: What each model was fed, by model and image, `(y, x, 3)` uint8.
         masks: The masks over these pixels, by model and image, `(y, x)` bool or None.
-        predictions: The most probable classes by model and image; empty where the output is no logits.
+        predictions: What is found, by model and image; empty where the output cannot be read.
+        outputs: What each output is, in words, as the pass has shown it; by model and name.
         outcomes: The outcome of each step, in the order of the plan; each is computed when it is asked for.
     """
 
@@ -72,6 +73,7 @@ class Work:
     pixels: Mapping[str, tuple[Any, ...]]
     masks: Mapping[str, tuple[Any, ...]]
     predictions: Mapping[str, tuple[tuple[Prediction, ...], ...]]
+    outputs: Mapping[str, Mapping[str, str]]
     outcomes: Iterator[StepOutcome]
 
 
@@ -82,7 +84,7 @@ class Outcome:
     Attributes:
         results: By step.
         failures: Why a step has no result, by step.
-        predictions: The most probable classes by model and image; empty where the output is no logits.
+        predictions: What is found, by model and image; empty where the output cannot be read.
     """
 
     results: Mapping[str, Result]
@@ -140,6 +142,7 @@ def begin(
         pixels=batch.pixels,
         masks=batch.masks,
         predictions={key: done.predictions for key, done in passed.items()},
+        outputs={key: done.model.outputs_in_words for key, done in passed.items()},
         outcomes=steps.outcomes(),
     )
 

@@ -62,6 +62,7 @@ class Engine:
         self._images = 0
         self._unread: list[InputError] = []
         self._masked = False
+        self._known: dict[str, ModelRecord] = {}
 
     @property
     def failures(self) -> list[InterpretkitError]:
@@ -86,7 +87,7 @@ class Engine:
         try:
             for key, model in self._plan.models.items():
                 digest = state_digest(model.module.state_dict())
-                self._draft.record(ModelKnown(key=key, model=self._about_model(key, state_sha256=digest)))
+                self._know(key, self._about_model(key, state_sha256=digest))
                 cause = f": {model.weights.fallback}" if model.weights.fallback else ""
                 self._tell("model", f"{model.name}: {model.weights}{cause}", failed=bool(model.alert))
             with numerics.in_force(recipe.numerics):
@@ -104,6 +105,7 @@ class Engine:
         shards = source.batches(self._plan.models, batch_size=size, leave_out=self._leave_out)
         for work in executor.map(partial(begin, self._plan, listener=self._announcer.listener), shards):
             self._keep_inputs(work)
+            self._keep_outputs(work)
             last = self._images + len(self._unread) == source.total
             for outcome in work.outcomes:
                 step = self._steps[outcome.step]
@@ -116,6 +118,21 @@ class Engine:
         for step in self._steps.values():
             if not step.finished:
                 self._finish(step)
+
+    def _know(self, key: str, model: ModelRecord) -> None:
+        self._known[key] = model
+        self._draft.record(ModelKnown(key=key, model=model))
+
+    def _keep_outputs(self, work: Work) -> None:
+        """Keep what the first pass has shown of outputs that were left open, and say what stays unknown."""
+        first = self._images == len(work.images)
+        for key, outputs in work.outputs.items():
+            known = self._known[key]
+            if known.outputs != outputs:
+                self._know(key, known.model_copy(update={"outputs": dict(outputs)}))
+            for name, words in outputs.items():
+                if first and "not known" in words:
+                    self._tell("model", f"{known.name}: {name}: {words}; so nothing is called a probability")
 
     def _finish(self, step: KeptStep) -> None:
         step.finish()
@@ -192,6 +209,7 @@ class Engine:
             ),
             parameters=sum(parameter.numel() for parameter in model.module.parameters()),
             classes=len(model.classes),
+            outputs=model.outputs_in_words,
         )
 
     def _alert(self, key: str) -> str:

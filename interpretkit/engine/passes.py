@@ -36,7 +36,7 @@ class Pass:
         activations: What layers returned.
         refused: Why a layer's output could not be recorded.
         attributed: What came of each target: its gradients, or why there are none.
-        predictions: The most probable classes of each image; empty where the output is no logits.
+        predictions: What is found in each image; empty where the output cannot be read.
         failure: Why the network gave nothing at all.
     """
 

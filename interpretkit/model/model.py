@@ -139,6 +139,11 @@ class Model:
         """What every picture of this model must say before anything else; empty if there is nothing."""
         return UNTRAINED if "untrained" in self.notes else ""
 
+    @property
+    def outputs_in_words(self) -> dict[str, str]:
+        """What each output is, by name."""
+        return {name: output.words for name, output in self.outputs.items()}
+
     def find(self, patterns: Sequence[str]) -> tuple[Layer, ...]:
         """Return the layers that `patterns` name, in the order of the patterns, each once.
 

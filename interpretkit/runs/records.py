@@ -75,7 +75,7 @@ class WeightsRecord(Record):
 
 
 class ModelRecord(Record):
-    """A model as it was looked into."""
+    """A model as it was looked into; `outputs` says in words what each output is, as far as it is known."""
 
     name: str
     uses: str
@@ -87,6 +87,7 @@ class ModelRecord(Record):
     preprocessing: dict[str, Any] | str
     parameters: int
     classes: int
+    outputs: dict[str, str] = Field(default_factory=dict)
 
 
 class PredictionRecord(Record):

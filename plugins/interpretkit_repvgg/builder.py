@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from interpretkit import Classes, Model, ModelBuilder, Preprocessing, WeightsError
+from interpretkit import Headed, Model, ModelBuilder, Preprocessing, WeightsError
 from interpretkit_repvgg.variants import VARIANTS, Form, Variant, VariantName, custom
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class RepVGGBuilder(ModelBuilder):
     name = "repvgg"
     citations = {"ding2021repvgg": ""}
 
-    class Options(ModelBuilder.Options):
+    class Options(Headed, ModelBuilder.Options):
         """Which RepVGG."""
 
         variant: VariantName | Literal["custom"] = "B0"
@@ -92,7 +92,7 @@ class RepVGGBuilder(ModelBuilder):
             module=network,
             name=self._title,
             preprocessing=_preprocessing(network.variant, self.options.in_channels),
-            outputs=_outputs(network, _imagenet_classes() if self.options.num_classes == _IMAGENET_CLASSES else ()),
+            outputs=self._outputs(network),
             aliases=aliases_of(network.last_blocks, self.options.form),
             notes=("reparameterized",) if self.options.form == "deploy" else (),
         )
@@ -131,6 +131,15 @@ class RepVGGBuilder(ModelBuilder):
             )
         deployed = reparameterize(network) if checkpoint.form == "train" else network
         return deployed.to(checkpoint.dtype).state_dict()
+
+    def _outputs(self, network: RepVGG | RepVGGPlus) -> dict[str, Output]:
+        """Return how the network is read; heads that serve training are read at their layers, which run in any mode."""
+        count = self.options.num_classes
+        known = _imagenet_classes() if count == _IMAGENET_CLASSES else ()
+        outputs = {"main": self.options.output_of(count, known=known, key="main")}
+        for head in getattr(network, "heads", ()):
+            outputs[head] = self.options.output_of(count, known=known, layer=head)
+        return outputs
 
     @property
     def _variant(self) -> Variant:
@@ -191,13 +200,6 @@ def aliases_of(last_blocks: Mapping[str, str], form: Form) -> dict[str, str]:
     part = "rbr_sum" if form == "train" else "rbr_reparam"
     blocks = {"stage0": "stage0", **last_blocks}
     return {**last_blocks, **{f"{stage}.pre": f"{block}.{part}" for stage, block in blocks.items()}}
-
-
-def _outputs(network: RepVGG | RepVGGPlus, classes: tuple[str, ...]) -> dict[str, Output]:
-    """Return how the network is read; the heads that serve training are read at their layers, which run in any mode."""
-    outputs: dict[str, Output] = {"main": Classes(names=classes, returns="logits", key="main")}
-    heads = getattr(network, "heads", ())
-    return outputs | {head: Classes(names=classes, returns="logits", layer=head) for head in heads}
 
 
 def _preprocessing(variant: Variant, in_channels: int) -> Preprocessing:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from interpretkit import (
-    Classes,
+    Headed,
     Model,
     ModelBuilder,
     PluginError,
@@ -44,7 +44,7 @@ class TimmBuilder(ModelBuilder):
     name = "timm"
     citations = {"wightman2019timm": ""}
 
-    class Options(ModelBuilder.Options):
+    class Options(Headed, ModelBuilder.Options):
         """Which classifier."""
 
         name: str
@@ -77,16 +77,17 @@ class TimmBuilder(ModelBuilder):
             module=network,
             name=name,
             preprocessing=_preprocessing(timm, network, channels),
-            outputs=_outputs(network),
+            outputs=_outputs(network, self.options),
             aliases=aliases_of(network),
             layouts=layouts_of(network),
         )
 
 
-def _outputs(network: nn.Module) -> dict[str, Output]:
+def _outputs(network: nn.Module, options: Headed) -> dict[str, Output]:
     """Return how the network is read: its classes, and its class token if the head reads one."""
-    names = _imagenet_classes() if network.num_classes == _IMAGENET_CLASSES else ()
-    outputs: dict[str, Output] = {"classes": Classes(returns="logits", names=names)}
+    count: int = getattr(network, "num_classes")  # noqa: B009 - of a type that torch does not declare
+    known = _imagenet_classes() if count == _IMAGENET_CLASSES else ()
+    outputs: dict[str, Output] = {"classes": options.output_of(count, known=known)}
     if token := class_token_of(network):
         outputs["class_token"] = Vector(name="class token", layer=token, token=0)
     return outputs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from interpretkit import (
-    Classes,
+    Headed,
     Model,
     ModelBuilder,
     Preprocessing,
@@ -57,7 +57,7 @@ class TorchvisionBuilder(ModelBuilder):
 
     name = "torchvision"
 
-    class Options(ModelBuilder.Options):
+    class Options(Headed, ModelBuilder.Options):
         """Which classifier."""
 
         name: str
@@ -95,7 +95,7 @@ class TorchvisionBuilder(ModelBuilder):
             module=network,
             name=name,
             preprocessing=_preprocessing(chosen),
-            outputs=_outputs(network, categories if classes in (None, len(categories)) else ()),
+            outputs=_outputs(network, self.options.output_of(classes or len(categories), known=categories)),
             aliases=aliases_of(network),
             layouts=layouts_of(network),
         )
@@ -116,9 +116,9 @@ class TorchvisionBuilder(ModelBuilder):
         return Published(url=wanted.url, sha256=digits[1] if digits else "")
 
 
-def _outputs(network: nn.Module, classes: tuple[str, ...]) -> dict[str, Output]:
+def _outputs(network: nn.Module, classes: Output) -> dict[str, Output]:
     """Return how the network is read: its classes, and its class token if the head reads one."""
-    outputs: dict[str, Output] = {"classes": Classes(returns="logits", names=classes)}
+    outputs = {"classes": classes}
     if token := class_token_of(network):
         outputs["class_token"] = Vector(name="class token", layer=token, token=0)
     return outputs

@@ -42,6 +42,11 @@ class Classes(Columns):
         """Whether nobody has said what the numbers are."""
         return self.returns is None
 
+    @property
+    def words(self) -> str:
+        """What it is: classes, and what the network returns of them."""
+        return f"classes, {self.returns}" if self.returns else "classes"
+
     def probabilities(self, columns: torch.Tensor) -> torch.Tensor | None:
         """Return the softmax of the logits; of what is a distribution already, itself; None for a single class."""
         import torch

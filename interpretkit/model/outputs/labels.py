@@ -48,6 +48,15 @@ class Labels(Columns):
         """Whether nobody has said what the numbers are."""
         return self.returns is None
 
+    @property
+    def words(self) -> str:
+        """What it is: labels, or two classes told apart, and what the network returns of them."""
+        return f"{self._kind}, {self.returns or 'not known to be logits or probabilities'}"
+
+    @property
+    def _kind(self) -> str:
+        return "labels"
+
     def probabilities(self, columns: torch.Tensor) -> torch.Tensor | None:
         """Return the sigmoids of logits, probabilities as they are; None where it is not known which they are."""
         if self.returns is None:
@@ -102,6 +111,10 @@ class Binary(Labels):
         Labels.__post_init__(self)
         if len(self.names) != len(self.SIDES):
             raise InputError(f"one number tells two classes apart, not {len(self.names)}", hint="give two names")
+
+    @property
+    def _kind(self) -> str:
+        return "two classes by one number"
 
     def columns(self, values: Any) -> torch.Tensor:
         """Return the numbers of both classes, `(image, class)`.

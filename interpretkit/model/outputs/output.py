@@ -95,6 +95,11 @@ class Output(ABC):
         """Whether a pass may show what was left open of it, which `settled` then says."""
         return False
 
+    @property
+    def words(self) -> str:
+        """What it is, in a few words: of a run's manifest and report."""
+        return type(self).__name__.lower()
+
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return the targets that a target stands for, each one score of an image: usually the target itself."""
         return (spec,)

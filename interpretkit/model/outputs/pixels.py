@@ -59,6 +59,11 @@ class Pixels(Output):
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
 
+    @property
+    def words(self) -> str:
+        """What it is: a class for each pixel, and what the network returns of them."""
+        return f"a class for each pixel, {self.returns}"
+
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return a target itself, or one for each rank of the greatest classes."""
         if isinstance(spec, Top):

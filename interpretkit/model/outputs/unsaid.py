@@ -45,6 +45,11 @@ class Unsaid(Columns):
         """True: nothing is said."""
         return True
 
+    @property
+    def words(self) -> str:
+        """What it is: not known."""
+        return "not known to be classes, labels or values"
+
     def probabilities(self, columns: torch.Tensor) -> None:  # noqa: ARG002 - whatever they are
         """Return None: nothing is known to be a probability."""
         return

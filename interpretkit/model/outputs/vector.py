@@ -74,6 +74,11 @@ class Vector(Output):
     name: str = "vector"
     token: int | None = None
 
+    @property
+    def words(self) -> str:
+        """What it is, by its name."""
+        return self.name
+
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return the target; its length has no name of its own."""
         if isinstance(spec, Like) and not isinstance(spec.like, str):

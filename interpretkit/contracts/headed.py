@@ -1,0 +1,72 @@
+"""What a network's last layer returns, as builders of models take it as options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from interpretkit.contracts.options import Options
+from interpretkit.errors import RecipeError
+from interpretkit.model.outputs.classes import Classes
+from interpretkit.model.outputs.labels import Binary, Labels
+from interpretkit.model.outputs.unsaid import Unsaid
+from interpretkit.model.outputs.values import Values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from interpretkit.model.outputs.output import Output
+
+
+class Headed(Options):
+    """What the numbers are that a network's last layer returns.
+
+    Example:
+        >>> Headed(names=["tumour"]).output_of(1)
+        Labels(key=None, layer='', names=('tumour',), returns='logits')
+    """
+
+    output: Literal["classes", "labels", "values"] | None = Field(
+        default=None,
+        description="what the network returns: logits of classes, of which an image has one; logits of labels, of "
+        "which it may have several; or values of a regression. By default classes; a single number with a name is a "
+        "label",
+    )
+    names: list[str] | None = Field(
+        default=None,
+        description="names of these, by index; of a single number also the two classes that it tells apart, "
+        "[negative, positive]",
+    )
+
+    def output_of(self, count: int, *, known: Sequence[str] = (), **place: Any) -> Output:
+        """Return how the last layer is read.
+
+        Args:
+            count: How many numbers it returns.
+            known: Names of the classes that the weights were made for; used if there are as many.
+            **place: `key` or `layer` of the output.
+
+        Raises:
+            RecipeError: If there are more or fewer names than numbers.
+        """
+        names = self._names(count, known)
+        apart = count == 1 and len(names) == len(Binary.SIDES)
+        if self.output == "values":
+            return Values(names=names, **place)
+        if apart:
+            return Binary(names=names, returns="logits", **place)
+        if self.output == "labels" or (count == 1 and names):
+            return Labels(names=names, returns="logits", **place)
+        # One number without a name may be anything.
+        return Unsaid(**place) if count == 1 else Classes(names=names, returns="logits", **place)
+
+    def _names(self, count: int, known: Sequence[str]) -> tuple[str, ...]:
+        if self.names is None:
+            fit = len(known) == count and self.output in (None, "classes")
+            return tuple(known) if fit else ()
+        two_sides = count == 1 and len(self.names) == len(Binary.SIDES) and self.output != "values"
+        if len(self.names) != count and not two_sides:
+            what = f"there are {len(self.names)} names, and the network returns {count} numbers"
+            raise RecipeError(what, hint="give one name for each, in their order", subject=self.names)
+        return tuple(self.names)
