@@ -110,12 +110,14 @@ def wrap(
     """
     import torch
 
+    from interpretkit.capture.networks import plain
+
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"an nn.Module is wanted, not a {type(module).__name__}")
     outputs = Unsaid(names=classes) if output is None else output
     return Model(
         module=module,
-        name=name or type(module).__name__,
+        name=name or type(plain(module)).__name__,
         preprocessing=transform or Preprocessing(),
         outputs={"output": outputs} if isinstance(outputs, Output) else dict(outputs),
         aliases=dict(aliases or {}),

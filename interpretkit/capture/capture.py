@@ -7,12 +7,14 @@ it was found, also after an exception: mode, weights, `.grad`, hooks, and the st
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from interpretkit.capture.addresses import EVERY, INPUT, OTHER_LAYER, Address
+from interpretkit.capture.networks import run, uncompiled
+from interpretkit.capture.returned import tensor_in, with_tensor
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
@@ -23,10 +25,10 @@ if TYPE_CHECKING:
 class Capture:
     """Record activations and gradients during one forward pass.
 
-    Activations are the values that the addressed modules return. The network goes on with a copy of each, so that an
-    in-place operation further on (`ReLU(inplace=True)`, `x += y`) overwrites the copy and neither the recorded value
-    nor its gradient. Gradient mode is switched on at the first module whose gradient is wanted: what runs before it
-    costs what inference costs.
+    Activations are the values that the addressed modules return. What is recorded and what the network goes on with are
+    copies of each other, so that an in-place operation further on (`ReLU(inplace=True)`, `x += y`) overwrites neither
+    the recorded value nor its gradient. Gradient mode is switched on at the first module whose gradient is wanted: what
+    runs before it costs what inference costs.
 
     Args:
         module: The network, in any mode; it runs in eval mode and gets its own mode back.
@@ -93,14 +95,18 @@ class Capture:
             torch.set_grad_enabled(True)
             self._input = inputs.detach().requires_grad_()
             inputs = self._input
-        # A copy, since the first operation of a network may work in place.
-        output = self._module(inputs.clone())
+        output = run(self._module, inputs, again=self._begin_anew)
         for address in self._addresses:
             problem = address.problem(calls=self._calls[address.path])
             if problem is not None:
                 self.activations.pop(address, None)
                 self.refused[address] = problem
         return output
+
+    def _begin_anew(self) -> None:
+        self._calls.clear()
+        # The score is taken of this pass, with its gradients.
+        torch.set_grad_enabled(True)
 
     def backward(self, score: torch.Tensor) -> dict[Address, torch.Tensor]:
         """Return the gradient of the summed `score` `(image,)` by address; a layer off the way to it is left out."""
@@ -126,22 +132,26 @@ class Capture:
             if not addresses:
                 return None
             wants_gradient = not self._with_gradient.isdisjoint(addresses)
-            if not isinstance(output, torch.Tensor) or (wants_gradient and not output.is_floating_point()):
+            values = tensor_in(output)
+            if values is None or (wants_gradient and not values.is_floating_point()):
                 for address in addresses:
                     what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
                     self.refused[address] = StepError(what, hint=OTHER_LAYER)
                 return None
             if wants_gradient:
                 torch.set_grad_enabled(True)
-                if not output.requires_grad:
-                    # Detached first: what a module returns may be a buffer of its own.
-                    output = output.detach().requires_grad_()
+            # Copies: what a module returns may be a buffer of its own, which its next call overwrites.
+            if not wants_gradient:
+                values = values.clone()
+            elif not values.requires_grad:
+                values = values.detach().clone().requires_grad_()
             for address in addresses:
                 this = Address(path, number) if address.call == EVERY else address
-                self.activations[this] = output
+                self.activations[this] = values
                 if address in self._with_gradient:
                     self._with_gradient.add(this)
-            return output.clone()
+            # Without a gradient the network goes on with what is its own.
+            return with_tensor(output, values.clone()) if wants_gradient else None
 
         return record
 
@@ -162,9 +172,11 @@ def left_as_found(module: torch.nn.Module) -> Iterator[None]:
     parameters = list(module.parameters())
     states = [(parameter.grad, parameter.requires_grad) for parameter in parameters]
     devices = {parameter.device.index or 0 for parameter in parameters if parameter.device.type == "cuda"}
-    with torch.random.fork_rng(devices=sorted(devices)):
+    with torch.random.fork_rng(devices=sorted(devices)), uncompiled(module):
         try:
-            module.eval()
+            # What `torch.export` returns has the mode that it was exported in, and no other.
+            with suppress(NotImplementedError):
+                module.eval()
             yield
         finally:
             for part, mode in modes.items():
@@ -211,11 +223,11 @@ class Substitution:
         Raises:
             StepError: If the call was not made, or does not return a tensor.
         """
-        self._calls = 0
+        self._begin()
         with left_as_found(self._module), torch.no_grad():
             handle = self._module.get_submodule(self._address.path).register_forward_hook(self._hook)
             try:
-                output = self._module(inputs.clone())
+                output = run(self._module, inputs, again=self._begin)
             finally:
                 handle.remove()
         problem = self._address.problem(calls=self._calls)
@@ -223,10 +235,14 @@ class Substitution:
             raise problem
         return output
 
+    def _begin(self) -> None:
+        self._calls = 0
+
     def _hook(self, _module: torch.nn.Module, _arguments: Any, output: Any) -> Any:
         self._calls += 1
         if self._address.call not in (None, self._calls):
             return None
-        if not isinstance(output, torch.Tensor):
+        values = tensor_in(output)
+        if values is None:
             raise StepError(f"{self._address} returns {_describe(output)}, not a tensor", hint=OTHER_LAYER)
-        return self._replace(output)
+        return with_tensor(output, self._replace(values))

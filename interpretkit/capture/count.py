@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from interpretkit.capture.networks import is_script
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -27,6 +29,10 @@ def counted(module: torch.nn.Module, passed: Callable[[], None]) -> Iterator[Non
     def after(*_: object) -> None:
         passed()
 
+    if is_script(module):
+        # It takes no hooks, so its passes are not counted.
+        yield
+        return
     handle = module.register_forward_hook(after)
     try:
         yield

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import torch
 from torch.overrides import TorchFunctionMode
 
+from interpretkit.capture.networks import is_script
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -99,7 +101,7 @@ class Endings(TorchFunctionMode):
 
     def __enter__(self) -> Self:
         for path, part in self._module.named_modules():
-            if path:
+            if path and not is_script(part):
                 handle = part.register_forward_hook(self._noted(path))
                 self._stack.callback(handle.remove)
         super().__enter__()  # type: ignore[no-untyped-call]

@@ -12,6 +12,8 @@ import torch
 from interpretkit.capture.addresses import Address, Call
 from interpretkit.capture.capture import left_as_found
 from interpretkit.capture.dataflow.flow import Dataflow
+from interpretkit.capture.networks import is_script
+from interpretkit.capture.returned import tensor_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +52,7 @@ def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
         image = inputs.clone()
         flow = Dataflow(image)
         for path, submodule in module.named_modules():
-            if path:
+            if path and not is_script(submodule):
                 handle = submodule.register_forward_hook(note(path))
                 stack.callback(handle.remove)
         stack.enter_context(flow)
@@ -67,7 +69,8 @@ def _plainly_named(call: Call, counts: Mapping[str, int]) -> Call:
 
 
 def _call(address: Address, called: torch.nn.Module, output: Any, seen: _Seen) -> Call:
-    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else None
+    values = tensor_in(output)
+    shape = None if values is None else tuple(values.shape)
     parameters = sum(parameter.numel() for parameter in called.parameters())
     return Call(address, type(called).__name__, shape, parameters, *seen)
 
@@ -75,9 +78,10 @@ def _call(address: Address, called: torch.nn.Module, output: Any, seen: _Seen) -
 def _seen(output: Any, flow: Dataflow, axes: int) -> _Seen:
     """Return the strides, extents and grid of a module's output, along each of the input's `axes`."""
     unknown: tuple[None, ...] = (None,) * axes
-    if not isinstance(output, torch.Tensor):
+    values = tensor_in(output)
+    if values is None:
         return unknown, unknown, unknown
-    field = flow.field(output)
+    field = flow.field(values)
     if field is None:
         # What does not depend on the input sees none of it.
         return unknown, (0,) * axes, unknown

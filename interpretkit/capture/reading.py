@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from interpretkit.capture.returned import tensor_in, with_tensor
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ def read_at(module: nn.Module, path: str) -> Iterator[Callable[[Any], Any]]:
 
     def end(_layer: nn.Module, _arguments: Any, output: Any) -> Any:
         handles.pop().remove()
-        seen.append(output)
+        values = tensor_in(output)
+        seen.append(output if values is None else values)
         # Later operations may work in place.
-        return output.clone() if hasattr(output, "clone") else None
+        return None if values is None else with_tensor(output, values.clone())
 
     def read(_returned: Any) -> Any:
         if not seen:

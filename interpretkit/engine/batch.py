@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from interpretkit import words
 from interpretkit.capture.addresses import INPUT
 from interpretkit.capture.capture import left_as_found
 from interpretkit.capture.count import counted
@@ -16,6 +17,7 @@ from interpretkit.engine import passes
 from interpretkit.engine.passes import Attributed
 from interpretkit.engine.returned import check_per_image, check_result, read_only
 from interpretkit.errors import InterpretkitError, StepError, located
+from interpretkit.model.cuts import no_gradient
 from interpretkit.model.outputs.settling import LOGITS
 from interpretkit.results import ranks
 from interpretkit.results.origin import Origin
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from interpretkit.capture.addresses import Address
     from interpretkit.contracts.needs import Needs
     from interpretkit.engine.passes import Pass
     from interpretkit.engine.plan import Plan
@@ -282,6 +283,7 @@ def _captured(
     axes = {}
     for call in _calls(step.activations, done):
         view = arranged(call, done.activations[call.address])
+        _check_rows(call, view.values, images=len(done.images))
         activations[call.name] = view.values
         axes[call.name] = view.axes
     scored = attributed.gradients
@@ -289,10 +291,15 @@ def _captured(
     for call in _calls(step.gradients, done):
         # Of every call there is, those count that lead to the score.
         if call in step.gradients or call.address in scored:
-            gradient = _gradient(scored, call.address)
+            gradient = scored.get(call.address)
+            if gradient is None:
+                depends = done.model.depends(attributed.targets, done.inputs, layer=call)
+                raise no_gradient(f"layer {call.address}", depends=depends)
             gradients[call.name] = arranged(call, gradient).values
     needs = step.needs
-    input_gradient = _gradient(scored, INPUT) if needs.input_gradient else None
+    input_gradient = scored.get(INPUT) if needs.input_gradient else None
+    if needs.input_gradient and input_gradient is None:
+        raise no_gradient("the input", depends=done.model.depends(attributed.targets, done.inputs))
     return Captured(
         images=done.images,
         inputs=done.inputs,
@@ -326,12 +333,16 @@ def _calls(layers: Sequence[Layer], done: Pass) -> list[Layer]:
     return [call for layer in layers for call in layer.calls(done.activations)]
 
 
-def _gradient(gradients: Mapping[Address, torch.Tensor], address: Address) -> torch.Tensor:
-    if address in gradients:
-        return gradients[address]
-    if address == INPUT:
-        raise StepError("the score does not depend on the input")
-    raise StepError(f"the score does not depend on layer {address}", hint="choose a layer on the way to the output")
+def _check_rows(layer: Layer, values: torch.Tensor, *, images: int) -> None:
+    """Check that a layer returns one row for each image: of clips, crops or tiles nobody knows whose they are."""
+    rows = len(values) if values.ndim else 0
+    if rows != images:
+        raise StepError(
+            f"layer {layer.name} returns {words.count(rows, 'row')} for {words.count(images, 'image')}, so it is not "
+            "known which belongs to which",
+            hint="choose a layer at which the parts of an image (clips, crops, tiles) are together again; methods at "
+            "the input take the network: saliency, occlusion",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +386,8 @@ def _compute(step: Step, captured: Captured, origin: Origin) -> Result:
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
     where = place(step)
     with located(where):
+        if step.needs.own_passes:
+            _check_batching(captured)
         with _at_work(step.needs, captured):
             result = step.visualizer.compute(captured)
         check_result(result, "compute()")
@@ -385,6 +398,16 @@ def _compute(step: Step, captured: Captured, origin: Origin) -> Result:
         if tensor._version != versions[name]:  # noqa: SLF001 - torch counts in-place changes nowhere else
             raise StepError(f"compute() changed {name} in place", where=where, hint="work on a copy")
     return replace(result, images=captured.images, targets=captured.targets, origin=origin)
+
+
+def _check_batching(captured: Captured) -> None:
+    """Find out how passes of the step's own may go, once for a model, and say what a reader must know of it."""
+    batching = captured.model.batching(captured.inputs)
+    if batching.apart and len(captured.images) > 1:
+        what = f"{batching.alert}, so what was captured of {len(captured.images)} images together is of none alone"
+        raise StepError(what, hint="give it one image at a time: batch_size 1, under `numerics:` in a recipe")
+    if batching.alert:
+        captured.alert(batching.alert)
 
 
 def _not_to_be_changed(step: Step, captured: Captured) -> dict[str, torch.Tensor]:

@@ -102,6 +102,8 @@ class Engine:
 
     def _process(self, source: Source, executor: Executor) -> None:
         size = self._resolved.recipe.numerics.batch_size
+        if any(model.mixes for model in self._plan.models.values()):
+            size = 1
         shards = source.batches(self._plan.models, batch_size=size, leave_out=self._leave_out)
         for work in executor.map(partial(begin, self._plan, listener=self._announcer.listener), shards):
             self._keep_inputs(work)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from interpretkit import words
 from interpretkit.capture.addresses import INPUT, Address
 from interpretkit.capture.capture import Capture
 from interpretkit.capture.ending import Endings
 from interpretkit.errors import InterpretkitError, StepError, cause
+from interpretkit.model.advice import advice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     import torch
 
@@ -60,9 +63,7 @@ class Attributed:
 
 def over_batch(key: str, model: Model, steps: Sequence[Step], batch: Batch) -> Pass:
     """Run the model of this key once over the batch for all steps that look at it."""
-    inputs = batch.inputs[key]
-    like = next(model.module.parameters(), inputs)
-    inputs = inputs.to(like.device, like.dtype)
+    inputs = model.fed(batch.inputs[key])
     if inputs.is_inference():
         inputs = inputs.clone()
     images = []
@@ -84,8 +85,7 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
         except Exception as error:  # noqa: BLE001 - a user's network may raise anything
             shape = "×".join(map(str, inputs.shape))
             done.failure = StepError(
-                f"model {model.name!r} failed on images {shape}: {cause(error)}",
-                hint="does it take images of this size and number of channels?",
+                f"model {model.name!r} failed on images {shape}: {cause(error)}", hint=advice(error)
             )
             done.failure.__cause__ = error
             return done
@@ -165,6 +165,7 @@ def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | Non
     try:
         output = done.model.reading(wanted.of)
         values = _at_layer(done, output.layer) if output.layer else returned
+        _check_rows(output.read(values), images=len(done.images))
         targets = done.model.targets(wanted, values, done.images)
         score = output.score(output.read(values), targets)
         gradients = capture.backward(score) if capture else {}
@@ -177,12 +178,23 @@ def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | Non
     except InterpretkitError as error:
         return error
     except Exception as error:  # noqa: BLE001 - a user's network may raise anything on the way back
-        failure = StepError(
-            f"model {done.model.name!r} failed in the backward pass: {cause(error)}",
-            hint="a method without gradients takes any network: occlusion, score_cam",
-        )
+        hint = advice(error, backward=True)
+        failure = StepError(f"model {done.model.name!r} failed in the backward pass: {cause(error)}", hint=hint)
         failure.__cause__ = error
         return failure
+
+
+def _check_rows(values: Any, *, images: int) -> None:
+    """Check that a network returns as many rows as it is given images."""
+    if not hasattr(values, "__len__") or isinstance(values, Mapping):
+        return
+    rows = len(values) if getattr(values, "ndim", 1) > 0 else 0
+    if rows != images:
+        count = words.count(rows, "row")
+        raise StepError(
+            f"the network returns {count} for {words.count(images, 'image')}, so it is not known whose they are",
+            hint="let it return one row for each image, in their order",
+        )
 
 
 def _first_broken(activations: Mapping[Address, torch.Tensor]) -> Address | None:

@@ -102,7 +102,7 @@ def together(
     gathered = {step.id: Gather(step) for step in steps}
     setting = Numerics.parse({"batch_size": batch_size})
     with numerics.in_force(setting):
-        batches = source.batches(plan.models, batch_size=setting.batch_size, leave_out=_raised)
+        batches = source.batches(plan.models, batch_size=1 if model.mixes else setting.batch_size, leave_out=_raised)
         for batch in batches:
             ids = [image.id for image in batch.images]
             selected = {name: result.select(*ids) for name, result in given.items()}

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from interpretkit.errors import Faults, InputError, RecipeError, StepError, did_you_mean
+from interpretkit.errors import Faults, InputError, InterpretkitError, RecipeError, StepError, cause, did_you_mean
+from interpretkit.model.advice import advice
 from interpretkit.model.baselines import Baseline, baseline_of
+from interpretkit.model.batching import Batching, batching_of, mixes
+from interpretkit.model.cuts import changes, no_gradient
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
 from interpretkit.model.layout import Layout, arrange
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.columns import Chosen, Columns, Grammar
 from interpretkit.model.outputs.grammar import parse, parse_single
+from interpretkit.model.outputs.output import for_each
 from interpretkit.model.outputs.settling import LOGITS, settle
 from interpretkit.model.preprocessing import Preprocessing, as_image, stretched
 from interpretkit.model.variants import gradients_at, scores_with
@@ -113,6 +117,7 @@ class Model:
         return f"Model({self.name}: {kind}, {parameters:,} parameters; {self.weights}{notes})"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "module", _plain(self.module))
         positions = layer_positions(self.module)
         for alias, path in self.aliases.items():
             if path not in positions:
@@ -156,7 +161,21 @@ class Model:
         Raises:
             RecipeError: If a pattern matches nothing; it lists the nearest names.
         """
-        return self._names.find(patterns)
+        found = self._names.find(patterns)
+        for layer in found:
+            self._check_hooks(layer)
+        return found
+
+    def _check_hooks(self, layer: Layer) -> None:
+        from interpretkit.capture.networks import script_around
+
+        script = script_around(self.module, layer.address.path)
+        if script is not None:
+            whole = f"layer {script}" if script else f"model {self.name!r}"
+            raise RecipeError(
+                f"{whole} is TorchScript, which cannot be looked into, so there is no layer {layer.name}",
+                hint="give the nn.Module that it was made of; methods at the input take it: saliency, occlusion",
+            )
 
     def layers(self, *patterns: str, size: tuple[int, ...] | None = None) -> LayerTable:
         """List the layers that a forward pass of one image calls, in the order of execution.
@@ -174,14 +193,13 @@ class Model:
 
         from interpretkit.capture.probe import probe
 
-        like = next(self.module.parameters(), torch.zeros(()))
         first = first_convolution(self.module)
         channels = _USUAL_CHANNELS if first is None else first.in_channels
         lengths = (channels, *(size or self._input_size()))
         names = self._names
         asked = names.asked(patterns) if patterns else None
         try:
-            image = torch.zeros((1, *lengths), dtype=like.dtype, device=like.device)
+            image = self.fed(torch.zeros((1, *lengths)))
             calls = probe(self.module, image)
         except Exception as error:
             what = f"model {self.name!r} failed on an image {shape(lengths)}"
@@ -343,8 +361,82 @@ class Model:
             >>> model.raw_scores(torch.tensor([[[[3.0, 4.0]]]]), [Target(spec=1, label="1", score=4.0)])
             tensor([4.])
         """
+        import torch
+
         output = self.output_of(targets[0])
-        return output.score(self._values(output, inputs, module), targets)
+        if self._apart and len(inputs) > 1:
+            each = zip(torch.split(inputs, 1), for_each(targets, len(inputs)), strict=True)
+            return torch.cat([self.raw_scores(image, [target], module=module) for image, target in each])
+        scores = output.score(self._values(output, inputs, module), targets)
+        if torch.is_grad_enabled() and inputs.requires_grad and not scores.requires_grad:
+            raise no_gradient("the input", depends=self.depends(targets, inputs.detach()))
+        return scores
+
+    @property
+    def _apart(self) -> bool:
+        """Whether a pass has shown that images must go alone."""
+        kept: Batching = self._kept.get("batching", Batching())
+        return kept.apart
+
+    @property
+    def mixes(self) -> bool:
+        """Whether each image must go alone, since the network normalises over the images of a batch."""
+        return mixes(self.module)
+
+    def batching(self, inputs: torch.Tensor) -> Batching:
+        """Return how passes of a visualizer's own may go, which some passes of the first of `inputs` show; it is kept.
+
+        Raises:
+            StepError: If the network keeps a state from pass to pass.
+        """
+        from interpretkit.capture.capture import left_as_found
+
+        if "batching" not in self._kept:
+            with left_as_found(self.module):
+                self._kept["batching"] = batching_of(self._numbers, inputs[:1])
+        kept: Batching = self._kept["batching"]
+        return kept
+
+    def _numbers(self, inputs: torch.Tensor) -> Any:
+        """Return the numbers of each image that its first output reads; nothing where it cannot be read."""
+        try:
+            return self._values(self.output, inputs)
+        except StepError:
+            return None
+
+    def depends(self, targets: Sequence[Target], inputs: torch.Tensor, *, layer: Layer | None = None) -> bool:
+        """Return whether the score of targets changes with `inputs`, or with what a layer returns for them.
+
+        For errors: a score without a gradient may depend all the same, where a network cuts its gradients.
+        """
+        from interpretkit.capture.capture import Capture, Substitution, left_as_found
+        from interpretkit.capture.reading import read_at
+
+        output = self.output_of(targets[0])
+        with left_as_found(self.module), read_at(self.module, output.layer) as read:
+            if layer is None:
+                return changes(lambda values: output.score(self._values(output, values), targets), inputs)
+            with Capture(self.module, activations=[layer.address]) as capture:
+                capture.forward(inputs)
+
+            def score(values: torch.Tensor) -> torch.Tensor:
+                returned = Substitution(self.module, layer.address, lambda _: values.clone()).forward(inputs)
+                return output.score(output.read(read(returned)), targets)
+
+            return changes(score, capture.activations[layer.address])
+
+    def fed(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return images as the network takes them: on its device, and in the dtype of its first convolution.
+
+        Without one the dtype is that of its first parameter of floating-point numbers; without any, it stays.
+        """
+        parameters = list(self.module.parameters())
+        first = first_convolution(self.module)
+        dtypes = [each.dtype for each in parameters if each.is_floating_point()]
+        if first is not None and first.weight.is_floating_point():
+            dtypes = [first.weight.dtype]
+        device = parameters[0].device if parameters else inputs.device
+        return inputs.to(device, dtypes[0] if dtypes else inputs.dtype)
 
     def read(self, of: str, inputs: torch.Tensor) -> Any:
         """Return what an output reads of a pass of `inputs` `(image, channel, y, x)`, without gradients.
@@ -357,18 +449,23 @@ class Model:
 
         from interpretkit.capture.capture import left_as_found
 
-        like = next(self.module.parameters(), inputs)
         with left_as_found(self.module), torch.no_grad():
-            return self._values(self.reading(of), inputs.to(like.device, like.dtype))
+            return self._values(self.reading(of), self.fed(inputs))
 
     def _values(self, output: Output, inputs: torch.Tensor, module: torch.nn.Module | None = None) -> Any:
         """Return what an output reads of a pass of `inputs`."""
+        from interpretkit.capture.networks import run
         from interpretkit.capture.reading import read_at
 
         network = self.module if module is None else module
         with read_at(network, output.layer) as read:
-            # A copy, since the first operation of a network may work in place.
-            returned = network(inputs.clone())
+            try:
+                returned = run(network, inputs)
+            except InterpretkitError:
+                raise
+            except Exception as error:
+                what = f"model {self.name!r} failed on images {shape(inputs.shape)}: {cause(error)}"
+                raise StepError(what, hint=advice(error)) from error
             return output.read(read(returned))
 
     def gives(self, image: torch.Tensor, target: Target, *, tolerance: float) -> bool:
@@ -397,7 +494,10 @@ class Model:
 
         output = self.output_of(target)
         with torch.no_grad():
-            return output.probability(self._values(output, inputs), [target])
+            parts = torch.split(inputs, 1) if self._apart else [inputs]
+            found = [output.probability(self._values(output, part), [target]) for part in parts]
+            known = [each for each in found if each is not None]
+            return torch.cat(known) if known else None
 
     def predictions(self, returned: Any) -> tuple[tuple[Prediction, ...], ...]:
         """Return for each image what the network finds in it; nothing where its output cannot be read."""
@@ -454,6 +554,7 @@ class Model:
                 expected=target.score,
                 arrange=self.arranged,
                 score=lambda returned: output.score(output.read(read(returned)), [target]),
+                apart=self._apart,
             )
 
     def gradients(
@@ -475,9 +576,15 @@ class Model:
             >>> Model(module=net).gradients(torch.ones(1, 2, 1, 2), [target], layers=["0"])["0"].tolist()
             [[[[0.0, 0.0]], [[0.5, 0.5]]]]
         """
+        import torch
+
         from interpretkit.capture.reading import read_at
 
         output = self.output_of(targets[0])
+        if self._apart and len(inputs) > 1:
+            each = zip(torch.split(inputs, 1), for_each(targets, len(inputs)), strict=True)
+            found = [self.gradients(image, [target], layers=layers) for image, target in each]
+            return {layer: torch.cat([one[layer] for one in found]) for layer in found[0]}
         with read_at(self.module, output.layer) as read:
             return gradients_at(
                 self.module,
@@ -485,6 +592,7 @@ class Model:
                 layers=self.find(layers),
                 arrange=self.arranged,
                 score=lambda returned: output.score(output.read(read(returned)), targets),
+                depends=lambda layer: self.depends(targets, inputs, layer=layer),
             )
 
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
@@ -564,6 +672,12 @@ class Model:
         except Exception as error:
             what = f"the preprocessing of model {self.name!r} failed on a black image: {type(error).__name__}: {error}"
             raise StepError(what, hint="or say the size: `--size`, or `layers(size=(height, width))`") from error
+
+
+def _plain(module: torch.nn.Module) -> torch.nn.Module:
+    from interpretkit.capture.networks import plain
+
+    return plain(module)
 
 
 def _targets(output: Output, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from interpretkit import words
 from interpretkit.errors import StepError
+from interpretkit.model.cuts import no_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ def scores_with(
     expected: float,
     arrange: Arrange,
     score: Score,
+    apart: bool,
 ) -> torch.Tensor:
     """Return the score of one image with what a layer returns replaced by each of `variants`, `(variant,)`.
 
@@ -40,18 +42,21 @@ def scores_with(
         expected: The score of the image as it is: what comes of the unchanged output if a pass is to be trusted.
         arrange: Gives a view `(image, channel, y, x)` of what the layer returned: `Model.arranged`.
         score: Makes scores of what the network returned.
+        apart: Whether each variant must go alone.
 
     Raises:
         StepError: If the layer returns no map of the variants' shape.
     """
     import torch
 
-    def run(inputs: torch.Tensor, rows: int) -> torch.Tensor:
-        return score(_returned(module, inputs, layer=layer, variants=variants, rows=rows, arrange=arrange))
+    def run(inputs: torch.Tensor, chosen: torch.Tensor, rows: int) -> torch.Tensor:
+        return score(_returned(module, inputs, layer=layer, variants=chosen, rows=rows, arrange=arrange))
 
+    if apart:
+        return torch.cat([run(image, variant, 1) for variant in torch.split(variants, 1)])
     count = len(variants)
     try:
-        scores = run(image, count + 1)
+        scores = run(image, variants, count + 1)
     except Exception:  # noqa: BLE001 - a network may notice in any way that the number of images has changed
         scores = torch.empty(0)
     if len(scores) == count + 1:
@@ -59,7 +64,7 @@ def scores_with(
         as_it_was = torch.full_like(unchanged, expected)
         if torch.allclose(unchanged, as_it_was, rtol=1e-3, atol=1e-5):
             return scores[:-1]
-    return run(image.expand(count, *image.shape[1:]), count)
+    return run(image.expand(count, *image.shape[1:]), variants, count)
 
 
 def _returned(
@@ -83,7 +88,13 @@ def _returned(
 
 
 def gradients_at(
-    module: nn.Module, inputs: torch.Tensor, *, layers: Sequence[Layer], arrange: Arrange, score: Score
+    module: nn.Module,
+    inputs: torch.Tensor,
+    *,
+    layers: Sequence[Layer],
+    arrange: Arrange,
+    score: Score,
+    depends: Callable[[Layer], bool],
 ) -> dict[str, torch.Tensor]:
     """Return the gradient of each input's score at what layers return, by layer, `(image, channel, y, x)`.
 
@@ -93,9 +104,10 @@ def gradients_at(
         layers: The layers.
         arrange: Gives a view of what a layer returned, or of its gradient: `Model.arranged`.
         score: Makes scores of what the network returned.
+        depends: Tells whether the score changes with what a layer returns.
 
     Raises:
-        StepError: If a layer cannot be recorded, or the score does not depend on it.
+        StepError: If a layer cannot be recorded, or the score gives no gradient for it.
     """
     from interpretkit.capture.capture import Capture
 
@@ -112,6 +124,6 @@ def gradients_at(
             if address in capture.refused:
                 raise capture.refused[address]
             if address not in gradients:
-                raise StepError(f"the score does not depend on layer {call.name}")
+                raise no_gradient(f"layer {call.name}", depends=depends(call))
             arranged[call.name] = arrange(call, gradients[address], inputs=inputs).values
     return arranged

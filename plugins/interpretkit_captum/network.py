@@ -32,7 +32,7 @@ class Scored(nn.Module):
 
     def __init__(self, model: Model, target: Target, network: nn.Module | None = None) -> None:
         super().__init__()
-        self.network = network or model.module
+        self.network = model.module if network is None else network
         self._model = model
         self._target = target
 

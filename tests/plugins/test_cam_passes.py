@@ -18,6 +18,9 @@ from interpretkit.testing import check_visualizer
 DOUBLE = torch.float64
 METHODS = ["score_cam", "ablation_cam"]
 
+PROBES = [1, 1, 2]
+"""Images in the passes that show how passes of a step's own may go: one alone, again, and beside another."""
+
 
 @pytest.fixture
 def net() -> nn.Sequential:
@@ -73,8 +76,8 @@ def test_ablation_cam_spends_no_pass_on_dead_channels(net, images):
     seen = []
     net[6].register_forward_hook(lambda _m, _a, output: seen.append(len(output)))
     found = ours(net, images[:1], "ablation_cam", "4", target=2)
-    # The first is the shared pass; the other has the unchanged output beside the four variants.
-    assert seen == [1, 5]
+    # The shared pass, those that show how passes may go, and one of the unchanged output beside the four variants.
+    assert seen == [1, *PROBES, 5]
     torch.testing.assert_close(found, brute_ablation(net, images[:1], 4, 2), rtol=1e-9, atol=1e-11)
 
 
@@ -249,7 +252,7 @@ def test_all_layers_of_smooth_grad_cam_plusplus_share_the_passes(net, images):
         ik.wrap(net), images, "smooth_grad_cam_plusplus", layers=layers, samples=5, internal_batch_size=3, target=0
     )
     assert list(result.maps) == layers
-    assert seen == [2, 3, 2, 3, 2]
+    assert seen == [2, *PROBES, 3, 2, 3, 2]
 
 
 def test_smooth_grad_cam_plusplus_keeps_the_contract():
@@ -274,4 +277,4 @@ def test_a_layer_without_a_channel_to_try_has_a_map_of_zeros_and_costs_no_pass(m
     passes = []
     net.register_forward_hook(lambda *_: passes.append(1))
     assert not ours(net, torch.rand(2, 3, size, size), method, "1").any()
-    assert len(passes) == 1
+    assert len(passes) == 1 + len(PROBES)

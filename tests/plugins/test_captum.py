@@ -110,6 +110,8 @@ def test_every_method_keeps_the_contract(name):
 def test_the_batch_size_bounds_every_pass_and_changes_no_number(model, images, name):
     if "internal_batch_size" not in registered()[name].Options.model_fields:
         return
+    # The first call also finds out how passes may go.
+    ik.visualize(model, images[:1], name, target=2, **SMALL[name])
     found, seen = {}, []
     model.module.register_forward_hook(lambda _m, given, _o: seen.append(len(given[0])))
     least = 2 if name in {"deep_lift_shap", "layer_conductance"} else 1

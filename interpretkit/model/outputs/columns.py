@@ -444,7 +444,8 @@ def as_columns(values: Any, *, noun: str) -> torch.Tensor:
 
     wanted = f"one number for each {noun} (image, {noun})"
     if not isinstance(values, torch.Tensor):
-        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=_SAY)
+        hint = "let it return a tensor, which has gradients" if hasattr(values, "shape") else _SAY
+        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
     if not values.is_floating_point():
         what = f"the network returns {described(values)}, which has no gradients, not {wanted}"
         raise StepError(what, hint="let it return the numbers that these are chosen by")

@@ -53,11 +53,16 @@ def described(values: Any) -> str:
     """
     size = getattr(values, "shape", None)
     if size is not None:
-        noun = "numbers" if getattr(values, "is_floating_point", lambda: True)() else f"{values.dtype} numbers"
+        noun = "numbers" if _is_float_tensor(values) else f"{values.dtype} numbers"
+        noun = noun if hasattr(values, "is_floating_point") else f"a {type(values).__name__}"
         return f"{noun} {shape(size)}" if len(size) else "a single number"
     parts = _parts(values)
     kind = f"a {type(values).__name__}"
     return f"{kind} of {_listed(parts)}" if parts else kind
+
+
+def _is_float_tensor(values: Any) -> bool:
+    return hasattr(values, "is_floating_point") and bool(values.is_floating_point())
 
 
 def _parts(returned: Any) -> dict[Any, Any]:

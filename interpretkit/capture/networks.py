@@ -1,0 +1,83 @@
+"""Networks as people have them: wrapped, compiled, scripted."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_NO_GRADIENT = "cannot register a hook on a tensor that doesn't require gradient"
+
+
+def plain(module: nn.Module) -> nn.Module:
+    """Return the network inside of `torch.compile`, `DataParallel` and their like, whose layers have their own names.
+
+    Example:
+        >>> net = nn.Sequential(nn.ReLU())
+        >>> plain(nn.DataParallel(net)) is net
+        True
+    """
+    while True:
+        inside = getattr(module, "_orig_mod", None)
+        if inside is None and isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inside = module.module
+        if not isinstance(inside, nn.Module):
+            return module
+        module = inside
+
+
+def is_script(part: nn.Module) -> bool:
+    """Return whether a module is TorchScript, scripted or traced: nothing can be hooked in it."""
+    return isinstance(part, torch.jit.ScriptModule)
+
+
+def script_around(module: nn.Module, path: str) -> str | None:
+    """Return the path of the TorchScript that a layer is, or lies in; empty for the network itself, None if in none.
+
+    Example:
+        >>> script_around(nn.Sequential(nn.ReLU()), "0") is None
+        True
+    """
+    parts = dict(module.named_modules())
+    names = path.split(".")
+    around = [".".join(names[:count]) for count in range(len(names) + 1)]
+    scripts = [each for each in around if each in parts and is_script(parts[each])]
+    return scripts[0] if scripts else None
+
+
+@contextmanager
+def uncompiled(module: nn.Module) -> Iterator[None]:
+    """Run what is compiled in a network as plain Python meanwhile: compiled code calls no hooks."""
+    parts = module.modules()
+    if not any(hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) for part in parts):
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def run(module: nn.Module, inputs: torch.Tensor, *, again: Callable[[], None] | None = None) -> Any:
+    """Run a network once on a copy of `inputs`: its first operation may work in place.
+
+    Networks that register hooks on their own tensors want gradients there; where none are taken, they run again with
+    gradients.
+
+    Args:
+        module: The network.
+        inputs: `(image, channel, y, x)`.
+        again: Called before it runs again.
+    """
+    try:
+        return module(inputs.clone())
+    except RuntimeError as error:
+        if _NO_GRADIENT not in str(error) or inputs.requires_grad:
+            raise
+        if again is not None:
+            again()
+        with torch.enable_grad():
+            return module(inputs.detach().clone().requires_grad_())

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import interpretkit as ik
+
+IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+METHODS = {
+    "grad_cam": {"layers": ["second"]},
+    "score_cam": {"layers": ["first"]},
+    "integrated_gradients": {"steps": 4},
+    "occlusion": {"window": 8, "stride": 8},
+    "smooth_grad": {"samples": 2},
+}
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
+        self.fc = nn.Linear(4, 5)
+        self.eval()
+
+    def head(self, features):
+        return self.fc(torch.relu(self.second(torch.relu(features))).mean((2, 3)))
+
+    def forward(self, images):
+        return self.head(self.first(images))
+
+
+def values(net, method, **more):
+    target = {} if method in ("feature_grid", "channel_stats") else {"target": 1}
+    found = ik.visualize(ik.wrap(net), IMAGES, method, **target, **(METHODS.get(method, {}) | more))
+    return next(iter(found.maps.values())).values
+
+
+def with_compiled_part():
+    net = Net()
+    net.second = torch.compile(net.second, backend="eager")
+    return net
+
+
+def compiled_itself():
+    net = Net()
+    net.compile(backend="eager")
+    return net
+
+
+WRAPPED = {
+    "compiled": lambda: torch.compile(Net(), backend="eager"),
+    "compiled itself": compiled_itself,
+    "with a compiled part": with_compiled_part,
+    "data parallel": lambda: nn.DataParallel(Net()),
+    "compiled data parallel": lambda: torch.compile(nn.DataParallel(Net()), backend="eager"),
+    "symbolic": lambda: torch.fx.symbolic_trace(Net()),
+}
+
+
+@pytest.mark.parametrize("make", WRAPPED.values(), ids=WRAPPED)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_wrapped_network_gives_the_numbers_of_the_plain_one(make, method):
+    np.testing.assert_allclose(values(make(), method), values(Net(), method), rtol=1e-5, atol=1e-7)
+
+
+SCRIPTS = {"scripted": lambda: torch.jit.script(Net()), "traced": lambda: torch.jit.trace(Net(), IMAGES)}
+
+
+@pytest.mark.parametrize("make", SCRIPTS.values(), ids=SCRIPTS)
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+def test_torchscript_is_explained_at_the_input_and_refused_at_layers(make):
+    for method in ("integrated_gradients", "occlusion"):
+        np.testing.assert_allclose(values(make(), method), values(Net(), method), rtol=1e-4, atol=1e-6)
+    for net, layer in [(make(), "second"), (nn.Sequential(make()), "0.second")]:
+        with pytest.raises(ik.RecipeError, match=f"is TorchScript, which cannot be looked into, so .* {layer}"):
+            values(net, "grad_cam", layers=[layer])
+
+
+class NoGrad(Net):
+    def forward(self, images):
+        with torch.no_grad():
+            features = self.first(images)
+        return self.head(features)
+
+
+class Detached(Net):
+    def forward(self, images):
+        return self.head(self.first(images).detach())
+
+
+class Inferred(Net):
+    @torch.inference_mode()
+    def forward(self, images):
+        return self.head(self.first(images))
+
+
+class Checkpointed(Net):
+    def forward(self, images):
+        return self.head(checkpoint(self.first, images, use_reentrant=True))
+
+
+CUT = [NoGrad, Detached, Inferred, Checkpointed]
+
+
+@pytest.mark.parametrize("kind", CUT)
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_a_gradient_that_the_network_cuts_is_said_to_be_cut(kind):
+    with pytest.raises(ik.StepError, match="the network cuts the gradient between layer first and the score"):
+        values(kind(), "grad_cam", layers=["first"])
+    assert abs(values(kind(), "ablation_cam", layers=["first"])).max() > 0
+    np.testing.assert_allclose(values(kind(), "occlusion"), values(Net(), "occlusion"), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [NoGrad, Detached, Inferred])
+@pytest.mark.parametrize("method", ["saliency", "integrated_gradients", "smooth_grad"])
+def test_at_the_input_too(kind, method):
+    with pytest.raises(ik.StepError, match="the network cuts the gradient between the input and the score"):
+        values(kind(), method)
+
+
+def test_behind_the_cut_the_gradient_is_that_of_the_plain_network():
+    for kind in (NoGrad, Detached):
+        np.testing.assert_allclose(values(kind(), "grad_cam"), values(Net(), "grad_cam"), rtol=1e-5, atol=1e-7)
+
+
+def test_a_layer_off_the_way_is_still_said_to_be_off_it():
+    class Aside(Net):
+        def forward(self, images):
+            self.second(self.first(images))
+            return self.fc(self.first(images).mean((2, 3)))
+
+    with pytest.raises(ik.StepError, match="the score does not depend on layer second"):
+        values(Aside(), "grad_cam")
+
+
+class Hooked(Net):
+    def forward(self, images):
+        features = self.first(images)
+        features.register_hook(lambda gradient: gradient)
+        return self.head(features)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "feature_grid"])
+def test_a_network_that_hooks_its_own_tensors_gives_the_numbers_of_the_plain_one(method):
+    more = {"layers": ["second"]} if method == "feature_grid" else {}
+    expected = values(Net(), method, **more)
+    np.testing.assert_allclose(values(Hooked(), method, **more), expected, rtol=1e-5, atol=1e-7)
+
+
+class Kept(nn.Module):
+    """Writes its features into a buffer of its own, and returns that."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.buffer = None
+
+    def forward(self, images):
+        with torch.no_grad():
+            features = self.conv(images)
+            if self.buffer is None or self.buffer.shape != features.shape:
+                self.buffer = torch.zeros_like(features)
+            self.buffer.copy_(features)
+        return self.buffer
+
+
+def test_what_a_layer_keeps_does_not_depend_on_which_other_steps_run():
+    torch.manual_seed(0)
+    net = nn.Sequential(Kept(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    steps = {"first": ik.step("occlusion", window=16, stride=16), "then": ik.step("feature_grid", layers=["0"])}
+    together = ik.visualize(ik.wrap(copy.deepcopy(net)), IMAGES[:1], steps)["then"]
+    alone = ik.visualize(ik.wrap(net), IMAGES[:1], "feature_grid", layers=["0"])
+    np.testing.assert_array_equal(together.maps["0"].values, alone.maps["0"].values)
+
+
+class Clips(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Conv2d(3, 4, 3)
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, images):
+        halves = torch.cat(images.chunk(2, dim=3))
+        return self.fc(torch.relu(self.body(halves)).mean((2, 3))).view(2, len(images), -1).mean(0)
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "score_cam", "ablation_cam", "feature_grid", "channel_stats"])
+def test_a_layer_of_more_rows_than_images_is_refused_with_its_cause(method):
+    with pytest.raises(ik.StepError, match="layer body returns 4 rows for 2 images, so it is not known which"):
+        values(Clips(), method, layers=["body"])
+
+
+def test_such_a_network_is_explained_at_the_input():
+    leaf = IMAGES.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(Clips()(leaf)[:, 1].sum(), leaf)
+    np.testing.assert_allclose(values(Clips(), "saliency"), gradient.abs().amax(1), rtol=1e-5)
+
+
+class Tuples(Net):
+    """A block that returns its features beside attention that is not asked for, as those of transformers do."""
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, images):
+            return self.conv(images), None
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.block = self.Block().eval()
+        self.block.conv.load_state_dict(self.first.state_dict())
+
+    def forward(self, images):
+        return self.head(self.block(images)[0])
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "score_cam", "ablation_cam", "feature_grid"])
+def test_a_layer_that_returns_one_tensor_in_a_tuple_is_that_tensor(method):
+    found, expected = values(Tuples(), method, layers=["block"]), values(Net(), method, layers=["first"])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    assert ik.wrap(Tuples()).layers("block", size=(16, 16))[0].shape == (4, 16, 16)
+
+
+class Embedded(nn.Module):
+    """An embedding of float32 that is not used, then convolutions of another dtype."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(2, 2)
+        self.packed = nn.Parameter(torch.zeros(2, dtype=torch.uint8), requires_grad=False)
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+        self.body.to(dtype)
+
+    def forward(self, images):
+        return self.body(images)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("given", [torch.float64, torch.float32, torch.bfloat16])
+def test_images_are_fed_in_the_dtype_of_the_first_convolution(dtype, given):
+    net = Embedded(dtype)
+    found = ik.visualize(ik.wrap(net), IMAGES.to(given), "feature_grid", layers=["body.0"])
+    with torch.no_grad():
+        expected = net.body[0](IMAGES.to(given).to(dtype)).float()
+    torch.testing.assert_close(torch.from_numpy(found.maps["body.0"].values).float(), expected)
+
+
+def test_weights_packed_into_integers_are_no_dtype_of_images():
+    class Packed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.packed = nn.Parameter(torch.ones(5, 48, dtype=torch.uint8), requires_grad=False)
+
+        def forward(self, images):
+            return images[:, :, :4, :4].flatten(1) @ (self.packed.T.to(images) - 128)
+
+    found = ik.visualize(ik.wrap(Packed()), IMAGES, "saliency", target=1)
+    assert found.targets[0].score == pytest.approx(-127 * float(IMAGES[0, :, :4, :4].sum()), rel=1e-4)
+
+
+class Failing(Net):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, images):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), "does it take images of this size"),
+        (KeyError("gpu_state"), "does the network itself run on such a batch"),
+        (RuntimeError("Input type (float) and bias type (c10::BFloat16) should be the same"), "have other dtypes"),
+        (RuntimeError("Expected all tensors to be on the same device"), "lie on another device"),
+    ],
+)
+def test_the_next_step_after_a_failure_fits_its_cause(error, hint):
+    with pytest.raises(ik.StepError) as caught:
+        values(Failing(error), "saliency")
+    assert hint in str(caught.value)
+    assert ("images of this size" in str(caught.value)) == ("images of this size" in hint)
+
+
+@pytest.mark.parametrize(
+    ("returns", "message"),
+    [
+        (lambda scores: scores.detach().numpy(), "returns a ndarray 2×5, not one number for each class"),
+        (lambda scores: scores.argmax(1), "torch.int64 numbers 2, which has no gradients"),
+        (lambda scores: scores[:1], "returns 1 row for 2 images"),
+        (lambda scores: torch.cat([scores, scores]), "returns 4 rows for 2 images"),
+        (lambda scores: None, "returns a NoneType, not one number"),
+        (lambda scores: scores.mean(), "returns 0 rows for 2 images"),
+    ],
+)
+def test_what_is_no_score_of_each_image_is_refused_with_what_it_is(returns, message):
+    class Odd(Net):
+        def forward(self, images):
+            return returns(super().forward(images))
+
+    with pytest.raises(ik.StepError, match=message):
+        values(Odd(), "saliency")
