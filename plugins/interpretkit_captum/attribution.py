@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from interpretkit import Figure, Needs, Result, Targeted, Visualizer, figures
-from interpretkit_captum.completeness import Explanation, in_words, tables_of
+from interpretkit_captum.completeness import Explanation, far, in_words, tables_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,6 +58,14 @@ class Attribution(Visualizer):
 class OwnPasses(Attribution):
     """A method that runs the network itself, image by image, through captum."""
 
+    @property
+    def mend(self) -> str:
+        """What to do where attributions are far from adding up."""
+        for option in ("steps", "samples", "baselines"):
+            if option in type(self.options).model_fields:
+                return f"take more {option}"
+        return "another baseline, or integrated_gradients, may come nearer"
+
     def needs(self) -> Needs:
         """Ask for passes of its own about the target."""
         return Needs(own_passes=True, target=self.options.target)
@@ -71,6 +79,8 @@ class OwnPasses(Attribution):
         seed = getattr(self.options, "seed", 0)
         with self.network(captured) as network, fixed(network):
             found = [self.explain(each) for each in subjects(captured, network, seed=seed)]
+        for text in far(captured, found, mend=self.mend):
+            captured.alert(text)
         maps = {}
         for layer in found[0]:
             values = torch.stack([each[layer].values for each in found])

@@ -78,6 +78,36 @@ def _completeness(rows: Sequence[tuple[str, str, float, float]]) -> Table:
     )
 
 
+_FAR = 0.05
+"""A gap of more than this part of the difference is said in words, and not in the table alone."""
+
+_TINY = 1e-3
+"""Scores that differ by less than this part of themselves say nothing about a gap."""
+
+
+def far(captured: Captured, found: Sequence[Mapping[str, Explanation]], *, mend: str) -> Iterator[str]:
+    """Say of which images attributions are far from adding up.
+
+    Args:
+        captured: The batch.
+        found: For each image what was said of it, by layer.
+        mend: What to do about it.
+    """
+    for image, layers in zip(captured.images, found, strict=True):
+        for layer, each in layers.items():
+            if each.total is None or each.score is None or each.reference is None:
+                continue
+            difference = each.score - each.reference
+            gap = abs(each.total - difference)
+            if abs(difference) > _TINY * max(abs(each.score), abs(each.reference)) and gap > _FAR * abs(difference):
+                number = figures.number
+                share = number(100 * gap / abs(difference))
+                yield (
+                    f"{image.id}: the attributions at {layer} sum to {number(each.total)}, and the score differs from "
+                    f"the baseline's by {number(difference)}: a gap of {share} %; {mend}"
+                )
+
+
 def in_words(result: Result, layer: str, *, about: str = "") -> Iterator[str]:
     """Say how far the attributions at a layer add up, and what the image was compared with.
 
@@ -93,6 +123,8 @@ def in_words(result: Result, layer: str, *, about: str = "") -> Iterator[str]:
         share = "" if math.isnan(relative) else f" ({figures.number(100 * relative)} %)"
         number = figures.number
         yield f"The attributions sum to {number(total)}, {meant} {number(difference)}: gap {number(gap)}{share}."
+        if compared is not None and relative > _FAR:
+            yield "That is far from complete: read no share of the score off the map."
     if compared is not None:
         ((_, name, _, reference),) = compared.rows()
         yield f"Baseline: {about}{WORDS[name]}; score {figures.number(reference)}."

@@ -19,9 +19,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from interpretkit import Captured
-    from interpretkit_captum.operations import Observed
+    from interpretkit_captum.operations import Observed, Operation
 
 _OTHER = "integrated_gradients, smooth_grad and occlusion take any network"
+# What torch runs for operations that are linear, up to a constant, in the first tensor that they read. Of everything else
+# that depends on the images, nobody has shown it.
+_LINEAR = frozenset({
+    "convolution", "_convolution", "mkldnn_convolution", "cudnn_convolution", "convolution_overrideable",
+    "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d",
+    "native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "miopen_batch_norm",
+    "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
+    "replication_pad1d", "replication_pad2d", "replication_pad3d",
+    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d", "upsample_bilinear2d",
+    "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
+    "_upsample_nearest_exact3d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa",
+    "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle", "im2col", "col2im",
+    "view", "_unsafe_view", "reshape", "_reshape_alias", "permute", "transpose", "t", "movedim", "expand", "slice",
+    "select", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unbind", "unsqueeze", "squeeze",
+    "as_strided", "unfold", "diagonal", "narrow", "repeat", "flip", "roll", "rot90", "tril", "triu",
+    "clone", "contiguous", "alias", "lift_fresh", "_to_copy", "to",
+    "sum", "mean", "neg", "cumsum", "trace",
+    "index", "index_select", "gather", "masked_fill",
+    "div", "mul", "mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot",
+})  # fmt: skip
+_SUMS = frozenset({"add", "sub", "rsub", "cat", "stack", "copy", "where"})
+# What reads the shape alone.
+_CONSTANT = frozenset({
+    "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "zero", "fill",
+    "new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided",
+    "sym_size", "sym_numel", "sym_stride", "is_same_size",
+})  # fmt: skip
+# What lets only one side of a threshold through, whatever it is called.
+_RECTIFY = frozenset({"clamp", "clamp_min", "clamp_max", "maximum", "minimum", "hardtanh"})
+_CHOOSE = frozenset({"where", "masked_fill"})
 # What torch runs for the activation functions and other operations that are not linear in their input.
 _NOT_LINEAR = frozenset({
     "relu", "threshold", "clamp", "clamp_min", "clamp_max", "hardtanh", "leaky_relu", "_prelu_kernel", "elu", "celu",
@@ -46,7 +76,7 @@ def with_rectifiers(captured: Captured, network: nn.Module, *, method: str) -> I
     """
     seen = observe(network, captured.inputs[:1])
     for each in seen.operations:
-        if each.name in {"relu", "threshold"} and not isinstance(each.module, nn.ReLU):
+        if _rectifies(each) and not isinstance(each.module, nn.ReLU):
             raise StepError(
                 f"{method} changes the gradient at modules nn.ReLU, but there is a function {each}",
                 hint="make it a module nn.ReLU of its own",
@@ -75,8 +105,8 @@ def with_rules(captured: Captured, network: nn.Module) -> Iterator[None]:
     kinds = tuple(SUPPORTED_NON_LINEAR)
     seen = observe(network, captured.inputs[:1])
     for each in seen.operations:
-        product = each.name in _PRODUCTS and each.branches > 1
-        if (each.name in _NOT_LINEAR or product) and type(each.module) not in kinds:
+        if not _is_linear(each) and type(each.module) not in kinds:
+            product = each.name in _PRODUCTS and sum(each.depends) > 1
             what = f"a product of activations: {each}" if product else f"a function {each}"
             known = ", ".join(kind.__name__ for kind in kinds)
             raise StepError(
@@ -88,6 +118,30 @@ def with_rules(captured: Captured, network: nn.Module) -> Iterator[None]:
     others = one_for_each_call(network, seen, tuple(kind for kind in kinds if kind not in POOLS))
     with replaced(network, pools | others), own_input(captured, network, kinds), _cleared(network, kinds):
         yield
+
+
+def _is_linear(operation: Operation) -> bool:
+    """Return whether an operation is linear, up to a constant, in what it reads of the images."""
+    depends = operation.depends
+    if not any(depends) or operation.name in _CONSTANT:
+        return True
+    if operation.name == "where":
+        return not depends[0]
+    if operation.name in _SUMS:
+        return True
+    # Products are linear in one factor; quotients, and what is chosen by an index, in the first alone.
+    first_alone = operation.name in {"div", "index", "gather", "index_select", "masked_fill"}
+    return operation.name in _LINEAR and sum(depends) == 1 and (depends[0] or not first_alone)
+
+
+def _rectifies(operation: Operation) -> bool:
+    """Return whether an operation is a ReLU, or does the same under another name."""
+    if operation.name in {"relu", "threshold"}:
+        return True
+    if not any(operation.depends):
+        return False
+    chosen = operation.name in _CHOOSE and operation.depends[operation.name == "masked_fill"]
+    return operation.name in _RECTIFY or chosen or operation.masks
 
 
 @contextmanager
