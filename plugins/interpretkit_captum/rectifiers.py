@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from interpretkit_captum.operations import Observed, Operation
 
 _OTHER = "integrated_gradients, smooth_grad and occlusion take any network"
-# What torch runs for operations that are linear, up to a constant, in the first tensor that they read. Of everything else
-# that depends on the images, nobody has shown it.
+# What torch runs for operations that are linear, up to a constant, in the first tensor that they read. Of all else that
+# depends on the images, nobody has shown it.
 _LINEAR = frozenset({
     "convolution", "_convolution", "mkldnn_convolution", "cudnn_convolution", "convolution_overrideable",
     "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d",

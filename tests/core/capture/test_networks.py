@@ -74,7 +74,7 @@ SCRIPTS = {"scripted": lambda: torch.jit.script(Net()), "traced": lambda: torch.
 
 
 @pytest.mark.parametrize("make", SCRIPTS.values(), ids=SCRIPTS)
-@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
 def test_torchscript_is_explained_at_the_input_and_refused_at_layers(make):
     for method in ("integrated_gradients", "occlusion"):
         np.testing.assert_allclose(values(make(), method), values(Net(), method), rtol=1e-4, atol=1e-6)

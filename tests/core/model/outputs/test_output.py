@@ -82,7 +82,7 @@ def test_a_part_that_the_network_does_not_return_is_refused_with_what_it_returns
 
 
 def test_repvggplus_is_read_in_training_mode_and_its_heads_are_targets():
-    model = ik.load_model("repvgg", variant="L2pse", num_classes=4)
+    model = ik.load_model("repvgg", device="cpu", variant="L2pse", num_classes=4)
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     model.module.train()
     targets = [ik.Target(spec=1, label="1", score=0.0)]
