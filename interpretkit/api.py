@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from interpretkit.contracts.registry import Registry
     from interpretkit.contracts.visualizer import Visualizer
     from interpretkit.engine.events import Event
+    from interpretkit.model.layout import Layout
     from interpretkit.results.figure import Figure
 
 
@@ -85,6 +86,7 @@ def wrap(
     classes: Sequence[str] = (),
     output: Output | Mapping[str, Output] | None = None,
     aliases: Mapping[str, str] | None = None,
+    layouts: Mapping[str, Layout] | None = None,
     name: str = "",
 ) -> Model:
     """Make a model of your own network.
@@ -98,6 +100,8 @@ def wrap(
             usual first. Where it is not said, the network's last operation tells: a softmax, a sigmoid. Where that
             tells nothing either, no number is called a probability.
         aliases: Short names for layers, each for a path of `named_modules()`.
+        layouts: How layers lay out what they return, by pattern, where their shapes leave a doubt: tokens after patches
+            were merged are `{"stages.2.**": Layout(kind="tokens", patch=(32, 32))}`.
         name: What figures call it; by default its class.
 
     Example:
@@ -121,6 +125,7 @@ def wrap(
         preprocessing=transform or Preprocessing(),
         outputs={"output": outputs} if isinstance(outputs, Output) else dict(outputs),
         aliases=dict(aliases or {}),
+        layouts=dict(layouts or {}),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from interpretkit import words
 from interpretkit.errors import StepError
-from interpretkit.results.axes import CHANNEL, has_grid, of_inputs, spatial
+from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN, has_grid, of_inputs, spatial
 from interpretkit.results.map import Map
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from interpretkit.results.map import Polarity
     from interpretkit.results.result import Result
     from interpretkit.results.targets import Target
+
+_PREFIX_TOKENS = 3
+"""So many tokens, less one, are tried as those before the tokens of a grid: class, distillation."""
 
 
 class Listener:
@@ -130,9 +134,24 @@ class Captured:
         if not has_grid(self.axes_of(layer)):
             raise StepError(
                 f"layer {layer} returns {'×'.join(map(str, values.shape))}, not feature maps (image, channel, y, x)",
-                hint="choose a convolutional layer before the pooling; `interpretkit layers` lists what each returns",
+                hint=self._way_to_a_grid(tuple(values.shape)),
             )
         return values
+
+    def _way_to_a_grid(self, shape: tuple[int, ...]) -> str:
+        """Return the next step for a layer without a grid; of what may be tokens in a square, the layout to declare."""
+        other = "choose a convolutional layer before the pooling; `interpretkit layers` lists what each returns"
+        pixels = tuple(self.inputs.shape[2:])
+        if len(shape) != len((IMAGE, TOKEN, CHANNEL)) or len(pixels) != len(("y", "x")):
+            return other
+        for prefix in range(_PREFIX_TOKENS):
+            side = math.isqrt(max(shape[1] - prefix, 0))
+            if side > 1 and side * side == shape[1] - prefix and not any(length % side for length in pixels):
+                patch = tuple(length // side for length in pixels)
+                first = f", prefix={prefix}" if prefix else ""
+                declared = f"Layout(kind='tokens', patch={patch}{first})"
+                return f"if these are {side}×{side} tokens in rows, say so: wrap(…, layouts={{…: {declared}}})"
+        return other
 
     def axes_of(self, layer: str) -> tuple[str, ...]:
         """Return what the axes of a layer's output are; of anything that is no layer, those of the model's input.

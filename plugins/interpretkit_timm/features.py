@@ -10,6 +10,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+# Families of which `feature_info` names parts that are never called, or that return several tensors: their last layer
+# with a grid before the logits, a part of the last in `feature_info` where it begins with a dot; empty for none.
+_LAST = {
+    "HighResolutionNet": "final_layer",
+    "PoolingVisionTransformer": ".norm1",
+    "TNT": ".norm_out",
+    "CoaT": "",
+    "CrossVit": "",
+}
+
+
 def aliases_of(network: nn.Module) -> dict[str, str]:
     """Return `stage0`, `stage1`, … and `last_conv` as far as `feature_info` has them.
 
@@ -18,6 +29,10 @@ def aliases_of(network: nn.Module) -> dict[str, str]:
     last attention: after it some read only the class token.
     """
     features = _features(network)
+    family = type(network).__name__
+    if family in _LAST:
+        last = _last_of(network, _LAST[family], features)
+        return {"last_conv": last} if last else {}
     early = [path for path, reduction in features if reduction < 4]  # noqa: PLR2004 - a quarter of the resolution
     late = [path for path, reduction in features if reduction >= 4]  # noqa: PLR2004
     named = {"stage0": early[-1]} if early else {}
@@ -26,7 +41,25 @@ def aliases_of(network: nn.Module) -> dict[str, str]:
         last = features[-1][0]
         attends = _prefix(network) > 0 and hasattr(network.get_submodule(last), "norm1")
         named["last_conv"] = f"{last}.norm1" if attends else last
+        if _ends_in_a_convolution(network):
+            named["last_conv"] = "bn2"
     return named
+
+
+def _ends_in_a_convolution(network: nn.Module) -> bool:
+    """Return whether a convolution of one pixel and its normalisation follow the last stage, as in EfficientNets."""
+    names = [name for name, _ in network.named_children()]
+    return names[-4:-1] == ["conv_head", "bn2", "global_pool"] if len(names) > 4 else False  # noqa: PLR2004
+
+
+def _last_of(network: nn.Module, name: str, features: list[tuple[str, int]]) -> str:
+    """Return the last layer of a family in `_LAST`."""
+    if not name.startswith("."):
+        return name
+    last = features[-1][0]
+    blocks: Any = getattr(network.get_submodule(last), "blocks", None)
+    within = f".blocks.{len(blocks) - 1}" if blocks is not None else ""
+    return f"{last}{within}{name}"
 
 
 def layouts_of(network: nn.Module) -> dict[str, Layout]:
@@ -60,4 +93,6 @@ def _features(network: nn.Module) -> list[tuple[str, int]]:
 
 
 def _prefix(network: nn.Module) -> int:
-    return int(getattr(network, "num_prefix_tokens", 0))
+    token: Any = getattr(network, "cls_token", None)
+    # PiT has class tokens, and no number of them.
+    return int(getattr(network, "num_prefix_tokens", 0 if token is None else token.shape[1]))

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from interpretkit import (
-    Headed,
     Model,
     ModelBuilder,
-    Preprocessing,
     Published,
     RecipeError,
     Vector,
@@ -19,6 +17,14 @@ from interpretkit import (
     load_state,
 )
 from interpretkit_torchvision.stages import aliases_of, class_token_of, layouts_of
+from interpretkit_torchvision.tasks import (
+    Detecting,
+    backbone_aliases,
+    output_of,
+    preprocessing_of,
+    settings_of,
+    task_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +43,7 @@ _RENAMED = (
 
 
 class TorchvisionBuilder(ModelBuilder):
-    """Any classifier of torchvision.
+    """Any classifier of torchvision, and its networks for segmentation and detection.
 
     Preprocessing and class names are those of the best weights that torchvision publishes for it, which
     `weights: DEFAULT` downloads and `weights: {path: FILE}` reads from a file; `preprocessing` names others.
@@ -57,11 +63,11 @@ class TorchvisionBuilder(ModelBuilder):
 
     name = "torchvision"
 
-    class Options(Headed, ModelBuilder.Options):
-        """Which classifier."""
+    class Options(Detecting, ModelBuilder.Options):
+        """Which network."""
 
         name: str
-        """Its name in torchvision, such as resnet50, vit_b_16, swin_t."""
+        """Its name in torchvision, such as resnet50, vit_b_16, deeplabv3_resnet50, fasterrcnn_resnet50_fpn."""
 
         num_classes: int | None = Field(default=None, ge=1)
         """Number of classes; by default those of the published weights, with their names."""
@@ -75,28 +81,26 @@ class TorchvisionBuilder(ModelBuilder):
         """Build the model in eval mode and load `state` into it; without one its weights stay as initialised.
 
         Raises:
-            RecipeError: If torchvision has no classifier, or no weights, of this name.
+            RecipeError: If torchvision has no network, or no weights, of this name, or an option is not for it.
             WeightsError: If `state` does not fit.
         """
         from torchvision import models
 
         name, classes = self.options.name, self.options.num_classes
+        task = task_of(name)
         chosen = _weights(name, self.options.preprocessing)
         categories = tuple(chosen.meta["categories"])
-        network = models.get_model(
-            name,
-            weights=None,
-            num_classes=classes or len(categories),
-            **_settings(name, chosen.transforms().crop_size[0]),
-        ).eval()
+        count = classes or len(categories)
+        settings = settings_of(task, name, self.options, state) or _settings(name, chosen.transforms())
+        network = models.get_model(name, weights=None, num_classes=count, **settings).eval()
         if state is not None:
             load_state(network, {_current(key): tensor for key, tensor in state.items()})
         return Model(
             module=network,
             name=name,
-            preprocessing=_preprocessing(chosen),
-            outputs=_outputs(network, self.options.output_of(classes or len(categories), known=categories)),
-            aliases=aliases_of(network),
+            preprocessing=preprocessing_of(task, chosen.transforms()),
+            outputs=_outputs(network, output_of(task, self.options, count, categories)),
+            aliases=aliases_of(network) if task == "classification" else backbone_aliases(network),
             layouts=layouts_of(network),
         )
 
@@ -107,7 +111,9 @@ class TorchvisionBuilder(ModelBuilder):
             RecipeError: If there are no such weights, or they need another preprocessing than the option names.
         """
         wanted, chosen = (_weights(self.options.name, each) for each in (name, self.options.preprocessing))
-        if (_preprocessing(wanted), wanted.meta["categories"]) != (_preprocessing(chosen), chosen.meta["categories"]):
+        task = task_of(self.options.name)
+        made = [(preprocessing_of(task, each.transforms()), each.meta["categories"]) for each in (wanted, chosen)]
+        if made[0] != made[1]:
             raise RecipeError(
                 f"the weights {name} of {self.options.name} are not made for the preprocessing of {chosen.name}",
                 hint=f"add `preprocessing: {name}` under `with:`",
@@ -125,13 +131,10 @@ def _outputs(network: nn.Module, classes: Output) -> dict[str, Output]:
 
 
 def _weights(model: str, name: str) -> Any:
-    """Return the weights, as torchvision describes them, that it publishes for a classifier under a name."""
+    """Return the weights, as torchvision describes them, that it publishes for a network under a name."""
     from torchvision import models
 
-    known = models.list_models(models)
-    if model not in known:
-        hint = did_you_mean(model, known, otherwise=f"it has {', '.join(known)}")
-        raise RecipeError(f"torchvision has no classifier {model!r}", hint=hint, subject=model)
+    task_of(model)
     # Those without categories are of a part of the network.
     members = {
         key: each for key, each in models.get_model_weights(model).__members__.items() if each.meta["categories"]
@@ -142,18 +145,6 @@ def _weights(model: str, name: str) -> Any:
     return members[name]
 
 
-def _preprocessing(weights: Any) -> Preprocessing:
-    """Return the preprocessing that published weights are made for."""
-    transform = weights.transforms()
-    return Preprocessing(
-        resize=transform.resize_size[0],
-        crop=transform.crop_size[0],
-        mean=tuple(transform.mean),
-        std=tuple(transform.std),
-        interpolation=transform.interpolation.value,
-    )
-
-
 def _current(key: str) -> str:
     """Return the name that a tensor of a published checkpoint has today."""
     for old, new in _RENAMED:
@@ -161,10 +152,10 @@ def _current(key: str) -> str:
     return key
 
 
-def _settings(name: str, side: int) -> dict[str, Any]:
+def _settings(name: str, transform: Any) -> dict[str, Any]:
     """Return what a family must be told so that the published weights and their preprocessing fit it."""
     if name.startswith("vit_"):
-        return {"image_size": side}
+        return {"image_size": transform.crop_size[0]}
     if name in ("googlenet", "inception_v3"):
         return {"transform_input": True, "aux_logits": True, "init_weights": True}
     return {}

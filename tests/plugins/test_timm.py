@@ -219,3 +219,33 @@ def vit(**settings):
     if token := class_token_of(net):
         outputs["class_token"] = ik.Vector(name="class token", layer=token, token=0)
     return ik.Model(module=net, name="vit", aliases=aliases_of(net), layouts=layouts_of(net), outputs=outputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "grid"),
+    [
+        ("hrnet_w18_small", "final_layer", (7, 7)),
+        ("pit_ti_224", "transformers.2.blocks.3.norm1", (7, 7)),
+        ("tnt_s_legacy_patch16_224", "blocks.11.norm_out", (14, 14)),
+        ("tf_efficientnet_lite0", "bn2", (7, 7)),
+    ],
+)
+def test_the_last_layer_with_a_grid_is_one_that_can_be_used(name, layer, grid):
+    model = ik.load_model("timm", name=name, device="cpu", num_classes=5)
+    assert model.aliases["last_conv"] == layer
+    image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    found = ik.visualize(model, image, "grad_cam", layers=["last_conv"], target=1).maps["last_conv"].values
+    kept = []
+    handle = model.module.get_submodule(layer).register_forward_hook(lambda _m, _a, output: kept.append(output))
+    (gradient,) = torch.autograd.grad(model.module(image)[0, 1], kept)
+    handle.remove()
+    values = kept[0].detach()
+    if values.ndim == 3:
+        values, gradient = (each[:, 1:].transpose(1, 2).reshape(1, -1, *grid) for each in (values, gradient))
+    expected = (gradient.mean((2, 3), keepdim=True) * values).sum(1)
+    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", ["coat_tiny", "crossvit_9_240"])
+def test_a_family_without_such_a_layer_offers_none(name):
+    assert "last_conv" not in ik.load_model("timm", name=name, device="cpu").aliases

@@ -220,7 +220,7 @@ def test_a_state_of_something_else_is_refused():
 
 
 def test_an_unknown_name_gets_the_nearest():
-    with pytest.raises(RecipeError, match=r"no classifier 'resnet51' \(did you mean 'resnet50'"):
+    with pytest.raises(RecipeError, match=r"no network 'resnet51' \(did you mean 'resnet50'"):
         blank(builder("resnet51"))
     with pytest.raises(RecipeError, match="no classifier 'fcn_resnet50'"):
         blank(builder("fcn_resnet50"))

@@ -255,3 +255,38 @@ def test_volumes_whose_channels_come_last_are_found():
     found = arrange(values, network=network, path="0", inputs=torch.zeros(2, 1, 4, 8, 12))
     assert found.axes == ("image", "channel", "z", "y", "x")
     assert torch.equal(found.values, values.movedim(-1, 1))
+
+
+class Merged(nn.Module):
+    """Patches of 4 pixels as tokens, of which the second layer merges two by two."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed = nn.Conv2d(3, 8, 4, stride=4)
+        self.merge = nn.Linear(32, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, images):
+        patches = self.embed(images)
+        count, channels, height, width = patches.shape
+        cells = patches.reshape(count, channels, height // 2, 2, width // 2, 2)
+        tokens = cells.permute(0, 2, 4, 1, 3, 5).reshape(count, height * width // 4, -1)
+        return self.head(self.merge(tokens).mean(1))
+
+
+def test_tokens_after_merging_are_declared_as_the_error_says():
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ik.StepError) as caught:
+        ik.visualize(ik.wrap(Merged()), images, "grad_cam", layers=["merge"], target=1)
+    assert "if these are 4×4 tokens in rows, say so: wrap(…, layouts={…: Layout(kind='tokens', patch=(8, 8))})" in str(
+        caught.value
+    )
+    layouts = {"merge": ik.Layout(kind="tokens", patch=(8, 8))}
+    found = ik.visualize(ik.wrap(Merged(), layouts=layouts), images, "grad_cam", layers=["merge"], target=1)
+    net = Merged()
+    kept = []
+    net.merge.register_forward_hook(lambda _m, _a, output: kept.append(output))
+    (gradient,) = torch.autograd.grad(net(images)[0, 1], kept)
+    expected = (gradient.mean(1, keepdim=True) * kept[0]).sum(2).reshape(1, 4, 4)
+    torch.testing.assert_close(torch.from_numpy(found.maps["merge"].values), expected.detach())
