@@ -70,6 +70,9 @@ class Exemplars(Reduction):
         Raises:
             StepError: If a layer returns anything but `(image, channel, y, x)`, or has no such channel.
         """
+        if captured.inputs.ndim != len(("image", "channel", "y", "x")):
+            what = "exemplars are cut out of images, and the network is fed signals or volumes"
+            raise StepError(what, hint="channel_stats and feature_grid take these")
         return packed([self._of_layer(captured, layer) for layer in captured.activations])
 
     def merge(self, first: Result, second: Result) -> Result:
