@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from interpretkit.capture.addresses import EVERY, INPUT, OTHER_LAYER, Address
-from interpretkit.capture.networks import run, uncompiled
+from interpretkit.capture.networks import hooks_of, own_hooks, run, uncompiled
 from interpretkit.capture.returned import tensor_in, with_tensor
 from interpretkit.errors import StepError
 
@@ -168,7 +168,7 @@ def _describe(output: Any) -> str:
 def left_as_found(module: torch.nn.Module) -> Iterator[None]:
     """Put `module` in eval mode; give back modes, hooks, `.grad` and random state whatever happens."""
     modes: Mapping[torch.nn.Module, bool] = {part: part.training for part in module.modules()}
-    hooks = [(kept, dict(kept)) for part in modes for kept in _hooks(part)]
+    hooks = [(part, kept, dict(kept)) for part in modes for kept in hooks_of(part)]
     parameters = list(module.parameters())
     states = [(parameter.grad, parameter.requires_grad) for parameter in parameters]
     devices = {parameter.device.index or 0 for parameter in parameters if parameter.device.type == "cuda"}
@@ -181,18 +181,14 @@ def left_as_found(module: torch.nn.Module) -> Iterator[None]:
         finally:
             for part, mode in modes.items():
                 part.training = mode
-            for kept, before in hooks:
+            for part, kept, before in hooks:
+                own = own_hooks(part)
+                stay = {number: hook for number, hook in kept.items() if number in own}
                 kept.clear()
-                kept.update(before)
+                kept.update(before | stay)
             for parameter, (grad, wanted) in zip(parameters, states, strict=True):
                 parameter.grad = grad
                 parameter.requires_grad_(wanted)
-
-
-def _hooks(part: torch.nn.Module) -> Iterator[dict[int, Any]]:
-    """Yield the dictionaries in which a module keeps its hooks: torch has no other way to list them."""
-    for name in ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"):
-        yield getattr(part, name)
 
 
 class Substitution:

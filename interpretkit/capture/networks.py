@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from torch import nn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_RUN_BEFORE: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+_OWN_HOOKS: weakref.WeakKeyDictionary[nn.Module, set[int]] = weakref.WeakKeyDictionary()
 _NO_GRADIENT = "cannot register a hook on a tensor that doesn't require gradient"
 
 
@@ -72,12 +75,43 @@ def run(module: nn.Module, inputs: torch.Tensor, *, again: Callable[[], None] | 
         inputs: `(image, channel, y, x)`.
         again: Called before it runs again.
     """
-    try:
-        return module(inputs.clone())
-    except RuntimeError as error:
-        if _NO_GRADIENT not in str(error) or inputs.requires_grad:
-            raise
-        if again is not None:
-            again()
-        with torch.enable_grad():
-            return module(inputs.detach().clone().requires_grad_())
+    with own_hooks_noted(module):
+        try:
+            return module(inputs.clone())
+        except RuntimeError as error:
+            if _NO_GRADIENT not in str(error) or inputs.requires_grad:
+                raise
+            if again is not None:
+                again()
+            with torch.enable_grad():
+                return module(inputs.detach().clone().requires_grad_())
+
+
+def hooks_of(part: nn.Module) -> Iterator[dict[int, Any]]:
+    """Yield the dictionaries in which a module keeps its hooks: torch has no other way to list them."""
+    for name in ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"):
+        yield getattr(part, name)
+
+
+def own_hooks(part: nn.Module) -> set[int]:
+    """Return the numbers of the hooks that a network has put on a module by itself, in its first pass."""
+    return _OWN_HOOKS.get(part, set())
+
+
+@contextmanager
+def own_hooks_noted(module: nn.Module) -> Iterator[None]:
+    """Note which hooks a network puts on its modules in its first pass, and takes to be there in all others."""
+    if module in _RUN_BEFORE:
+        yield
+        return
+    before = {part: _numbers(part) for part in module.modules()}
+    yield
+    _RUN_BEFORE.add(module)
+    for part, numbers in before.items():
+        new = _numbers(part) - numbers
+        if new:
+            _OWN_HOOKS[part] = new
+
+
+def _numbers(part: nn.Module) -> set[int]:
+    return {number for hooks in hooks_of(part) for number in hooks}

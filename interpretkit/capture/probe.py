@@ -12,7 +12,7 @@ import torch
 from interpretkit.capture.addresses import Address, Call
 from interpretkit.capture.capture import left_as_found
 from interpretkit.capture.dataflow.flow import Dataflow
-from interpretkit.capture.networks import is_script
+from interpretkit.capture.networks import is_script, own_hooks_noted
 from interpretkit.capture.returned import tensor_in
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
                 handle = submodule.register_forward_hook(note(path))
                 stack.callback(handle.remove)
         stack.enter_context(flow)
-        module(image)
+        with own_hooks_noted(module):
+            module(image)
     return [_plainly_named(call, counts) for call in calls]
 
 

@@ -313,3 +313,37 @@ def test_what_is_no_score_of_each_image_is_refused_with_what_it_is(returns, mess
 
     with pytest.raises(ik.StepError, match=message):
         values(Odd(), "saliency")
+
+
+class Lazy(Net):
+    """Puts a hook on a layer of its own in its first pass, and counts on it in all others."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+        self.watches = False
+
+    def forward(self, images):
+        if not self.watches:
+            self.second.register_forward_hook(lambda _m, _a, output: self.seen.append(output))
+            self.watches = True
+        self.seen.clear()
+        features = torch.relu(self.second(torch.relu(self.first(images))))
+        return self.fc(torch.relu(self.seen[-1]).mean((2, 3)) + 0 * features.mean((2, 3)))
+
+
+@pytest.mark.parametrize("method", ["score_cam", "integrated_gradients", "occlusion", "smooth_grad"])
+def test_hooks_that_a_network_puts_on_itself_in_its_first_pass_stay(method):
+    net = Lazy()
+    first = values(net, method)
+    np.testing.assert_allclose(values(net, method), first, rtol=1e-5, atol=1e-7)
+    assert len(net.second._forward_hooks) == 1
+    torch.testing.assert_close(net(IMAGES), Net()(IMAGES))
+    if method == "occlusion":
+        np.testing.assert_allclose(first, values(Net(), method), rtol=1e-4, atol=1e-6)
+
+
+def test_looking_at_the_layers_first_changes_nothing():
+    net = Lazy()
+    ik.wrap(net).layers(size=(16, 16))
+    np.testing.assert_allclose(values(net, "occlusion"), values(Net(), "occlusion"), rtol=1e-4, atol=1e-6)
