@@ -60,11 +60,10 @@ from .model.weights.published import Published as Published
 from .model.weights.state import load_state as load_state
 from .results.axes import Array as Array
 from .results.figure import Figure as Figure
+from .results.grid import Grid as Grid
 from .results.image import InputImage as InputImage
 from .results.map import Map as Map
-from .results.measures import area_averaged as area_averaged
 from .results.measures import bootstrap_of_mean as bootstrap_of_mean
-from .results.measures import common_grid as common_grid
 from .results.measures import rank_correlation as rank_correlation
 from .results.result import Result as Result
 from .results.table import Table as Table

@@ -95,7 +95,7 @@ def test_statistics_agree_with_numpy_in_float64(run):
         np.testing.assert_array_equal(rows["dead"], (values == 0).all(1))
 
 
-def test_the_agreement_ranks_every_channel_of_every_layer(run):
+def test_the_agreement_ranks_every_channel_of_every_layer(run, slowly_averaged):
     from scipy.stats import spearmanr
 
     table = run.results["agreement"].tables["channels"]
@@ -104,10 +104,12 @@ def test_the_agreement_ranks_every_channel_of_every_layer(run):
         rows = table.where("features", f"features/{layer}")
         assert sorted(rows["channel"].tolist()) == list(range(count))
         values = run.results["features"].maps[layer].values[0]
-        side = SIDES[layer] // 7
+        stride = 224 // SIDES[layer]
         for position in (0, count // 4):
             channel = values[rows["channel"][position]].astype(np.float64)
-            coarse = channel.reshape(7, side, 7, side).mean((1, 3))
+            # Padded 3×3 convolutions of stride 2: the middle of the first cell is that of the first pixel.
+            own, coarse = [(SIDES[layer], 0.5, stride)] * 2, [(7, 0.5, 32)] * 2
+            coarse = slowly_averaged(channel, own, coarse, (224, 224))
             expected = spearmanr(coarse.ravel(), reference.ravel()).statistic
             assert rows["rank_correlation"][position] == pytest.approx(expected, abs=1e-6)
 

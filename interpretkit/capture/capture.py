@@ -7,19 +7,23 @@ it was found, also after an exception: mode, weights, `.grad`, hooks, and the st
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from interpretkit.capture.addresses import EVERY, INPUT, OTHER_LAYER, Address
+from interpretkit.capture.dataflow.flow import Dataflow
 from interpretkit.capture.networks import hooks_of, own_hooks, run, uncompiled
 from interpretkit.capture.returned import tensor_in, with_tensor
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from types import TracebackType
+
+    from interpretkit.capture.receptive import Row
 
 
 class Capture:
@@ -35,9 +39,12 @@ class Capture:
         activations: The calls whose outputs are wanted.
         gradients: The calls for whose outputs gradients are wanted; their activations are recorded too.
         input_gradient: Whether the gradient for the input is wanted; `backward` then has it under `INPUT`.
+        follow: Whether every operation of the pass is followed, to tell where the cells of what is recorded lie.
 
     Attributes:
         activations: What was recorded, by address; each call by its number where every call is wanted.
+        rows: Where the cells of what was recorded lie along each axis of the input, by address; None where that is not
+            known, and nothing where the pass is not followed.
         refused: Why an address could not be recorded: it was not called, was called more often than it says, or
             returned something that is not a tensor. One unfit layer does not spoil the pass for the others.
 
@@ -59,12 +66,16 @@ class Capture:
         activations: Iterable[Address] = (),
         gradients: Iterable[Address] = (),
         input_gradient: bool = False,
+        follow: bool = False,
     ) -> None:
         self.activations: dict[Address, torch.Tensor] = {}
+        self.rows: dict[Address, tuple[Row | None, ...]] = {}
         self.refused: dict[Address, StepError] = {}
         self._module = module
         self._input: torch.Tensor | None = None
         self._wants_input = input_gradient
+        self._follows = follow
+        self._flow: Dataflow | None = None
         self._with_gradient = set(gradients)
         self._addresses = tuple(dict.fromkeys([*activations, *self._with_gradient]))
         self._calls: Counter[str] = Counter()
@@ -95,13 +106,20 @@ class Capture:
             torch.set_grad_enabled(True)
             self._input = inputs.detach().requires_grad_()
             inputs = self._input
-        output = run(self._module, inputs, again=self._begin_anew)
+        with self._followed(inputs):
+            output = run(self._module, inputs, again=self._begin_anew)
         for address in self._addresses:
             problem = address.problem(calls=self._calls[address.path])
             if problem is not None:
                 self.activations.pop(address, None)
                 self.refused[address] = problem
         return output
+
+    def _followed(self, inputs: torch.Tensor) -> AbstractContextManager[object]:
+        if not self._follows:
+            return nullcontext()
+        self._flow = Dataflow(inputs)
+        return self._flow
 
     def _begin_anew(self) -> None:
         self._calls.clear()
@@ -120,6 +138,11 @@ class Capture:
         gradients = torch.autograd.grad(score.sum(), values, retain_graph=True, allow_unused=True)
         by_address = zip(recorded, gradients, strict=True)
         return {address: gradient for address, gradient in by_address if gradient is not None}
+
+    def _rows_of(self, values: torch.Tensor) -> tuple[Row | None, ...]:
+        """Return where the cells of what a module returned lie; nothing where the pass is not followed."""
+        field = None if self._flow is None else self._flow.field(values)
+        return () if field is None else field.rows
 
     def _recorder(self, path: str) -> Any:
         wanted = [address for address in self._addresses if address.path == path]
@@ -140,6 +163,7 @@ class Capture:
                 return None
             if wants_gradient:
                 torch.set_grad_enabled(True)
+            rows = self._rows_of(values)
             # Copies: what a module returns may be a buffer of its own, which its next call overwrites.
             if not wants_gradient:
                 values = values.clone()
@@ -148,6 +172,7 @@ class Capture:
             for address in addresses:
                 this = Address(path, number) if address.call == EVERY else address
                 self.activations[this] = values
+                self.rows[this] = rows
                 if address in self._with_gradient:
                     self._with_gradient.add(this)
             # Without a gradient the network goes on with what is its own.

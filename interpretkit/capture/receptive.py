@@ -32,8 +32,10 @@ class Cells:
     Upsampling makes neighbouring cells see the same pixels, so that spans repeat after some cells only.
 
     Attributes:
-        spans: The spans of cells 0, 1, …; after `len(spans)` cells they repeat, `advance` pixels further on.
+        spans: The spans of cells 0, 1, …; after `len(spans)` cells they repeat, `advance` pixels further on. What every
+            cell sees alike (the mean of an image, the other tokens) is left out: they are where each cell lies.
         advance: Pixels from a cell to the one `len(spans)` cells further on; 0 where the cells lie in no row.
+        see_all: Whether every cell sees the whole image, and not its span alone.
 
     Example:
         >>> pixels = Cells(((0, 0),), 1)
@@ -44,6 +46,7 @@ class Cells:
 
     spans: tuple[Span, ...]
     advance: int
+    see_all: bool = False
 
     @property
     def stride(self) -> float | None:
@@ -56,17 +59,34 @@ class Cells:
     @property
     def field(self) -> Extent:
         """Pixels seen by the cell that sees most."""
-        greatest = max(last - first + 1 for first, last in self.spans)
-        return "all" if math.isinf(greatest) else int(greatest)
+        if self.see_all:
+            return "all"
+        return int(max(last - first + 1 for first, last in self.spans))
 
     @property
-    def see_all(self) -> bool:
-        """Whether every cell sees the whole image."""
-        return all(span == ALL for span in self.spans)
+    def middles(self) -> tuple[float, float] | None:
+        """Where the cells lie: the middle of cell 0, in pixels from the edge of the image, and the step to the next.
+
+        The middle of the first pixel lies half a pixel from the edge. Where several cells see the same pixels, they
+        lie side by side around the middle of these. None without a row of cells.
+
+        Example:
+            >>> pixels = Cells(((0, 0),), 1)
+            >>> pixels.middles, pixels.through(1, 2, lambda cell: range(2 * cell, 2 * cell + 3)).middles
+            ((0.5, 1.0), (1.5, 2.0))
+        """
+        if self.advance == 0:
+            return None
+        count = len(self.spans)
+        step = self.advance / count
+        firsts = [(first + last + 1) / 2 - cell * step for cell, (first, last) in enumerate(self.spans)]
+        middle = sum(firsts) / count
+        # Of a transposed convolution some cells may see nothing.
+        return (middle, step) if math.isfinite(middle) else None
 
     def everywhere(self) -> Cells:
         """Return the same cells, each of which sees the whole image."""
-        return Cells((ALL,) * len(self.spans), self.advance)
+        return replace(self, see_all=True)
 
     def through(self, period: int, shift: int, taps: Callable[[int], Iterable[int]]) -> Cells | None:
         """Return the cells of an operation's output; None if they repeat too late. These cells are its input.
@@ -81,9 +101,9 @@ class Cells:
         count = turns * period
         if count > _MOST_PHASES:
             return None
-        spans = [_hull(map(self.span, taps(cell))) for cell in range(count)]
+        spans = [_hull(map(self._near, taps(cell))) for cell in range(count)]
         advance = self.advance * shift * turns // phases
-        return Cells(tuple(spans), advance)
+        return Cells(tuple(spans), advance, self.see_all)
 
     def joined(self, other: Cells) -> Cells | None:
         """Return cells that see what both see; None if they do not lie on one grid."""
@@ -92,12 +112,16 @@ class Cells:
         if self.advance * others != other.advance * phases:
             return None
         count = math.lcm(phases, others)
-        spans = [_hull([self.span(cell), other.span(cell)]) for cell in range(count)]
+        spans = [_hull([self._near(cell), other._near(cell)]) for cell in range(count)]
         advance = self.advance * count // phases
-        return Cells(tuple(spans), advance)
+        return Cells(tuple(spans), advance, self.see_all or other.see_all)
 
     def span(self, cell: int) -> Span:
         """Return the first and the last pixel that a cell sees; infinite where that is the whole image."""
+        return ALL if self.see_all else self._near(cell)
+
+    def _near(self, cell: int) -> Span:
+        """Return the first and the last pixel of a cell's own span."""
         turn, phase = divmod(cell, len(self.spans))
         first, last = self.spans[phase]
         pixels = turn * self.advance
@@ -111,6 +135,14 @@ def _hull(spans: Iterable[Span]) -> Span:
         hull_first = min(hull_first, first)
         hull_last = max(hull_last, last)
     return hull_first, hull_last
+
+
+class Row(NamedTuple):
+    """Cells in a row: how many, the middle of the first in pixels from the edge of the image, the step to the next."""
+
+    cells: int
+    first: float
+    step: float
 
 
 class Place(NamedTuple):
@@ -147,6 +179,14 @@ class Axis:
         ordered = self.place is not None and self.place.ordered
         return self.cells if ordered else None
 
+    @property
+    def lying(self) -> Row | None:
+        """Where the cells lie; None where they have no order, or it is not known."""
+        middles = None if self.row is None else self.row.middles
+        if middles is None or self.place is None:
+            return None
+        return Row(self.place.size, *middles)
+
     def moved(self, dim: int) -> Axis:
         """Return the same cells in another dim."""
         if self.place is None:
@@ -177,7 +217,7 @@ class Axis:
         return self.cells.through(inner, 1, lambda cell: [cell // inner])
 
 
-COLLAPSED = Axis(Cells((ALL,), 0), None)
+COLLAPSED = Axis(Cells((ALL,), 0, see_all=True), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +245,11 @@ class Field:
     def grid(self) -> tuple[Cells | None, ...]:
         """The cells in their order; None where they lie in none, or it is not known."""
         return tuple(None if axis is None else axis.row for axis in self.axes)
+
+    @property
+    def rows(self) -> tuple[Row | None, ...]:
+        """Where the cells lie; None where they lie in no row, or it is not known."""
+        return tuple(None if axis is None else axis.lying for axis in self.axes)
 
     def each(self, change: Callable[[Axis], Axis | None]) -> Field:
         """Return the field with each axis changed whose cells lie somewhere; those that were put together stay so."""

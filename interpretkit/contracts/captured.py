@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from interpretkit.model.model import Model
+    from interpretkit.results.grid import Grid
     from interpretkit.results.image import InputImage
     from interpretkit.results.map import Polarity
     from interpretkit.results.result import Result
@@ -52,6 +53,7 @@ class Captured:
         activations: Outputs by layer, in the order asked for; each `(image, channel, y, x)` where it is a map, tokens
             and channels that come last included.
         axes: What the axes of these outputs are, by layer: `(image, channel, y, x)` where there is a grid of cells.
+        spacing: Where the cells of these outputs lie, by layer and axis, as `Map.spacing`; `grid` puts it to use.
         gradients: Gradients of the score by layer, of the same shapes.
         input_gradient: Gradient of the score for `inputs`, of the same shape; None unless it was asked for.
         targets: For each image what was differentiated; empty without a target.
@@ -64,6 +66,7 @@ class Captured:
     activations: Mapping[str, torch.Tensor]
     gradients: Mapping[str, torch.Tensor]
     axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    spacing: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     input_gradient: torch.Tensor | None = None
     targets: tuple[Target, ...] = ()
     results: Mapping[str, Result] = field(default_factory=dict)
@@ -164,8 +167,20 @@ class Captured:
         """
         return self.axes.get(layer, of_inputs(self.inputs.ndim))
 
+    def grid(self, layer: str) -> Grid:
+        """Return where the cells of a layer lie on the model's input; of anything that is no layer, its pixels.
+
+        Raises:
+            StepError: If the layer returns no grid of cells.
+        """
+        return self.map(
+            layer, self.features(layer) if layer in self.activations else self.inputs, polarity="signed"
+        ).grid
+
     def map(self, layer: str, values: torch.Tensor, *, polarity: Polarity) -> Map:
         """Return `values` of a layer as a map: with the layer's axes `(image, channel, y, x)`, or without channels.
+
+        Its cells lie where those of the layer lie.
 
         Raises:
             ValueError: If `values` has axes that the layer has not.
@@ -185,5 +200,6 @@ class Captured:
             dims=dims,
             layer=layer,
             extent={axis: pixels[axis] for axis in dims if axis in pixels},
+            spacing=self.spacing.get(layer, {}),
             polarity=polarity,
         )

@@ -20,6 +20,7 @@ from interpretkit.errors import InterpretkitError, StepError, located
 from interpretkit.model.cuts import no_gradient
 from interpretkit.model.outputs.settling import LOGITS
 from interpretkit.results import ranks
+from interpretkit.results.axes import has_grid
 from interpretkit.results.origin import Origin
 
 if TYPE_CHECKING:
@@ -281,11 +282,14 @@ def _captured(
     arranged = partial(done.model.arranged, inputs=done.inputs)
     activations = {}
     axes = {}
+    spacing = {}
     for call in _calls(step.activations, done):
         view = arranged(call, done.activations[call.address])
         _check_rows(call, view.values, images=len(done.images))
         activations[call.name] = view.values
         axes[call.name] = view.axes
+        if not step.per_set and has_grid(view.axes):
+            spacing[call.name] = done.model.spacing(call, view.values, inputs=done.inputs)
     scored = attributed.gradients
     gradients = {}
     for call in _calls(step.gradients, done):
@@ -305,6 +309,7 @@ def _captured(
         inputs=done.inputs,
         activations=activations,
         axes=axes,
+        spacing=spacing,
         gradients=gradients,
         input_gradient=input_gradient,
         targets=attributed.targets,

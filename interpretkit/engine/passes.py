@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from interpretkit.capture.receptive import Row
     from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import Batch
     from interpretkit.model.layers import Layer
@@ -37,6 +38,7 @@ class Pass:
         images: The images, as the model saw them.
         inputs: What it was fed, `(image, channel, y, x)`.
         activations: What layers returned.
+        rows: Where the cells of these outputs lie; empty unless the pass was followed to find that out.
         refused: Why a layer's output could not be recorded.
         attributed: What came of each target: its gradients, or why there are none.
         predictions: What is found in each image; empty where the output cannot be read.
@@ -47,6 +49,7 @@ class Pass:
     images: tuple[InputImage, ...]
     inputs: torch.Tensor
     activations: Mapping[Address, torch.Tensor] = field(default_factory=dict)
+    rows: Mapping[Address, tuple[Row | None, ...]] = field(default_factory=dict)
     refused: Mapping[Address, StepError] = field(default_factory=dict)
     attributed: dict[Wanted, Attributed | InterpretkitError] = field(default_factory=dict)
     predictions: tuple[tuple[Prediction, ...], ...] = ()
@@ -76,9 +79,30 @@ def over_batch(key: str, model: Model, steps: Sequence[Step], batch: Batch) -> P
 
 def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> Pass:
     """Make one forward pass of a model, and one backward pass for each distinct target that needs one."""
+    size = tuple(inputs.shape[1:])
+    mapped = _addresses(step.activations for step in steps if not step.per_set)
+    if not model.spacings.lack(size, mapped):
+        return _over(steps, model, images, inputs)
+    done = _over(steps, model, images, inputs, follow=True)
+    if done.failure is not None:
+        # A network may have operations that cannot be followed.
+        model.spacings.keep(size, mapped, {})
+        return _over(steps, model, images, inputs)
+    model.spacings.keep(size, mapped, done.rows)
+    return done
+
+
+def _over(
+    steps: Sequence[Step],
+    model: Model,
+    images: tuple[InputImage, ...],
+    inputs: torch.Tensor,
+    *,
+    follow: bool = False,
+) -> Pass:
     done = Pass(model=model, images=images, inputs=inputs)
     targets = _targets(steps)
-    capture = _capture(steps, model, targets)
+    capture = _capture(steps, model, targets, follow=follow)
     with capture:
         try:
             output, settled = _settled(model, capture, inputs)
@@ -91,8 +115,9 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
             return done
         if any(target.of not in model.outputs and target.of in settled.outputs for target in targets):
             # Of the logits, nobody knew before this pass at which layer they are read.
-            return over(steps, settled, images, inputs)
+            return _over(steps, settled, images, inputs, follow=follow)
         done.model = settled
+        done.rows = capture.rows
         done.activations = capture.activations
         done.refused = capture.refused
         done.predictions = settled.predictions(output)
@@ -112,7 +137,7 @@ def _settled(model: Model, capture: Capture, inputs: torch.Tensor) -> tuple[Any,
     return returned, model.settle(returned, endings.of)
 
 
-def _capture(steps: Sequence[Step], model: Model, targets: Iterable[Wanted]) -> Capture:
+def _capture(steps: Sequence[Step], model: Model, targets: Iterable[Wanted], *, follow: bool) -> Capture:
     """Return a capture of all that the steps need, and of the layers that their targets are read at."""
     activations = _addresses(step.activations for step in steps)
     for target in targets:
@@ -124,6 +149,7 @@ def _capture(steps: Sequence[Step], model: Model, targets: Iterable[Wanted]) -> 
         activations=activations,
         gradients=_addresses(step.gradients for step in steps),
         input_gradient=any(step.needs.input_gradient for step in steps),
+        follow=follow,
     )
 
 

@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
+    from interpretkit.results.grid import Grid
     from interpretkit.results.map import Polarity
 
 _FINE = 64  # cells along a side, from which on single cells are not seen
 _SQUARES = 28  # into so many squares along a side a fine map is averaged
 
 
-def attribution(values: np.ndarray, pixels: np.ndarray, *, title: str, polarity: Polarity) -> Image:
+def attribution(
+    values: np.ndarray, pixels: np.ndarray, *, title: str, polarity: Polarity, grid: Grid | None = None
+) -> Image:
     """Draw an attribution map beside its image: the photo, the positive part over it, the map on its native grid.
 
     A map of more than 64 cells along a side, one number for every pixel or nearly so, is averaged over squares of cells
@@ -29,6 +32,7 @@ def attribution(values: np.ndarray, pixels: np.ndarray, *, title: str, polarity:
         pixels: The photo `(y, x, 3)` uint8.
         title: What it is: the method, the layer, the target; wraps.
         polarity: `signed` or `unsigned`.
+        grid: Where the cells lie on the photo, `Map.grid`; by default they tile it evenly.
 
     Raises:
         StepError: If it is the map of a signal or of a volume.
@@ -45,7 +49,9 @@ def attribution(values: np.ndarray, pixels: np.ndarray, *, title: str, polarity:
     return panels(
         [
             photo(pixels, title="input"),
-            overlay(values, pixels, title="positive part" if signed else "over the input", averaged=averaged),
+            overlay(
+                values, pixels, title="positive part" if signed else "over the input", averaged=averaged, grid=grid
+            ),
             heatmap(values, title=f"signed, {native}" if signed else native, polarity=polarity, robust=fine),
         ],
         title=title,

@@ -12,6 +12,7 @@ from interpretkit.figures.colour import FLAT, NOT_FINITE, colours_of, dot, level
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, cells_not_finite, heading, sheet, ticks_of
 from interpretkit.figures.text import paragraph
 from interpretkit.figures.words import NEARLY_CONSTANT, check_flat, check_photo, constant, magnitude, not_finite
+from interpretkit.results.grid import Grid, Row
 from interpretkit.words import number, shape
 
 if TYPE_CHECKING:
@@ -79,21 +80,24 @@ def heatmap(
     return sheet(body, colours=colours, above=above, below=below)
 
 
-def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int = 1) -> Image.Image:
+def overlay(
+    values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int = 1, grid: Grid | None = None
+) -> Image.Image:
     """Lay the positive part of a map over the photo in grey.
 
-    The map is interpolated bilinearly to the size of the photo, its cells tiling it evenly, and drawn in inferno from
-    0 to its greatest value with the same opacity everywhere. The intensities of the photo are not rescaled.
+    The map is interpolated bilinearly to the size of the photo between the middles of its cells, and drawn in inferno
+    from 0 to its greatest value with the same opacity everywhere. The intensities of the photo are not rescaled.
 
     Args:
         values: The map `(y, x)` at native resolution.
         pixels: The photo `(y, x, 3)` uint8.
         title: What it is: the method, the layer, the target; wraps.
         averaged: Average squares of so many cells first: a map as fine as the photo is a spray of dots over it.
+        grid: Where the cells lie on the photo, `Map.grid`; by default they tile it evenly.
 
     Raises:
         StepError: If it is the map of a signal or of a volume.
-        ValueError: If there is no cell to draw, or the photo has another shape or type.
+        ValueError: If there is no cell to draw, the photo has another shape or type, or the grid is of another photo.
 
     Example:
         >>> overlay(np.eye(7), np.zeros((224, 224, 3), np.uint8), title="Grad-CAM, stage4").mode
@@ -101,13 +105,17 @@ def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int
     """
     _check_map(values)
     check_photo(pixels)
+    grid = grid or Grid.even(values.shape, pixels.shape[:2])
+    if grid.cells != values.shape or grid.pixels != pixels.shape[:2]:
+        of_grid = f"{shape(grid.cells)} cells on {shape(grid.pixels)} pixels"
+        raise ValueError(f"a grid of {of_grid} for a map {shape(values.shape)} over {shape(pixels.shape[:2])} pixels")
     if averaged > 1:
-        values = _averaged(values, averaged)
+        values, grid = _averaged(values, grid, averaged)
     finite = np.isfinite(values)
     positive = np.where(finite, values, 0).clip(0).astype(np.float64)
     greatest = float(positive.max())
     zoom = _zoom(pixels.shape)
-    blended = _blended(positive, values, _grey(pixels))
+    blended = _blended(positive, values, _grey(pixels), grid)
     body = Image.fromarray(enlarged(blended, zoom))
     width = max(body.width, NARROWEST)
     words = _if_constant(values[finite], reach=greatest)
@@ -117,7 +125,7 @@ def overlay(values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int
         below.append(_bar(ticks_of(0.0, greatest), body.width))
     if marks:
         below.append(flow(marks, width=width))
-    view = _view(values, pixels, greatest, averaged) + _shown(zoom)
+    view = _view(values, grid, greatest, averaged) + _shown(zoom)
     above = [heading(title, view, width=width)]
     return sheet(body, colours="inferno", above=above, below=below)
 
@@ -228,11 +236,16 @@ def _clipped(values: np.ndarray, beyond: np.ndarray) -> str:
     return f"limits p{first} … p{last}; {share} % of cells beyond, from {low} to {high}"
 
 
-def _averaged(values: np.ndarray, side: int) -> np.ndarray:
-    """Return the means of squares of cells, by exact area; a square with a cell that is not finite is not finite."""
-    height, width = values.shape
-    squares = (-(-height // side), -(-width // side))
-    return _resized(values, squares, Image.Resampling.BOX)
+def _averaged(values: np.ndarray, grid: Grid, side: int) -> tuple[np.ndarray, Grid]:
+    """Return the means of squares of cells, and where these lie; one with a cell that is not finite is not finite."""
+    squares = tuple(-(-cells // side) for cells in grid.cells)
+    means = Grid.even(values.shape, values.shape).averaged(values, Grid.even(squares, values.shape))
+    rows = []
+    for row, count in zip(grid.rows, squares, strict=True):
+        # So many cells to a square, and the middle of the first square is in the middle of these.
+        each = row.cells / count
+        rows.append(Row(count, row.pixels, row.first + (each - 1) / 2 * row.step, row.step * each))
+    return means, Grid(tuple(rows))
 
 
 def _if_constant(finite: np.ndarray, *, reach: float) -> str:
@@ -267,50 +280,42 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     return np.array(grey.convert("RGB"))
 
 
-def _blended(positive: np.ndarray, values: np.ndarray, grey: np.ndarray) -> np.ndarray:
+def _blended(positive: np.ndarray, values: np.ndarray, grey: np.ndarray, grid: Grid) -> np.ndarray:
     """Return the photo `(y, x, 3)` under the positive part of a map; cells that are not finite cover it."""
-    size = grey.shape[:2]
     blended = grey
     greatest = float(positive.max())
     if greatest > 0:
-        share = (positive / greatest).astype(np.float32)
-        smooth = _resized(share, size, Image.Resampling.BILINEAR)
+        smooth = grid.raised(positive / greatest)
         colour = palette("inferno")[levels(smooth, 0.0, 1.0)]
         mixed = OPACITY * colour + (1 - OPACITY) * grey
         blended = np.round(mixed).astype(np.uint8)
     finite = np.isfinite(values)
     if not finite.all():
-        broken = _resized(~finite, size, Image.Resampling.NEAREST)
-        blended[broken > 0] = palette("inferno")[NOT_FINITE]
+        broken = (~finite).reshape(-1)[grid.nearest]
+        blended[broken] = palette("inferno")[NOT_FINITE]
     return blended
 
 
-def _resized(values: np.ndarray, shape: tuple[int, ...], how: Image.Resampling) -> np.ndarray:
-    height, width = shape
-    image = Image.fromarray(values.astype(np.float32))
-    return np.asarray(image.resize((width, height), how))
-
-
-def _view(values: np.ndarray, pixels: np.ndarray, greatest: float, averaged: int) -> str:
+def _view(values: np.ndarray, grid: Grid, greatest: float, averaged: int) -> str:
     """Return the words for how the map was laid over the photo."""
     squares = f"{averaged}×{averaged} cells"
     if greatest == 0:
         what = "nothing" if averaged == 1 else f"no mean of {squares}"
         return f"{what} is positive: the plain photo, in grey"
     signed = bool((values < 0).any())
-    size = pixels.shape[:2]
-    ratio = _ratio(size, values.shape)
+    ratio = _ratio(grid)
     if averaged > 1:
         part = "positive part of means" if signed else "means"
         return f"{part} of {squares}, bilinear {ratio}, opacity {OPACITY:g}"
     part = "positive part, " if signed else ""
-    grid = f"{shape(values.shape)} → {shape(size)}"
-    return f"{part}bilinear {ratio} ({grid}), opacity {OPACITY:g}"
+    sizes = f"{shape(values.shape)} → {shape(grid.pixels)}"
+    where = "" if grid.is_even else ", cells where they look"
+    return f"{part}bilinear {ratio} ({sizes}){where}, opacity {OPACITY:g}"
 
 
-def _ratio(size: tuple[int, ...], cells: tuple[int, ...]) -> str:
+def _ratio(grid: Grid) -> str:
     """Return how many pixels lie along a cell, once where they are as many down and across."""
-    down, across = (f"×{ratio:.3g}" for ratio in np.divide(size, cells))
+    down, across = (f"×{row.step:.3g}" for row in grid.rows)
     if down == across:
         return down
     return f"{down} and {across}"

@@ -20,7 +20,9 @@ from interpretkit.model.outputs.grammar import parse, parse_single
 from interpretkit.model.outputs.output import for_each
 from interpretkit.model.outputs.settling import LOGITS, settle
 from interpretkit.model.preprocessing import Preprocessing, as_image, stretched
+from interpretkit.model.spacing import Spacings
 from interpretkit.model.variants import gradients_at, scores_with
+from interpretkit.results.axes import of_inputs
 from interpretkit.results.origin import UNTRAINED, WeightsInfo
 from interpretkit.words import shape
 
@@ -308,7 +310,7 @@ class Model:
         """
         model = replace(self, outputs=settle(self.outputs, returned, ending_of))
         self._kept["settled"] = model
-        model._kept["settled"] = model  # noqa: SLF001 - of this class
+        model._kept.update(settled=model, spacings=self.spacings)  # noqa: SLF001 - of this class
         return model
 
     def output_of(self, target: Target) -> Output:
@@ -371,6 +373,26 @@ class Model:
         if torch.is_grad_enabled() and inputs.requires_grad and not scores.requires_grad:
             raise no_gradient("the input", depends=self.depends(targets, inputs.detach()))
         return scores
+
+    def spacing(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> dict[str, tuple[float, float]]:
+        """Return where the cells of a layer lie on the input, by axis: the middle of the first in pixels, and the step.
+
+        They lie at the middles of their receptive fields, as the first pass of inputs of a size has shown. An axis
+        along which it is not known is left out.
+
+        Args:
+            layer: The layer.
+            values: What it gave for `inputs`, arranged as `(image, channel, y, x)`.
+            inputs: What the network was fed, `(image, channel, y, x)`.
+        """
+        cells = dict(zip(of_inputs(inputs.ndim), values.shape, strict=True))
+        return self.spacings.of(layer.address, tuple(inputs.shape[1:]), cells)
+
+    @property
+    def spacings(self) -> Spacings:
+        """Where the cells of layers lie, as far as passes have shown it."""
+        kept: Spacings = self._kept.setdefault("spacings", Spacings())
+        return kept
 
     @property
     def _apart(self) -> bool:

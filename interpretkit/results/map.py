@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from interpretkit.results.axes import SPATIAL, Array
+from interpretkit.results.grid import Grid, Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,12 +22,16 @@ class Map(Array):
         values: The array.
         dims: `(image, channel, y, x)` or `(image, y, x)`; without `image` in a reduction; `z` before `y` in volumes.
         layer: The layer that it belongs to.
-        extent: How many pixels of the model's input its cells tile evenly, by axis: `{"y": 224, "x": 224}`.
+        extent: The lengths in pixels of the model's input that it lies on, by axis: `{"y": 224, "x": 224}`.
+        spacing: Where its cells lie, by axis: the middle of the first cell in pixels from the edge, and the step to the
+            next, as receptive fields have it: `{"y": (0.5, 32.0), "x": (0.5, 32.0)}`. Along other axes it is not known,
+            and they tile the extent evenly.
         polarity: `signed` if values below zero have a meaning, else `unsigned`.
     """
 
     layer: str
     extent: Mapping[str, int]
+    spacing: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     polarity: Polarity
 
     def __post_init__(self) -> None:
@@ -36,9 +41,25 @@ class Map(Array):
             extent = ", ".join(self.extent)
             dims = ", ".join(self.dims)
             raise ValueError(f"{self._noun}: its extent has {extent}, its dims {dims}")
+        if not set(self.spacing) <= set(grid):
+            spacing = ", ".join(self.spacing)
+            raise ValueError(f"{self._noun}: its spacing has {spacing}, its dims {', '.join(self.dims)}")
         if self.polarity not in get_args(Polarity):
             known = " or ".join(get_args(Polarity))
             raise ValueError(f"{self._noun}: its polarity is {self.polarity!r}, not {known}")
+
+    @property
+    def grid(self) -> Grid:
+        """Where its cells lie on the model's input."""
+        sizes = self.sizes
+        rows = []
+        for axis, pixels in self.extent.items():
+            if axis in self.spacing:
+                first, step = self.spacing[axis]
+                rows.append(Row(sizes[axis], pixels, first, step))
+            else:
+                rows.append(Row.even(sizes[axis], pixels))
+        return Grid(tuple(rows))
 
     @property
     def _noun(self) -> str:

@@ -23,9 +23,15 @@ def brought_up(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**manifest, **brought}
 
 
-def with_extent(facts: Any) -> Any:
-    """Return what is said of a map with its extent by axis, not as height and width."""
-    if not (isinstance(facts, dict) and _is_pair(facts.get("input_size")) and isinstance(facts.get("dims"), list)):
+def with_geometry(facts: Any) -> Any:
+    """Return what is said of a map with its extent by axis, not as height and width, and with the spacing of cells."""
+    if not (isinstance(facts, dict) and "layer" in facts and isinstance(facts.get("dims"), list)):
+        return facts
+    return {"spacing": {}, **_with_extent(facts)}
+
+
+def _with_extent(facts: dict[str, Any]) -> dict[str, Any]:
+    if not _is_pair(facts.get("input_size")):
         return facts
     pixels = dict(zip(spatial(2), facts["input_size"], strict=True))
     rest = {name: fact for name, fact in facts.items() if name != "input_size"}
@@ -53,7 +59,7 @@ def _step(step: Any) -> Any:
         return step
     brought = dict(step)
     if "maps" in step:
-        brought["maps"] = _each(step["maps"], with_extent)
+        brought["maps"] = _each(step["maps"], with_geometry)
     if isinstance(step.get("targets"), dict):
         brought["targets"] = {image: _targets(found) for image, found in step["targets"].items()}
     return brought

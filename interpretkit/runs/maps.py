@@ -14,7 +14,7 @@ from interpretkit.errors import StepError, StorageError
 from interpretkit.results.axes import Array
 from interpretkit.results.map import Map
 from interpretkit.runs.files import existing
-from interpretkit.runs.first_runs import with_extent
+from interpretkit.runs.first_runs import with_geometry
 from interpretkit.runs.records import ArrayRecord, MapRecord
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LARGEST_ITEM = 8
 _METADATA = "interpretkit"
-_DESCRIBED = {"dims", "layer", "extent", "polarity"}
+_DESCRIBED = {"dims", "layer", "extent", "spacing", "polarity"}
 """What the file of a map or an array says of it, and its record as well."""
 
 
@@ -78,7 +78,14 @@ def array_of(record: ArrayRecord, values: np.ndarray) -> Array:
     """
     if not isinstance(record, MapRecord):
         return Array(values=values, dims=record.dims)
-    return Map(values=values, dims=record.dims, layer=record.layer, extent=record.extent, polarity=record.polarity)
+    return Map(
+        values=values,
+        dims=record.dims,
+        layer=record.layer,
+        extent=record.extent,
+        spacing=record.spacing,
+        polarity=record.polarity,
+    )
 
 
 def read_map(run: Path, record: ArrayRecord) -> Array:
@@ -121,7 +128,7 @@ def map_differences(run: Path, file: str, records: Sequence[ArrayRecord]) -> lis
             differences.append(f"{file}: {key} is missing")
         elif digests[key] != record.sha256:
             differences.append(f"{file}: {key} differs from the manifest")
-        elif not isinstance(says, dict) or with_extent(says.get(key)) != described:
+        elif not isinstance(says, dict) or with_geometry(says.get(key)) != described:
             differences.append(f"{file}: what it says of {key} differs from the manifest")
     return differences
 
@@ -129,5 +136,10 @@ def map_differences(run: Path, file: str, records: Sequence[ArrayRecord]) -> lis
 def _described(each: Array) -> dict[str, Any]:
     if not isinstance(each, Map):
         return {"dims": list(each.dims)}
-    extent = dict(each.extent)
-    return {"dims": list(each.dims), "layer": each.layer, "extent": extent, "polarity": each.polarity}
+    return {
+        "dims": list(each.dims),
+        "layer": each.layer,
+        "extent": dict(each.extent),
+        "spacing": {axis: list(along) for axis, along in each.spacing.items()},
+        "polarity": each.polarity,
+    }

@@ -160,10 +160,11 @@ class ArrayRecord(Record):
 
 
 class MapRecord(ArrayRecord):
-    """An array with a geometry."""
+    """An array with a geometry; earlier runs do not say the `spacing` of its cells."""
 
     layer: str
     extent: dict[str, int]
+    spacing: dict[str, tuple[float, float]] = {}
     polarity: Literal["signed", "unsigned"]
 
 

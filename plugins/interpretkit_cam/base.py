@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from interpretkit import Captured, Map
-
-
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
-"""What torch calls linear interpolation along so many axes."""
+    from interpretkit import Captured, Grid, Map
 
 
 class LayerMaps(Visualizer):
@@ -70,7 +66,8 @@ class LayerMaps(Visualizer):
         values = each.values[0]
         target = str(result.targets[0]) if result.targets else "of no class, the same for each"
         title = f"{self.title} at {layer}: {target}"
-        picture = figures.attribution(values, result.images[0].pixels, title=title, polarity="signed")
+        pixels = result.images[0].pixels
+        picture = figures.attribution(values, pixels, title=title, polarity="signed", grid=each.grid)
         caption = (
             f"{self.title} at {layer}. Middle: its positive part over the grey photo, bilinear from "
             f"{figures.shape(values.shape)}; right: the signed map on its native grid, limits symmetric about 0."
@@ -147,18 +144,25 @@ def grid_of(values: torch.Tensor) -> tuple[int, ...]:
     return tuple(range(2, values.ndim))
 
 
-def interpolated(values: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
-    """Return `values` `(image, channel, y, x)` interpolated linearly along each axis to a grid of `size`.
+def interpolated(values: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Return `values` `(image, channel, y, x)` at every pixel of the input, interpolated linearly between cells.
+
+    Args:
+        values: Values of the cells.
+        grid: Where these lie.
 
     Example:
         >>> import torch
-        >>> interpolated(torch.tensor([[[0.0, 4.0]]]), (4,))
+        >>> from interpretkit import Grid
+        >>> interpolated(torch.tensor([[[0.0, 4.0]]]), Grid.even((2,), (4,)))
         tensor([[[0., 1., 3., 4.]]])
     """
     import torch
 
-    mode = _LINEAR[len(size)]
-    return torch.nn.functional.interpolate(values, size, mode=mode, align_corners=False)
+    for dim, row in zip(grid_of(values), grid.rows, strict=True):
+        weights = torch.from_numpy(row.linear).to(values)
+        values = (values.movedim(dim, -1) @ weights.T).movedim(-1, dim)
+    return values
 
 
 def weighted_sum(weights: torch.Tensor, activation: torch.Tensor) -> torch.Tensor:

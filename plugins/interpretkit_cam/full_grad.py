@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from interpretkit import Captured, Model
+    from interpretkit import Captured, Grid, Model
 
 _INPUT = "input"
 
@@ -68,7 +68,7 @@ class FullGrad(Visualizer):
             total = each.double().flatten(1).sum(1)
             sums.append(total.cpu().numpy())
             if _has_grid(captured, name):
-                saliency += _laid_over(each, saliency.shape[1:])
+                saliency += _laid_over(each, captured.grid(name))
         return Result(
             maps={_INPUT: captured.map(_INPUT, saliency, polarity="unsigned")},
             tables=_tables(captured, names, np.stack(sums, axis=1)),
@@ -77,12 +77,13 @@ class FullGrad(Visualizer):
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw the photo, the map over it, and the map alone."""
         (image,), (target,) = result.images, result.targets
-        values = result.maps[_INPUT].values[0]
+        shown = result.maps[_INPUT]
+        values = shown.values[0]
         sums = result.tables["completeness"]
         attributed, gap = figures.number(sums["attributed"][0]), figures.number(sums["gap"][0])
         about = f"input and biases sum to {attributed}, a gap of {gap} to the score"
         title = f"FullGrad: {target}; {about}"
-        picture = figures.attribution(values, image.pixels, title=title, polarity="unsigned")
+        picture = figures.attribution(values, image.pixels, title=title, polarity="unsigned", grid=shown.grid)
         caption = (
             f"FullGrad: magnitudes of what input and biases contribute, rescaled part by part and summed; {about}. "
             "Middle: over the grey photo; right: alone."
@@ -139,8 +140,8 @@ def _spread(bias: torch.Tensor, part: nn.Module, gradient: torch.Tensor, *, has_
     return bias.view(-1, *(1,) * (gradient.ndim - 2))
 
 
-def _laid_over(part: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
-    """Return the magnitudes of `part` `(image, channel, y, x)`, from 0 to 1 in each image, on a grid of `size`."""
+def _laid_over(part: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Return the magnitudes of `part` `(image, channel, y, x)`, from 0 to 1 in each image, at the input's pixels."""
     import torch
 
     sizes = part.abs()
@@ -149,7 +150,7 @@ def _laid_over(part: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     rescaled = (sizes - low) / torch.where(high > low, high - low, 1)
     # Interpolation is linear, so the channels can be summed before it.
     total = rescaled.sum(1, keepdim=True)
-    return interpolated(total, size)[:, 0]
+    return interpolated(total, grid)[:, 0]
 
 
 def _tables(captured: Captured, names: Sequence[str], sums: np.ndarray) -> dict[str, Table]:

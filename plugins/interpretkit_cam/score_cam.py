@@ -11,7 +11,7 @@ from interpretkit_cam.base import ScoredMaps, grid_of, interpolated
 if TYPE_CHECKING:
     import torch
 
-    from interpretkit import Captured
+    from interpretkit import Captured, Grid
 
 
 class ScoreCAM(ScoredMaps):
@@ -21,8 +21,8 @@ class ScoreCAM(ScoredMaps):
       \alpha = \operatorname{softmax}_k f(X \circ s(\operatorname{Up}(A_k))),
       \qquad s(M) = \frac{M - \min M}{\max M - \min M}$$
 
-    $f$ is the score, a logit, and $\operatorname{Up}$ bilinear interpolation to the size of the input (linear
-    along each axis, where there are not two). The paper's
+    $f$ is the score, a logit, and $\operatorname{Up}$ bilinear interpolation to the pixels of the input between the
+    middles of the cells' receptive fields (linear along each axis, where there are not two). The paper's
     baseline $f(X_b)$ is the same for all channels, so the softmax takes it away. A channel that is the same
     everywhere is no mask, and has the weight 0. One map per layer, `(image, y, x)`, in units of the activation.
     """
@@ -54,9 +54,10 @@ class ScoreCAM(ScoredMaps):
         used = self._used(activation)
         if not len(used):
             return weights
+        grid = captured.grid(layer)
         scores: list[torch.Tensor] = []
         for chosen in torch.split(used, self.options.internal_batch_size):
-            scores.append(model.scores(image * _masks(activation[chosen], image.shape[1:]), targets))
+            scores.append(model.scores(image * _masks(activation[chosen], grid), targets))
             done = position * len(used) + sum(map(len, scores))
             captured.progress(done, len(captured.images) * len(used))
         weights[used] = torch.cat(scores).softmax(0)
@@ -70,11 +71,11 @@ class ScoreCAM(ScoredMaps):
         return order[varied[order]][: self.options.channels]
 
 
-def _masks(channels: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+def _masks(channels: torch.Tensor, grid: Grid) -> torch.Tensor:
     """Return `channels` `(channel, y, x)`, interpolated and each stretched from 0 to 1, `(channel, 1, y, x)`."""
     import torch
 
-    masks = interpolated(channels[:, None], size)
-    grid = grid_of(masks)
-    low, high = masks.amin(grid, keepdim=True), masks.amax(grid, keepdim=True)
+    masks = interpolated(channels[:, None], grid)
+    dims = grid_of(masks)
+    low, high = masks.amin(dims, keepdim=True), masks.amax(dims, keepdim=True)
     return (masks - low) / (high - low).clamp(min=torch.finfo(masks.dtype).tiny)

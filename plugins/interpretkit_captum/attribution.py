@@ -49,7 +49,7 @@ class Attribution(Visualizer):
             values, title = each.values[0], f"{what}: {target}"
             yield Figure(
                 name=layer,
-                picture=figures.attribution(values, image.pixels, title=title, polarity=each.polarity),
+                picture=figures.attribution(values, image.pixels, title=title, polarity=each.polarity, grid=each.grid),
                 caption=" ".join([f"{what}, {self.joined}.", *in_words(result, layer, about=self.about)]),
                 alt=figures.alt(values, what=f"{what} for {target}"),
             )

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from interpretkit import Needs, Result, StepError, Targeted
@@ -16,14 +15,11 @@ from interpretkit_captum.completeness import Explanation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from torch import nn
 
     from interpretkit import Captured
     from interpretkit_captum.network import Subject
-
-
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
-"""What torch calls linear interpolation along so many axes."""
 
 
 class Rectified(OwnPasses):
@@ -156,8 +152,5 @@ def _grad_cam(captured: Captured, layer: str) -> np.ndarray:
     cells = tuple(range(2, gradient.ndim))
     weights = gradient.double().mean(cells)
     cam = torch.einsum("nk,nk...->n...", weights, activation.double())
-    positive = cam.clamp(min=0)[:, None]
-    size = captured.inputs.shape[2:]
-    mode = _LINEAR[len(size)]
-    raised = torch.nn.functional.interpolate(positive, size, mode=mode, align_corners=False)
-    return np.asarray(raised[:, 0].cpu().numpy())
+    positive = cam.clamp(min=0)
+    return captured.grid(name).raised(positive.cpu().numpy())

@@ -86,7 +86,8 @@ def _scores(
     model, target = captured.model, captured.targets[position]
     image = captured.inputs[position : position + 1]
     activation = captured.activations[layer][position]
-    means = activation.mean((1, 2), keepdim=True)
+    cells = tuple(range(1, activation.ndim))
+    means = activation.mean(cells, keepdim=True)
     fills = {"zero": torch.zeros_like(activation), "mean": means.expand_as(activation)}
 
     def filled(fill: str, channels: np.ndarray) -> torch.Tensor:

@@ -11,7 +11,7 @@ from interpretkit import Array, Figure, Reads, Reduction, Result, StepError, Tab
 from interpretkit_compare import agreement_figure
 from interpretkit_compare.measures import MEASURES
 from interpretkit_compare.pairs import PairOptions, compared, on_one_grid
-from interpretkit_compare.sources import ATTRIBUTION, sources
+from interpretkit_compare.sources import explaining
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +59,7 @@ class Agreement(Reduction):
         Raises:
             StepError: If there are not two attribution maps to compare.
         """
-        maps_read = sources(captured.results, ATTRIBUTION)
+        maps_read = explaining(captured.results)
         if len(maps_read) < 2:  # noqa: PLR2004 - a pair
             raise StepError(
                 f"two attribution maps can agree, and {', '.join(captured.results)} has {len(maps_read)}",
@@ -67,13 +67,14 @@ class Agreement(Reduction):
             )
         names = [source.name for source in maps_read]
         ids = [image.id for image in captured.images]
+        axes = tuple(maps_read[0].map.extent)
         kept: dict[str, Array] = {}
         measured = []
         for position, image in enumerate(ids):
             maps = on_one_grid(maps_read, position, self.options)
             measured.append(compared(maps, self.options))
             for name, values in zip(names, maps, strict=True):
-                kept[f"{image}: {name}"] = Array(values=values, dims=("y", "x"))
+                kept[f"{image}: {name}"] = Array(values=values, dims=axes)
         tables = {"pairs": _pairs(names, measured), "images": _images(ids, names, measured, by=self.options.by)}
         return self._shortened(Result(arrays=kept, tables=tables, images=captured.images))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit import Table, rank_correlation
+from interpretkit import Grid, Table, rank_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 def aligned(feature: Source, attribution: Attribution, ids: Sequence[str]) -> Table:
     """Return the channels of a layer, ranked by their correlation with an attribution map, image by image."""
     parts = []
+    common = Grid.common(feature.grid, attribution.grid)
     for position, image in enumerate(ids):
-        correlations = rank_correlation(feature.map.values[position], attribution.map.values[position])
+        channels, reference = (each.grid.averaged(each.map.values[position], common) for each in (feature, attribution))
+        correlations = rank_correlation(channels, reference)
         count = len(correlations)
         order = end_of(correlations, "most", count)
         part = Table(

@@ -104,7 +104,8 @@ class ChannelContributions(Visualizer):
                 captured.progress(len(tables["summary"]), len(captured.gradients) * len(splits))
                 about = {"image": captured.images[position].id, "layer": layer}
                 score = captured.targets[position].score
-                channels = contribution_tables.of_channels(about, of_image, compared.values[position])
+                values, grids = compared.values[position], (own.grid, compared.grid)
+                channels = contribution_tables.of_channels(about, of_image, values, grids=grids)
                 summary = contribution_tables.of_layer({**about, "attribution": name}, of_image, score)
                 tables["channels"].append(channels)
                 tables["summary"].append(summary)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Array, Figure, Map, Reads, Reduction, Result, StepError, Table, area_averaged, common_grid
+from interpretkit import Array, Figure, Grid, Map, Reads, Reduction, Result, StepError, Table
 from interpretkit_compare import cka_estimates, cka_figure, cka_sums
-from interpretkit_compare.sources import FEATURES, sources
+from interpretkit_compare.sources import features as features_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -133,18 +133,20 @@ class CKA(Reduction):
 
     def _examples(self, captured: Captured, layers: Mapping[str, Map]) -> dict[str, np.ndarray]:
         """Return the features by layer, `(example, channel)`, float64."""
-        grid = common_grid(*(layer.values.shape[2:] for layer in layers.values()))
+        grid = Grid.common(*(layer.grid for layer in layers.values()))
         examples = {}
         for name, layer in layers.items():
-            finite = np.isfinite(layer.values).all(axis=(1, 2, 3))
+            values = layer.values
+            flat = values.reshape(*values.shape[:2], -1)
+            finite = np.isfinite(flat).all(axis=(1, 2))
             if not finite.all():
                 image = captured.images[int(finite.argmin())].id
                 raise StepError(f"CKA: layer {name} has NaN or infinity in image {image!r}", hint="leave it out")
             if self.options.examples == "images":
-                examples[name] = layer.values.mean((2, 3), dtype=np.float64)
+                examples[name] = flat.mean(2, dtype=np.float64)
             else:
-                cells = area_averaged(layer.values, grid)
-                examples[name] = cells.transpose(0, 2, 3, 1).reshape(-1, cells.shape[1])
+                cells = np.moveaxis(layer.grid.averaged(values, grid), 1, -1)
+                examples[name] = cells.reshape(-1, cells.shape[-1])
         return examples
 
 
@@ -159,7 +161,7 @@ def _layers(results: Mapping[str, Result]) -> list[dict[str, Map]]:
     steps = []
     for step, result in results.items():
         prefix = f"{step}/" if len(results) > 1 else ""
-        layers = {prefix + source.key: source.map for source in sources({step: result}, FEATURES)}
+        layers = {prefix + source.key: source.map for source in features_of({step: result})}
         if not layers:
             raise StepError(
                 f"CKA: step {step!r} has no feature maps (image, channel, y, x)", hint="read a `feature_grid` step"

@@ -10,9 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from interpretkit import Figure, Reads, Result, StepError, Table, Visualizer
-from interpretkit_compare import alignment, alignment_figure, attributions, pairs, pairs_figure
+from interpretkit_compare import alignment, alignment_figure, attributions, pairs, pairs_figure, sources
 from interpretkit_compare.pairs import PairOptions
-from interpretkit_compare.sources import ATTRIBUTION, FEATURES, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,9 +57,9 @@ class Compare(Visualizer):
         Raises:
             StepError: If there is nothing to compare.
         """
-        features = sources(captured.results, FEATURES)
+        features = sources.features(captured.results)
         explaining: list[Attribution] = []
-        if sources(captured.results, ATTRIBUTION):
+        if sources.explaining(captured.results):
             explaining = attributions.attributions(captured)
         ids = [image.id for image in captured.images]
         maps: dict[str, Map] = {}

@@ -48,7 +48,7 @@ def draw(layer: str, result: Result) -> Figure:
 
 
 def _map(shown: Map, pixels: np.ndarray, *, title: str) -> Image:
-    return figures.attribution(shown.values[0], pixels, title=title, polarity=shown.polarity)
+    return figures.attribution(shown.values[0], pixels, title=title, polarity=shown.polarity, grid=shown.grid)
 
 
 def _tiles(shown: Map, end: str, channels: Table, *, limits: tuple[float, float]) -> Image:

@@ -39,12 +39,13 @@ def split(activation: np.ndarray, gradient: np.ndarray) -> Split:
         >>> split(ones, np.array([[[1.0, 3.0]], [[-1.0, 0.0]]])).contribution.tolist()
         [4.0, -1.0]
     """
-    weight = gradient.mean((1, 2))
-    contribution = weight * activation.sum((1, 2))
+    cells = tuple(range(1, activation.ndim))
+    weight = gradient.mean(cells)
+    contribution = weight * activation.sum(cells)
     return Split(
         weight=weight,
-        mean=activation.mean((1, 2)),
+        mean=activation.mean(cells),
         contribution=contribution,
         order=np.argsort(-contribution, kind="stable"),
-        maps=weight[:, None, None] * activation,
+        maps=np.expand_dims(weight, cells) * activation,
     )

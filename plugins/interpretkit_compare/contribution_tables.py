@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit import Table, area_averaged, common_grid, rank_correlation
+from interpretkit import Grid, Table, rank_correlation
 from interpretkit_compare.measures import top_iou
 
 if TYPE_CHECKING:
@@ -18,20 +18,23 @@ SHARE = 0.2
 """Share of the cells that count as top ones, for the IoU of a channel with the map that it is compared with."""
 
 
-def of_channels(about: Mapping[str, str], split: Split, compared: np.ndarray) -> Table:
+def of_channels(about: Mapping[str, str], split: Split, compared: np.ndarray, *, grids: tuple[Grid, Grid]) -> Table:
     """Return the channels of one image and layer, from the greatest contribution to the least.
 
     Args:
         about: The columns that are the same in all rows.
         split: Of the image's score.
         compared: The map `(y, x)` that each channel is compared with.
+        grids: Where the cells of the layer lie, and those of that map.
     """
     order, contribution = split.order, split.ranked
     count = len(order)
     whole = np.abs(contribution).sum()
-    grid = common_grid(split.maps.shape[1:], compared.shape)
-    iou = top_iou(area_averaged(split.maps, grid), area_averaged(compared, grid), share=SHARE)
-    correlation = rank_correlation(split.maps, compared)
+    own, other = grids
+    common = Grid.common(own, other)
+    maps, reference = own.averaged(split.maps, common), other.averaged(compared, common)
+    iou = top_iou(maps, reference, share=SHARE)
+    correlation = rank_correlation(maps, reference)
     same = {name: np.full(count, value) for name, value in about.items()}
     return Table(
         same,

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from interpretkit_compare.perturbed import PerturbedOptions, cells_of
+from interpretkit_compare.perturbed import PerturbedOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
 
-    from interpretkit import Captured, Target
+    from interpretkit import Captured, Grid, Target
 
 
 class CurveOptions(PerturbedOptions):
@@ -69,34 +69,32 @@ class Watched:
         self._deleted = self._model.baseline(image, options.fill, blur=options.blur)
         self._blurred = self._model.baseline(image, "blurred", blur=options.blur)
 
-    def curves(self, ranks: np.ndarray) -> Curves:
-        """Return the deletion and the insertion curve of the cells of a grid `(y, x)` in the order of their ranks."""
+    def curves(self, ranks: np.ndarray, grid: Grid) -> Curves:
+        """Return the deletion and the insertion curve of the cells of a grid in the order of their ranks `(y, x)`."""
         return Curves(
-            deletion=self._curve(self._image, self._deleted, ranks),
-            insertion=self._curve(self._blurred, self._image, ranks),
+            deletion=self._curve(self._image, self._deleted, ranks, grid),
+            insertion=self._curve(self._blurred, self._image, ranks, grid),
         )
 
-    def mean_curves(self, orders: Sequence[np.ndarray]) -> Curves:
+    def mean_curves(self, orders: Sequence[np.ndarray], grid: Grid) -> Curves:
         """Return the means of the curves in several orders."""
-        deletions, insertions = zip(*map(self.curves, orders), strict=True)
+        deletions, insertions = zip(*(self.curves(ranks, grid) for ranks in orders), strict=True)
         return Curves(_mean(deletions), _mean(insertions))
 
-    def _curve(self, before: torch.Tensor, after: torch.Tensor, ranks: np.ndarray) -> Curve:
+    def _curve(self, before: torch.Tensor, after: torch.Tensor, ranks: np.ndarray, grid: Grid) -> Curve:
         """Return the scores while the pixels of one image are replaced by those of another."""
         import torch
 
-        height, width = before.shape[-2:]
-        cells = cells_of((ranks.shape[0], ranks.shape[1]), (height, width))
-        when = torch.from_numpy(ranks.ravel())[cells].to(before.device)
+        when = torch.from_numpy(ranks.ravel()[grid.nearest]).to(before.device)
         steps = min(self._steps, ranks.size)
         counts = np.unique(np.linspace(0, ranks.size, steps + 1).round().astype(int))
         fractions, scores = [], []
         for start in range(0, len(counts), self._at_once):
             limits = torch.from_numpy(counts[start : start + self._at_once]).to(before.device)
-            replaced = when < limits[:, None, None]
+            replaced = when < limits.view(-1, *[1] * when.ndim)
             variants = torch.where(replaced[:, None], after, before)
             scores.append(self._scores(variants))
-            fractions.append(replaced.double().mean((1, 2)).cpu().numpy())
+            fractions.append(replaced.double().flatten(1).mean(1).cpu().numpy())
         return Curve(np.concatenate(fractions), np.concatenate(scores))
 
     def _scores(self, variants: torch.Tensor) -> np.ndarray:

@@ -33,11 +33,11 @@ class DeletionInsertion(Visualizer):
     orders (the mean over `random_orders` of them) and in the reverse order of the map. `gain` is by how much the map
     beats random order: above 0 is better than random in both curves, and higher is better.
 
-    A cell of the map's native grid goes as a whole, with every pixel whose centre lies in it: a 7×7 map says nothing
-    about the order within a cell, and interpolating it would make one up. Maps of one grid can be compared by AUC;
-    those of different grids only each with its own random order, since pixels taken away one by one leave other
-    pictures than whole blocks. Signed maps are ordered with their sign. Equal cells come in a random order that the
-    seed decides, which favours no side of the image.
+    A cell of the map's native grid goes as a whole, with every pixel that is nearest to the middle of its receptive
+    field: a 7×7 map says nothing about the order within a cell, and interpolating it would make one up. Maps of one
+    grid can be compared by AUC; those of different grids only each with its own random order, since pixels taken away
+    one by one leave other pictures than whole blocks. Signed maps are ordered with their sign. Equal cells come in a
+    random order that the seed decides, which favours no side of the image.
 
     The score is the probability of the class (softmax over all classes, unless the network ends in one), or its logit.
     What has no probability is watched by its score: a contrast by the difference of its logits. Tables `auc` (one row
@@ -84,11 +84,12 @@ class DeletionInsertion(Visualizer):
                 watched = Watched(captured, position, target, self.options)
                 ranks = self._ranks(captured, attribution, position)
                 same = (attribution.grid, str(target.spec))
+                grid = attribution.grid
                 if same not in random:
-                    random[same] = watched.mean_curves(ranks["random"])
+                    random[same] = watched.mean_curves(ranks["random"], grid)
                 orders = {
-                    "map": watched.curves(ranks["map"][0]),
-                    "reverse": watched.curves(ranks["reverse"][0]),
+                    "map": watched.curves(ranks["map"][0], grid),
+                    "reverse": watched.curves(ranks["reverse"][0], grid),
                     "random": random[same],
                 }
                 about = attribution.about(captured, position)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Reads, Result, StepError, Table, Visualizer, rank_correlation
+from interpretkit import Figure, Grid, Reads, Result, StepError, Table, Visualizer, rank_correlation
 from interpretkit_compare import depth_sweep_figure
 from interpretkit_compare.localization import energy_inside, overlap, pointing, positive_entropy
-from interpretkit_compare.sources import attributions_of_one_step
+from interpretkit_compare.sources import attributions_of_one_step, lengths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,30 +77,31 @@ class DepthSweep(Visualizer):
 
 def _rows(found: Sequence[Source], position: int, image: InputImage, *, explains: str) -> Iterator[dict[str, Any]]:
     """Yield what is to be said of the map of one image at each layer."""
-    last = found[-1].map.values[position]
+    last = found[-1]
     for depth, source in enumerate(found):
         values = source.map.values[position]
+        common = Grid.common(source.grid, last.grid)
+        here, there = (each.grid.averaged(each.map.values[position], common) for each in (source, last))
         yield {
             "image": image.id,
             "step": source.step,
             "explains": explains,
             "depth": depth,
             "layer": source.key,
-            "height": values.shape[0],
-            "width": values.shape[1],
+            **lengths(source.map.extent, values.shape),
             "entropy": positive_entropy(values),
-            "agreement": float(rank_correlation(values, last)),
-            **_localized(values, image.mask),
+            "agreement": float(rank_correlation(here, there)),
+            **_localized(values, image.mask, source.grid),
         }
 
 
-def _localized(values: np.ndarray, mask: np.ndarray | None) -> dict[str, float]:
+def _localized(values: np.ndarray, mask: np.ndarray | None, grid: Grid) -> dict[str, float]:
     """Return how much of a map lies inside of a mask; NaN without one."""
     if mask is None:
         return dict.fromkeys(("energy", "pointing", "overlap", "inside"), np.nan)
     return {
-        "energy": energy_inside(values, mask),
-        "pointing": pointing(values, mask),
-        "overlap": overlap(values, mask),
+        "energy": energy_inside(values, mask, grid),
+        "pointing": pointing(values, mask, grid),
+        "overlap": overlap(values, mask, grid),
         "inside": float(mask.mean()),
     }

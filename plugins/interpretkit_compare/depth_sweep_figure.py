@@ -54,7 +54,7 @@ def _map(layer: str, shown: Map, image: InputImage, view: str) -> Image:
     values = shown.values[0]
     title = f"{layer} ({figures.shape(values.shape)})"
     if view == "overlay":
-        return figures.overlay(values, image.pixels, title=title)
+        return figures.overlay(values, image.pixels, title=title, grid=shown.grid)
     return figures.heatmap(values, title=title, polarity=shown.polarity)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,12 +11,12 @@ from pydantic import Field
 from interpretkit import Figure, Needs, Reads, Result, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import bars
-from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions, cells_of
+from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from interpretkit import Captured, Target
+    from interpretkit import Captured, Grid, Target
 
 
 class Scores(NamedTuple):
@@ -119,19 +120,16 @@ class Infidelity(Visualizer):
             "Maps of different grids are perturbed differently and are not to be compared."
         )
 
-    def _drops(
-        self, captured: Captured, position: int, target: Target, grid: tuple[int, int]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _drops(self, captured: Captured, position: int, target: Target, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         """Return the shares of each perturbed image, `(sample, cell)`, and by how much its score is lower, float64."""
         import torch
 
         model, options = captured.model, self.options
         image = captured.inputs[position : position + 1]
-        height, width = image.shape[-2:]
         way = image - model.baseline(image, options.fill, blur=options.blur)
-        cells = cells_of(grid, (height, width)).to(image.device)
+        cells = torch.from_numpy(grid.nearest).to(image.device)
         generator = np.random.default_rng(captured.seed(position, options.seed))
-        shares = options.sigma * generator.standard_normal((options.samples, grid[0] * grid[1]))
+        shares = options.sigma * generator.standard_normal((options.samples, math.prod(grid.cells)))
         scores = []
         for start in range(0, options.samples, options.internal_batch_size):
             some = torch.from_numpy(shares[start : start + options.internal_batch_size]).to(image)

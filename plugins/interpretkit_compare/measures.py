@@ -50,7 +50,7 @@ def pearson(first: np.ndarray, second: np.ndarray) -> float:
         >>> round(pearson(np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 2.0, 5.0]])), 3)
         0.961
     """
-    if not (varies(first) and varies(second)):
+    if not (varies(first.reshape(-1)) and varies(second.reshape(-1))):
         return float("nan")
     return cosine(first - first.mean(), second - second.mean())
 
@@ -82,13 +82,15 @@ def top_iou(maps: np.ndarray, reference: np.ndarray, *, share: float) -> np.ndar
         0.333
     """
     count = max(1, round(share * reference.size))
-    member = topmost(maps.reshape(*maps.shape[:-2], -1), count)
-    other = topmost(reference.reshape(-1), count)
+    others = maps.ndim - reference.ndim
+    flat, flat_reference = maps.reshape(*maps.shape[:others], -1), reference.reshape(-1)
+    member = topmost(flat, count)
+    other = topmost(flat_reference, count)
     with np.errstate(invalid="ignore"):
         intersection = np.minimum(member, other).sum(-1)
         union = np.maximum(member, other).sum(-1)
         found = intersection / union
-    return np.where(varies(maps) & varies(reference), found, np.nan)
+    return np.where(varies(flat) & varies(flat_reference), found, np.nan)
 
 
 def topmost(values: np.ndarray, count: float) -> np.ndarray:
@@ -117,8 +119,8 @@ def ssim(first: np.ndarray, second: np.ndarray, *, signed: bool) -> float:
     $$\frac{(2\mu_1\mu_2 + C_1)(2\sigma_{12} + C_2)}{(\mu_1^2 + \mu_2^2 + C_1)(\sigma_1^2 + \sigma_2^2 + C_2)},
     \quad C_1 = (0.01 L)^2,\ C_2 = (0.03 L)^2$$
 
-    and the mean is over all windows inside of the grid. They are square and uniform, 7 cells wide, on smaller grids the
-    largest odd number of cells that fits. NaN if a map is zero everywhere or not finite.
+    and the mean is over all windows inside of the grid. They are uniform and as long along each axis, 7 cells, on
+    smaller grids the largest odd number of cells that fits. NaN if a map is zero everywhere or not finite.
 
     Example:
         >>> ramp = np.arange(16.0).reshape(4, 4)
@@ -133,7 +135,8 @@ def ssim(first: np.ndarray, second: np.ndarray, *, signed: bool) -> float:
     spread = 2.0 if signed else 1.0
     of_means, of_spreads = (_K1 * spread) ** 2, (_K2 * spread) ** 2
     mean, other_mean = _windows(one, side), _windows(other, side)
-    unbiased = side**2 / (side**2 - 1)
+    cells = side**first.ndim
+    unbiased = cells / (cells - 1)
     squares, other_squares = _windows(one**2, side), _windows(other**2, side)
     variances = unbiased * (squares - mean**2 + other_squares - other_mean**2)
     covariance = unbiased * (_windows(one * other, side) - mean * other_mean)
@@ -143,8 +146,8 @@ def ssim(first: np.ndarray, second: np.ndarray, *, signed: bool) -> float:
 
 
 def varies(maps: np.ndarray) -> np.ndarray:
-    """Say of each of `maps` `(…, y, x)` whether it is finite and not the same everywhere."""
-    low, high = maps.min((-2, -1)), maps.max((-2, -1))
+    """Say of each of `maps` `(…, cell)` whether it is finite and not the same everywhere."""
+    low, high = maps.min(-1), maps.max(-1)
     finite = np.isfinite(low) & np.isfinite(high)
     return np.asarray(finite & (high > low))
 
@@ -156,7 +159,7 @@ def _scaled(values: np.ndarray) -> np.ndarray | None:
 
 
 def _windows(values: np.ndarray, side: int) -> np.ndarray:
-    """Return the mean of each square window of `side` cells that lies inside."""
-    for axis in (0, 1):
+    """Return the mean of each window that lies inside and has `side` cells along each axis."""
+    for axis in range(values.ndim):
         values = np.lib.stride_tricks.sliding_window_view(values, side, axis=axis).mean(-1)
     return values

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from interpretkit import StepError, Table, Visualizer, area_averaged, common_grid, figures
+from interpretkit import Grid, StepError, Table, Visualizer, figures
 from interpretkit_compare.measures import measures
+from interpretkit_compare.sources import lengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,9 +30,10 @@ class PairOptions(Visualizer.Options):
 
     grid: list[Annotated[int, Field(ge=1)]] | None = Field(
         default=None,
-        min_length=2,
-        max_length=2,
-        description="cells [y, x] that attribution maps meet on; by default the coarsest of all along each axis",
+        min_length=1,
+        max_length=3,
+        description="cells [y, x] that attribution maps meet on, [x] of signals, [z, y, x] of volumes; by default the "
+        "coarsest of all along each axis",
     )
     values: Literal["signed", "positive", "absolute"] = Field(
         default="signed",
@@ -48,21 +50,35 @@ def on_one_grid(sources: Sequence[Source], position: int, options: PairOptions) 
     Raises:
         StepError: If the grid that is asked for is finer than a map.
     """
-    grid = common_grid(*(source.grid for source in sources))
+    _check_axes(sources)
+    grid = Grid.common(*(source.grid for source in sources))
     if options.grid is not None:
-        grid = (options.grid[0], options.grid[1])
-        _check_not_finer(grid, sources)
+        _check_not_finer(options.grid, sources)
+        grid = Grid.even(options.grid, grid.pixels)
     part = _PARTS[options.values]
-    maps = [source.map.values[position] for source in sources]
-    return np.stack([area_averaged(part(values), grid) for values in maps])
+    return np.stack([source.grid.averaged(part(source.map.values[position]), grid) for source in sources])
 
 
-def _check_not_finer(grid: tuple[int, int], sources: Sequence[Source]) -> None:
-    for source in sources:
-        if common_grid(source.grid, grid) != grid:
-            asked, native = figures.shape(grid), figures.shape(source.grid)
+def _check_axes(sources: Sequence[Source]) -> None:
+    first = sources[0]
+    for source in sources[1:]:
+        if source.map.dims != first.map.dims:
+            one, other = (", ".join(each.map.dims) for each in (first, source))
             raise StepError(
-                f"a grid of {asked} cells is finer than {source.name}, which has {native}",
+                f"{first.name} is a map ({one}), {source.name} one ({other})", hint="compare maps of one kind of input"
+            )
+
+
+def _check_not_finer(asked: Sequence[int], sources: Sequence[Source]) -> None:
+    for source in sources:
+        native = source.grid.cells
+        if len(asked) != len(native):
+            axes = ", ".join(source.map.extent)
+            raise StepError(f"grid: {list(asked)} is not [{axes}], the axes of {source.name}")
+        if any(cells > own for cells, own in zip(asked, native, strict=True)):
+            raise StepError(
+                f"a grid of {figures.shape(asked)} cells is finer than {source.name}, which has "
+                f"{figures.shape(native)}",
                 hint="choose one that is not, or leave it out: the coarsest is taken",
             )
 
@@ -93,14 +109,14 @@ def of_images(attributions: Sequence[Attribution], ids: Sequence[str], options: 
         maps = on_one_grid(attributions, position, options)
         found = compared(maps, options)
         targets = [attribution.explained(position) for attribution in attributions]
+        sizes = lengths(attributions[0].map.extent, maps.shape[1:])
         part = Table(
             {name: matrix.reshape(-1) for name, matrix in found.items()},
             image=np.full(count**2, image),
             first=np.repeat(names, count),
             second=np.tile(names, count),
             target=np.repeat(targets, count),
-            height=np.full(count**2, maps.shape[1]),
-            width=np.full(count**2, maps.shape[2]),
+            **{name: np.full(count**2, cells) for name, cells in sizes.items()},
         )
         parts.append(part)
     return Table.stacked(parts)

@@ -9,6 +9,7 @@ import numpy as np
 from interpretkit import Figure, figures
 from interpretkit_compare.alignment_figure import of_target
 from interpretkit_compare.measures import IN_WORDS, MEASURES
+from interpretkit_compare.sources import cells_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +31,7 @@ def draw(pairs: Table, options: PairOptions) -> Figure:
     labels = _labels(targets, common=common)
     count = len(labels)
     values = {name: pairs[name].reshape(count, count) for name in MEASURES}
-    view = how(options, (pairs["height"][0], pairs["width"][0]))
+    view = how(options, cells_in(pairs))
     maps, extent = f"attribution maps{of_target(common)}", extents(values)
     return Figure(
         name="pairs",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from interpretkit import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from interpretkit import Map, Result
+    from interpretkit import Grid, Map, Result, Table
 
-ATTRIBUTION, FEATURES = ("image", "y", "x"), ("image", "channel", "y", "x")
-"""Dims of attribution maps and of feature maps."""
+_LENGTHS = {"z": "slices", "y": "height", "x": "width"}
+"""What tables call the number of cells along an axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,38 @@ class Source:
         return f"{self.step}/{self.key}"
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Its native cells along y and x."""
-        return self.map.values.shape[-2], self.map.values.shape[-1]
+    def grid(self) -> Grid:
+        """Where its native cells lie on the input."""
+        return self.map.grid
 
 
-def sources(results: Mapping[str, Result], dims: tuple[str, ...]) -> list[Source]:
-    """Return the maps of some steps that have these dims."""
-    found = []
-    for step, result in results.items():
-        found += [Source(step, key, each) for key, each in result.maps.items() if each.dims == dims]
-    return found
+def features(results: Mapping[str, Result]) -> list[Source]:
+    """Return the feature maps of some steps, `(image, channel, y, x)`."""
+    return [source for source in _maps(results) if source.map.dims[:2] == ("image", "channel")]
+
+
+def explaining(results: Mapping[str, Result]) -> list[Source]:
+    """Return the attribution maps of some steps, those without channels: `(image, y, x)`."""
+    return [source for source in _maps(results) if source.map.dims == ("image", *source.map.extent)]
+
+
+def _maps(results: Mapping[str, Result]) -> list[Source]:
+    return [Source(step, key, each) for step, result in results.items() for key, each in result.maps.items()]
+
+
+def lengths(axes: Iterable[str], cells: Iterable[int]) -> dict[str, int]:
+    """Return how many cells there are along each axis, by what tables call it.
+
+    Example:
+        >>> lengths(["y", "x"], [7, 9])
+        {'height': 7, 'width': 9}
+    """
+    return {_LENGTHS[axis]: count for axis, count in zip(axes, cells, strict=True)}
+
+
+def cells_in(table: Table) -> tuple[int, ...]:
+    """Return how many cells there are along each axis, as the first row of a table has them."""
+    return tuple(int(table[name][0]) for name in _LENGTHS.values() if name in table.columns)
 
 
 def attribution_sources(results: Mapping[str, Result]) -> list[Source]:
@@ -55,7 +76,7 @@ def attribution_sources(results: Mapping[str, Result]) -> list[Source]:
     Raises:
         StepError: If there are none.
     """
-    maps = sources(results, ATTRIBUTION)
+    maps = explaining(results)
     if not maps:
         raise StepError(
             f"there is no attribution map (image, y, x) in {', '.join(results)}",

@@ -168,13 +168,15 @@ def test_other_seeds_draw_other_channels_and_images_draw_their_own(model, images
     assert (scores(0) != scores(1)).all()
 
 
-def test_channels_are_compared_with_the_map_of_the_step_that_is_read(model, images):
+def test_channels_are_compared_with_the_map_of_the_step_that_is_read(model, images, slowly_averaged):
     cam = ik.visualize(model, images, "grad_cam", layers=["0"], target=2)
     found = ik.visualize(model, images, ID, of={"cam": cam}, layers=["3"], target=2)
     assert found.tables["summary"]["attribution"].tolist() == ["cam/0", "cam/0"]
     activation, gradient, _ = by_hand(model.module, images[0], 4, 2)
     maps = (gradient.mean((1, 2), keepdim=True) * activation).numpy()
-    reference = cam.maps["0"].values[0].reshape(4, 2, 5, 2).mean((1, 3)).ravel()
+    # Each cell of layer 3 lies in the middle of three pixels, the first of them outside.
+    onto = [(4, 0.5, 2.0), (5, 0.5, 2.0)]
+    reference = slowly_averaged(cam.maps["0"].values[0], [(8, 0.5, 1.0), (10, 0.5, 1.0)], onto, (8, 10)).ravel()
     rows = found.tables["channels"].where("image", "image0")
     undefined = 0
     for channel, correlation, iou in zip(rows["channel"], rows["rank_correlation"], rows["iou"], strict=True):
@@ -275,9 +277,9 @@ def titled(monkeypatch):
     shown = {}
     original = ik.figures.attribution
 
-    def recorded(values, pixels, *, title, polarity):
+    def recorded(values, pixels, *, title, **more):
         shown[title] = values
-        return original(values, pixels, title=title, polarity=polarity)
+        return original(values, pixels, title=title, **more)
 
     monkeypatch.setattr(ik.figures, "attribution", recorded)
     return shown

@@ -73,21 +73,25 @@ def features(count=12, offset=0.0) -> list[np.ndarray]:
     ]
 
 
-def expected_examples(layers, how):
+def expected_examples(layers, how, averaged=None):
     if how == "images":
         return [each.mean((2, 3)) for each in layers]
-    return [
-        np.stack([pixel for each in ik.area_averaged(layer, (2, 3)) for pixel in each.reshape(len(each), -1).T])
-        for layer in layers
-    ]
+    examples = []
+    for layer in layers:
+        own, coarse = ([(n, 8 / n, 16 / n) for n in grid] for grid in (layer.shape[2:], (2, 3)))
+        images = [
+            np.stack([averaged(channel, own, coarse, (16, 16), samples=30) for channel in each]) for each in layer
+        ]
+        examples.append(np.stack([pixel for each in images for pixel in each.reshape(len(each), -1).T]))
+    return examples
 
 
 @pytest.mark.parametrize("how", ["images", "cells"])
 @pytest.mark.parametrize("batch_size", [1, 5, 12])
-def test_both_estimates_equal_those_of_gram_matrices(how, batch_size):
+def test_both_estimates_equal_those_of_gram_matrices(how, batch_size, slowly_averaged):
     layers = features()
     table = cka(results_of(*layers), batch_size=batch_size, examples=how)
-    examples = expected_examples(layers, how)
+    examples = expected_examples(layers, how, slowly_averaged)
     biased = [gram_cka(first, second) for first in examples for second in examples]
     debiased = [gram_cka_debiased(first, second) for first in examples for second in examples]
     np.testing.assert_allclose(table["cka"], biased, rtol=1e-11)

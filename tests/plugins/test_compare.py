@@ -181,13 +181,13 @@ def test_all_maps_meet_on_the_coarsest_grid_after_their_part_is_taken(values, pa
         assert value == pytest.approx(pearsonr(one.ravel(), other.ravel()).statistic, abs=1e-12)
 
 
-def test_a_grid_of_ones_own_is_used_unless_it_is_finer_than_a_map(results):
+def test_a_grid_of_ones_own_is_used_unless_it_is_finer_than_a_map(results, slowly_averaged):
     of = {"cam": results["cam"]}
     found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of, grid=[4, 2])
     pairs = found.tables["pairs"].where("image", "image0")
-    first, second = (
-        results["cam"].maps[name].values[0].reshape(4, 2, 2, 4).mean((1, 3)) for name in ("features", "features.0")
-    )
+    own = {"features": [(8, 0.5, 2.0)] * 2, "features.0": [(8, 0.5, 2.0)] * 2}
+    onto = [(4, 2.0, 4.0), (2, 4.0, 8.0)]
+    first, second = (slowly_averaged(results["cam"].maps[name].values[0], own[name], onto, (16, 16)) for name in own)
     assert pairs["rank_correlation"][1] == pytest.approx(spearmanr(first.ravel(), second.ravel()).statistic, abs=1e-12)
     with pytest.raises(ik.StepError, match="a grid of 4×9 cells is finer than cam/features, which has 8×8"):
         ik.visualize(tiny_model(), tiny_images(3), "compare", of=of, grid=[4, 9])

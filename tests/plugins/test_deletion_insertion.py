@@ -13,7 +13,6 @@ from torch import nn
 import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.deletion_insertion import DeletionInsertion
-from interpretkit_compare.perturbed import cells_of
 
 
 def linear_model(size=(4, 6)) -> ik.Model:
@@ -152,7 +151,7 @@ def test_curves_equal_a_slow_derivation_on_grids_that_do_not_divide_the_image(gr
 
 
 def test_a_pixel_belongs_to_the_cell_that_its_centre_lies_in():
-    cells = cells_of((2, 3), (5, 7)).numpy()
+    cells = ik.Grid.even((2, 3), (5, 7)).nearest
     for y, x in np.ndindex(5, 7):
         assert cells[y, x] == int((y + 0.5) / 5 * 2) * 3 + int((x + 0.5) / 7 * 3)
     assert np.bincount(cells.ravel()).tolist() == [4, 6, 4, 6, 9, 6]

@@ -23,6 +23,10 @@ def in_pixels(values, mask):
     return np.kron(values, np.ones([pixels // cells for pixels, cells in zip(mask.shape, values.shape, strict=True)]))
 
 
+def evenly(measure, values, mask):
+    return measure(values, mask, ik.Grid.even(values.shape, mask.shape))
+
+
 def test_entropy_is_scipys_over_the_logarithm_of_the_cells():
     values = RANDOM.standard_normal((5, 7))
     expected = stats.entropy(values.clip(0).ravel()) / np.log(35)
@@ -38,15 +42,17 @@ def test_entropy_is_scipys_over_the_logarithm_of_the_cells():
 def test_the_energy_inside_is_that_of_a_sum_over_pixels(grid):
     values, mask = RANDOM.standard_normal(grid), RANDOM.random((8, 8)) < 0.3
     fine = in_pixels(values, mask).clip(0)
-    assert energy_inside(values, mask) == pytest.approx(fine[mask].sum() / fine.sum(), abs=1e-12)
-    assert energy_inside(values, ~mask) == pytest.approx(1 - energy_inside(values, mask), abs=1e-12)
-    assert energy_inside(np.ones(grid), mask) == pytest.approx(mask.mean(), abs=1e-12)
+    assert evenly(energy_inside, values, mask) == pytest.approx(fine[mask].sum() / fine.sum(), abs=1e-12)
+    assert evenly(energy_inside, values, ~mask) == pytest.approx(1 - evenly(energy_inside, values, mask), abs=1e-12)
+    assert evenly(energy_inside, np.ones(grid), mask) == pytest.approx(mask.mean(), abs=1e-12)
 
 
 def test_a_cell_that_does_not_fit_the_pixels_counts_with_its_area():
     mask = np.array([[True, True, False, False, False]])
     # Three cells over five pixels: the mask covers the first of 5/3 pixels, and 1/3 of a pixel of the second.
-    assert energy_inside(np.array([[1.0, 3.0, 0.0]]), mask) == pytest.approx((1 + 3 * (1 / 3) / (5 / 3)) / 4, abs=1e-12)
+    assert evenly(energy_inside, np.array([[1.0, 3.0, 0.0]]), mask) == pytest.approx(
+        (1 + 3 * (1 / 3) / (5 / 3)) / 4, abs=1e-12
+    )
 
 
 def test_the_greatest_cell_points_to_the_pixel_in_its_middle():
@@ -54,10 +60,10 @@ def test_the_greatest_cell_points_to_the_pixel_in_its_middle():
     values[1, 1] = 2.0
     mask = np.zeros((9, 10), bool)
     mask[4, 7] = True
-    assert pointing(values, mask) == 1
-    assert pointing(values, ~mask) == 0
+    assert evenly(pointing, values, mask) == 1
+    assert evenly(pointing, values, ~mask) == 0
     values[0, 0] = 2.0
-    assert pointing(values, mask) == 0.5
+    assert evenly(pointing, values, mask) == 0.5
 
 
 def test_the_overlap_is_the_iou_of_as_many_pixels_as_the_mask_has():
@@ -66,20 +72,20 @@ def test_the_overlap_is_the_iou_of_as_many_pixels_as_the_mask_has():
     mask[1:5, 2:6] = True
     top = in_pixels(values >= np.sort(values, axis=None)[-4], mask) > 0
     assert top.sum() == mask.sum()
-    assert overlap(values, mask) == pytest.approx((top & mask).sum() / (top | mask).sum(), abs=1e-12)
+    assert evenly(overlap, values, mask) == pytest.approx((top & mask).sum() / (top | mask).sum(), abs=1e-12)
     # By hand: three pixels of sixteen; the greatest cell has four, and is taken with 3/4 of each of them.
     mask = np.zeros((4, 4), bool)
     mask[0, :2] = mask[3, 3] = True
-    assert overlap(QUARTERS, mask) == pytest.approx(2 * 0.75 / (2 + 1 + 2 * 0.75), abs=1e-12)
+    assert evenly(overlap, QUARTERS, mask) == pytest.approx(2 * 0.75 / (2 + 1 + 2 * 0.75), abs=1e-12)
 
 
 @pytest.mark.parametrize("measure", [energy_inside, pointing, overlap])
 def test_what_has_no_place_is_not_localised(measure):
     mask = np.eye(4, dtype=bool)
-    assert np.isnan(measure(np.ones((2, 2)) * -np.arange(2), np.zeros((4, 4), bool)))
-    assert np.isnan(measure(np.array([[np.nan, 1.0]]), mask))
-    assert np.isnan(measure(np.zeros((2, 2)), mask))
-    assert measure(QUARTERS, np.ones((4, 4), bool)) == 1
+    assert np.isnan(evenly(measure, np.ones((2, 2)) * -np.arange(2), np.zeros((4, 4), bool)))
+    assert np.isnan(evenly(measure, np.array([[np.nan, 1.0]]), mask))
+    assert np.isnan(evenly(measure, np.zeros((2, 2)), mask))
+    assert evenly(measure, QUARTERS, np.ones((4, 4), bool)) == 1
 
 
 def test_nothing_positive_and_a_single_cell_have_no_entropy():
@@ -116,7 +122,7 @@ def paths(tmp_path):
 LAYERS = ["stage1", "stage2", "stage3"]
 
 
-def test_every_layer_is_measured_against_the_mask_and_the_last_layer(model, paths):
+def test_every_layer_is_measured_against_the_mask_and_the_last_layer(model, paths, slowly_averaged):
     cam = ik.visualize(model, paths, "grad_cam", layers=LAYERS, target="b")
     found = ik.visualize(model, paths, "depth_sweep", of={"cam": cam})
     rows = found.tables["depth"].where("image", "one")
@@ -129,16 +135,61 @@ def test_every_layer_is_measured_against_the_mask_and_the_last_layer(model, path
     last = cam.maps["stage3"].values[0].astype(float)
     for number, layer in enumerate(LAYERS):
         values = cam.maps[layer].values[0].astype(float)
-        side = 8 // 2**number // 2
-        coarse = values.reshape(2, side, 2, side).mean((1, 3))
+        # Each cell lies at the middle of what it sees: of the first, that is the first pixel.
+        own = [(len(values), 0.5, 2.0 ** (number + 1))] * 2
+        coarse = slowly_averaged(values, own, [(2, 0.5, 8.0)] * 2, (16, 16))
         assert rows["agreement"][number] == pytest.approx(stats.spearmanr(coarse.ravel(), last.ravel()).statistic)
-        fine = in_pixels(values, inside).clip(0)
-        assert rows["energy"][number] == pytest.approx(fine[inside].sum() / fine.sum())
+        part = slowly_averaged(inside.astype(float), [(16, 0.5, 1.0)] * 2, own, (16, 16))
+        positive = values.clip(0)
+        assert rows["energy"][number] == pytest.approx((positive * part).sum() / positive.sum())
         assert rows["entropy"][number] == pytest.approx(positive_entropy(values))
         assert rows["inside"][number] == inside.mean()
     assert rows["agreement"][2] == 1
     other = found.tables["depth"].where("image", "two")
     assert all(np.isnan(other[name]).all() for name in ("energy", "pointing", "overlap", "inside"))
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+def test_of_dots_that_a_cell_each_saw_all_are_pointed_to_whatever_the_padding(tmp_path, padding):
+    # Convolutions that hand on the value in their middle: each dot is seen by one cell after the pooling.
+    net = nn.Sequential(
+        nn.Conv2d(1, 1, 5, padding=padding),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(1, 1, 5, padding=padding),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(1, 2),
+    )
+    for convolution in (net[0], net[3]):
+        nn.init.zeros_(convolution.weight)
+        nn.init.zeros_(convolution.bias)
+        convolution.weight.data[0, 0, 2, 2] = 1
+    nn.init.ones_(net[7].weight)
+    rows = ["path,mask"]
+    for number, (y, x) in enumerate([(8, 8), (8, 20), (20, 8), (15, 13)]):
+        pixels, mask = np.zeros((2, 28, 28), np.uint8)
+        pixels[y, x] = 255
+        mask[y - 1 : y + 2, x - 1 : x + 2] = 1
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        Image.fromarray(mask).save(tmp_path / f"{number}-mask.png")
+        rows.append(f"{number}.png,{number}-mask.png")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    grey = ik.Preprocessing(resize=None, crop=28, mean=(0.0,), std=(1.0,))
+    model = ik.wrap(net.eval(), transform=grey, output=ik.Classes())
+    cam = ik.visualize(model, str(tmp_path / "list.csv"), "grad_cam", layers=["0", "3"], target=0)
+    depth = ik.visualize(model, str(tmp_path / "list.csv"), "depth_sweep", of={"cam": cam}).tables["depth"]
+    assert depth.where("layer", "0")["pointing"].tolist() == [1, 1, 1, 1]
+    assert depth.where("layer", "3")["pointing"].tolist() == [1, 1, 1, 1]
+    assert (depth.where("layer", "3")["energy"] > 0.99).all()
+    # And the picture is brightest where the dot is: where it lies, and not where an even tiling would have it.
+    cells = cam.maps["3"]
+    for position, (y, x) in enumerate([(8, 8), (8, 20), (20, 8), (15, 13)]):
+        raised = cells.grid.raised(cells.values[position])
+        assert raised[y, x] == pytest.approx(raised.max(), rel=0.45)
+        greatest = np.unravel_index(raised.argmax(), raised.shape)
+        assert np.abs(np.subtract(greatest, (y, x))).max() <= 1
 
 
 @pytest.mark.parametrize("view", ["overlay", "native"])

@@ -13,7 +13,7 @@ from interpretkit.model.outputs.columns import LISTED, Chosen, Placed, Ranked, R
 from interpretkit.model.outputs.names import LABEL, PREDICTED, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, for_each
 from interpretkit.model.outputs.parts import described
-from interpretkit.results.measures import area_averaged
+from interpretkit.results.grid import Grid
 from interpretkit.results.region import Region
 from interpretkit.results.targets import Target
 
@@ -195,7 +195,7 @@ class Pixels(Output):
             if image.mask is None:
                 hint = "name it in the column `mask` of a CSV manifest"
                 raise InputError("the target is in the mask, and this image has none", where=_name(image), hint=hint)
-            return np.asarray(area_averaged(image.mask, (size[0], size[1])) >= _HALF)
+            return np.asarray(Grid.even(size, image.mask.shape).inside(image.mask) >= _HALF)
         return _placed(place, size, image)
 
     def _classes(self, grid: torch.Tensor) -> torch.Tensor:

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 import interpretkit as ik
 from interpretkit import Model
+from interpretkit.capture.dataflow.flow import Dataflow
 from interpretkit.contracts.registry import Plugin
 from interpretkit.engine.batch import begin
 from interpretkit.engine.plan import Plan, plan_step
@@ -236,3 +238,37 @@ def test_the_gradient_for_the_input_equals_autograds_and_shares_the_backward_pas
     model.module(images)[:, 1].sum().backward()
     torch.testing.assert_close(found, images.grad)
     assert not inputs.requires_grad
+
+
+class Unfollowed(nn.Module):
+    """Fails where its operations are followed, as some of other libraries do."""
+
+    def forward(self, x):
+        if is_in_torch_dispatch_mode():
+            raise NotImplementedError("no rule for this operation")
+        return x * 2
+
+
+def test_a_network_that_cannot_be_followed_runs_without_and_its_cells_tile_the_input():
+    net = nn.Sequential(nn.Conv2d(3, 2, 5), Unfollowed(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    calls = []
+    net.register_forward_hook(lambda *_: calls.append(1))
+    model = ik.wrap(net.eval(), output=ik.Classes())
+    found = ik.visualize(model, tiny_images(2), "grad_cam", layers=["0"], target=1)
+    assert found.maps["0"].spacing == {}
+    assert found.maps["0"].grid.is_even
+    assert len(calls) == 1
+    ik.visualize(model, tiny_images(2), "grad_cam", layers=["0"], target=0)
+    assert len(calls) == 2
+
+
+def test_a_size_of_input_is_followed_once(monkeypatch):
+    followed = []
+    original = Dataflow.__init__
+    monkeypatch.setattr(Dataflow, "__init__", lambda flow, image: followed.append(image.shape) or original(flow, image))
+    model = tiny_model()
+    for size in (16, 16, 24):
+        found = ik.visualize(model, torch.rand(2, 3, size, size), "grad_cam", layers=["features"], target=1)
+        assert found.maps["features"].spacing == {"y": (0.5, 2.0), "x": (0.5, 2.0)}
+    ik.visualize(model, tiny_images(1), "feature_grid", layers=["features.0"])
+    assert [shape[-1] for shape in followed] == [16, 24, 16]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from interpretkit.results.grid import Grid, Row
 from interpretkit.results.map import Map
 
 
@@ -31,3 +32,27 @@ def test_an_extent_along_other_axes_is_refused_with_the_layer(extent):
 def test_a_polarity_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match=r"map of stage4: its polarity is 'sined', not signed or unsigned"):
         Map(values=np.zeros((1, 1)), dims=("y", "x"), layer="stage4", extent={"y": 1, "x": 1}, polarity="sined")
+
+
+def test_cells_lie_where_a_map_says_and_else_tile_the_input_evenly():
+    placed = Map(
+        values=np.zeros((1, 8, 7)),
+        dims=("image", "y", "x"),
+        layer="stage4",
+        extent={"y": 28, "x": 28},
+        spacing={"y": (7.0, 2.0)},
+        polarity="signed",
+    )
+    assert placed.grid == Grid((Row(8, 28, 7.0, 2.0), Row(7, 28, 2.0, 4.0)))
+
+
+def test_a_spacing_along_another_axis_is_refused():
+    with pytest.raises(ValueError, match="map of stage4: its spacing has z, its dims y, x"):
+        Map(
+            values=np.zeros((1, 1)),
+            dims=("y", "x"),
+            layer="stage4",
+            extent={"y": 1, "x": 1},
+            spacing={"z": (0.5, 1.0)},
+            polarity="signed",
+        )

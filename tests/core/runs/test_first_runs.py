@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from interpretkit.runs.first_runs import brought_up, with_extent
+from interpretkit.runs.first_runs import brought_up, with_geometry
 
 FACTS = {"label": "cat", "score": 9.5, "probability": 0.5, "against_label": ""}
 
@@ -34,7 +34,14 @@ def test_several_targets_of_an_image_keep_their_order():
 )
 def test_height_and_width_become_the_extent_of_the_axes_that_a_map_has(dims, extent):
     facts = {"dims": dims, "layer": "stage4"}
-    assert with_extent({**facts, "input_size": [20, 30]}) == {**facts, "extent": extent}
+    assert with_geometry({**facts, "input_size": [20, 30]}) == {**facts, "extent": extent, "spacing": {}}
+
+
+def test_maps_of_runs_that_do_not_say_where_cells_lie_tile_the_input_evenly():
+    facts = {"dims": ["y", "x"], "layer": "stage4", "extent": {"y": 20, "x": 30}}
+    assert with_geometry(facts) == {**facts, "spacing": {}}
+    placed = {**facts, "spacing": {"y": [0.5, 2.0]}}
+    assert with_geometry(placed) == placed
 
 
 @pytest.mark.parametrize(
