@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LayersForm = Literal["table", "tree", "json"]
 
 _LISTED = 20
-_SIZE = re.compile(r"([1-9][0-9]{0,4})(?:[x×]([1-9][0-9]{0,4}))?", re.ASCII)
+_SIZE = re.compile(r"[1-9][0-9]{0,4}(?:x[1-9][0-9]{0,4}){0,2}", re.ASCII)
 
 
 def plan_text(resolved: Resolved) -> str:
@@ -54,19 +54,23 @@ def plan_text(resolved: Resolved) -> str:
 
 
 def layers_text(
-    builders: Mapping[str, ModelBuilder], patterns: Sequence[str], *, size: tuple[int, int] | None, form: LayersForm
+    builders: Mapping[str, ModelBuilder], patterns: Sequence[str], *, size: tuple[int, ...] | None, form: LayersForm
 ) -> str:
     """List the layers of each builder's model, headed by its name where there are several.
 
     Args:
         builders: By name.
         patterns: Which layers, as in `Model.find`; all without any.
-        size: Height and width of the image in pixels; by default what each model's preprocessing makes.
+        size: Height and width of the image in pixels, or one number for each axis of what the model is fed; by default
+            what each model's preprocessing makes.
         form: As a table, as a tree, or as a JSON array; there each row names its model.
     """
     from interpretkit.model.weights.load import blank
 
-    tables = {name: blank(builder).layers(*patterns, size=size) for name, builder in builders.items()}
+    tables = {}
+    for name, builder in builders.items():
+        model = blank(builder)
+        tables[name] = model.layers(*patterns, size=size and model.size_of(size))
     if form == "json":
         rows = [{"model": name, **row.json()} for name, table in tables.items() for row in table]
         return json.dumps(rows, indent=2, ensure_ascii=False)
@@ -76,21 +80,21 @@ def layers_text(
     return "\n\n".join(f"{name}\n{text}" for name, text in texts.items())
 
 
-def read_size(text: str) -> tuple[int, int]:
-    """Read `HEIGHTxWIDTH`, or the side of a square, in pixels.
+def read_size(text: str) -> tuple[int, ...]:
+    """Read `HEIGHTxWIDTH`, `DEPTHxHEIGHTxWIDTH`, or one number for each axis, in pixels.
 
     Raises:
         RecipeError: If it is neither.
 
     Example:
         >>> read_size("64x96"), read_size("64")
-        ((64, 96), (64, 64))
+        ((64, 96), (64,))
     """
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        raise RecipeError(f"{text!r} is no size", where="--size", hint="HEIGHTxWIDTH in pixels, or one number")
-    height, width = found[1], found[2] or found[1]
-    return int(height), int(width)
+    text = text.replace("×", "x")
+    if _SIZE.fullmatch(text) is None:
+        hint = "HEIGHTxWIDTH in pixels, DEPTHxHEIGHTxWIDTH of volumes, or one number for each axis"
+        raise RecipeError(f"{text!r} is no size", where="--size", hint=hint)
+    return tuple(map(int, text.split("x")))
 
 
 def plugins_text(registry: Registry) -> str:

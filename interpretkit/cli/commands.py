@@ -112,7 +112,12 @@ def validate(recipes: Sequence[str], plugins: Sequence[str]) -> None:
 @commands.command(short_help="List the layers of a model.")
 @click.argument("model_or_recipe")
 @click.argument("patterns", nargs=-1, metavar="[PATTERN]...")
-@click.option("--size", metavar="HEIGHTxWIDTH|N", help="Size of the image; by default what the preprocessing makes.")
+@click.option(
+    "--size",
+    metavar="HEIGHTxWIDTH|N",
+    help="Size of the image, DEPTHxHEIGHTxWIDTH of a volume, or N along each axis; by default what the preprocessing "
+    "makes.",
+)
 @click.option("--tree", "form", flag_value="tree", help="Nest the layers by their paths.")
 @click.option("--json", "form", flag_value="json", help="Print a JSON array.")
 @_set_option

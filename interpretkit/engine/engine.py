@@ -6,9 +6,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
-from interpretkit import figures
 from interpretkit.digests import array_digest, plain, sha256_bytes, state_digest
 from interpretkit.engine import numerics
 from interpretkit.engine.batch import begin
@@ -20,6 +17,7 @@ from interpretkit.report import page as report
 from interpretkit.runs.environment import environment
 from interpretkit.runs.journal import Begun, ImageUnread, ModelKnown
 from interpretkit.runs.manifest import SCHEMA
+from interpretkit.runs.pictures import encoded
 from interpretkit.runs.records import ImageRecord, ModelRecord, RecipeRecord, RunRecord, WeightsRecord
 
 if TYPE_CHECKING:
@@ -151,7 +149,7 @@ class Engine:
             pictures: dict[str, str] = {}
             for key, pixels in work.pixels.items():
                 pictures[key] = self._picture_file(image, key)
-                files[pictures[key]] = figures.png(Image.fromarray(pixels[position]))
+                files[pictures[key]] = encoded(pixels[position])
             facts = {name: getattr(image, name) for name in _IMAGE_FACTS}
             masks, predictions = _masks(work, position), _predictions(work, position)
             record = ImageRecord.from_facts(**facts, pictures=pictures, masks=masks, predictions=predictions)

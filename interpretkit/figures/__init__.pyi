@@ -1,6 +1,7 @@
 # The public names, each with the file that defines it.
 
 from .attributions import attribution as attribution
+from .attributions import described as described
 from .channels import Survey as Survey
 from .channels import survey as survey
 from .charts import chart as chart
@@ -11,10 +12,10 @@ from .finish import stamp as stamp
 from .galleries import Exhibit as Exhibit
 from .galleries import gallery as gallery
 from .grids import grid as grid
-from .maps import heatmap as heatmap
-from .maps import overlay as overlay
-from .maps import photo as photo
 from .matrices import matrix as matrix
+from .spaces import heatmap as heatmap
+from .spaces import overlay as overlay
+from .spaces import photo as photo
 from .words import alt as alt
 from .words import count as count
 from .words import fixed as fixed

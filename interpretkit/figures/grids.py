@@ -22,8 +22,11 @@ from interpretkit.figures.sheet import (
     swatch_of,
     ticks_of,
 )
+from interpretkit.figures.slices import beside_one_another, strongest
 from interpretkit.figures.text import STRONG, labels_of, paragraph
-from interpretkit.figures.words import check_flat, constant, not_finite
+from interpretkit.figures.words import constant, not_finite
+from interpretkit.results.axes import spatial
+from interpretkit.results.grid import Row
 from interpretkit.words import count, number, shape
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 _GAP_ACROSS, _GAP_DOWN, _GAP_OF_LABEL = 6, 9, 3
 _WIDEST = 960  # pixels that the tiles of a row take together, where they are not larger by nature
 _LARGEST, _SMALLEST = 224, 24  # sides of a tile in pixels
+_AXES = (1, 2, 3)  # of signals, images and volumes
+_STRIP = 6  # a strip is so much longer than high
 Scope = Literal["channel", "layer", "fixed"]
 
 
@@ -76,6 +81,9 @@ def grid(
 ) -> Image.Image:
     """Draw channels as labelled tiles: nearest neighbour, one whole number of pixels to a cell, one colour bar.
 
+    Of volumes `(channel, z, y, x)` a tile is three slices side by side, those of greatest sum of magnitudes over all
+    channels; of signals `(channel, x)` a strip of equal rows.
+
     Args:
         values: The channels `(channel, y, x)`, in the order in which they are drawn.
         title: What it is: the layer, the image; wraps.
@@ -92,7 +100,6 @@ def grid(
         say their value.
 
     Raises:
-        StepError: If they are channels of a signal or of a volume.
         ValueError: If there is no cell to draw, labels and channels differ in number, or fixed limits do not ascend.
 
     Example:
@@ -101,14 +108,16 @@ def grid(
         'P'
     """
     _check(values, labels)
+    # Of all cells, whichever are shown.
     layer = survey(values, limits=None if scope == "fixed" else limits)
+    cells = shape(values.shape[1:])
+    values, pixels, how = _laid_flat(values, pixels)
     low, high = _limits(layer, scope, polarity, limits)
     scale = _Scale(scope, polarity, low, high, noun)
     tiles_in_all = len(values) if pixels is None else len(values) + 1
     layout = _layout(tiles_in_all, *values.shape[1:])
     tiles = _tiles(values, layer, scale, zoom=layout.zoom)
-    cells = shape(values.shape[1:])
-    view = f"{count(len(values), noun)} of {cells} cells, nearest ×{layout.zoom}"
+    view = f"{count(len(values), noun)} of {cells} cells{how}, nearest ×{layout.zoom}"
     body: np.ndarray | Image.Image
     if pixels is None:
         body = _body(tiles, labels_of(labels), layout)
@@ -124,9 +133,23 @@ def grid(
     return sheet(body, colours=scale.colours, above=above)
 
 
+def _laid_flat(values: np.ndarray, pixels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Return channels and photo as those of images, and what was done to volumes and signals, in words."""
+    if values.ndim == len(("channel", *spatial(1))):
+        rows = max(values.shape[1] // _STRIP, 1)
+        return values[:, None].repeat(rows, axis=1), pixels, ", as strips"
+    if values.ndim != len(("channel", *spatial(3))):
+        return values, pixels, ""
+    chosen = strongest(np.abs(np.where(np.isfinite(values), values, 0)).sum(0))
+    if pixels is not None:
+        planes = Row.even(values.shape[1], len(pixels)).middles[chosen]
+        pixels = np.concatenate(pixels[planes], axis=1)
+    how = f", slices z {', '.join(map(str, chosen))} side by side"
+    return beside_one_another(values, chosen), pixels, how
+
+
 def _check(values: np.ndarray, labels: Sequence[str]) -> None:
-    check_flat(values.shape[1:])
-    if values.ndim != 3 or values.size == 0:  # noqa: PLR2004 - channel, y, x
+    if values.ndim - 1 not in _AXES or values.size == 0:
         given = shape(values.shape)
         raise ValueError(f"a grid is drawn of channels (channel, y, x), not of shape {given}")
     if len(labels) != len(values):

@@ -1,4 +1,7 @@
-"""Single maps and photos: heatmaps on the native grid, overlays that say how they were interpolated."""
+"""Single maps and photos of images: heatmaps on the native grid, overlays that say how they were interpolated.
+
+`spaces` says what the functions take and return; here they draw what has the axes y and x.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from interpretkit.figures.blocks import enlarged, flow
 from interpretkit.figures.colour import FLAT, NOT_FINITE, colours_of, dot, levels, palette, symmetric
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, cells_not_finite, heading, sheet, ticks_of
 from interpretkit.figures.text import paragraph
-from interpretkit.figures.words import NEARLY_CONSTANT, check_flat, check_photo, constant, magnitude, not_finite
+from interpretkit.figures.words import NEARLY_CONSTANT, check_photo, constant, magnitude, not_finite
 from interpretkit.results.grid import Grid, Row
 from interpretkit.words import number, shape
 
@@ -32,25 +35,7 @@ def heatmap(
     limits: tuple[float, float] | None = None,
     robust: bool = False,
 ) -> Image.Image:
-    """Draw a map on its native grid: nearest neighbour, one whole number of pixels to a cell.
-
-    Args:
-        values: The map `(y, x)`.
-        title: What it is: the method, the layer, the target; wraps.
-        polarity: `unsigned` is drawn in viridis, `signed` in coolwarm with limits symmetric about 0.
-        limits: Of the colour scale, where pictures share one; by default the least and the greatest value.
-            Cells beyond them are dotted and counted.
-        robust: Take the percentiles 0.5 and 99.5 as limits, so that few strong cells do not leave all others pale.
-            Cells beyond them are not dotted, being the strongest, but counted; the scale says `≤` and `≥` there.
-
-    Raises:
-        StepError: If it is the map of a signal or of a volume.
-        ValueError: If there is no cell to draw, or the limits are not finite and ascending.
-
-    Example:
-        >>> heatmap(np.eye(7), title="Grad-CAM, stage4", polarity="unsigned").mode
-        'P'
-    """
+    """Draw a map `(y, x)` on its native grid."""
     _check_map(values)
     finite = values[np.isfinite(values)]
     if robust:
@@ -81,28 +66,15 @@ def heatmap(
 
 
 def overlay(
-    values: np.ndarray, pixels: np.ndarray, *, title: str, averaged: int = 1, grid: Grid | None = None
+    values: np.ndarray,
+    pixels: np.ndarray,
+    *,
+    title: str,
+    averaged: int = 1,
+    grid: Grid | None = None,
+    greatest: float | None = None,
 ) -> Image.Image:
-    """Lay the positive part of a map over the photo in grey.
-
-    The map is interpolated bilinearly to the size of the photo between the middles of its cells, and drawn in inferno
-    from 0 to its greatest value with the same opacity everywhere. The intensities of the photo are not rescaled.
-
-    Args:
-        values: The map `(y, x)` at native resolution.
-        pixels: The photo `(y, x, 3)` uint8.
-        title: What it is: the method, the layer, the target; wraps.
-        averaged: Average squares of so many cells first: a map as fine as the photo is a spray of dots over it.
-        grid: Where the cells lie on the photo, `Map.grid`; by default they tile it evenly.
-
-    Raises:
-        StepError: If it is the map of a signal or of a volume.
-        ValueError: If there is no cell to draw, the photo has another shape or type, or the grid is of another photo.
-
-    Example:
-        >>> overlay(np.eye(7), np.zeros((224, 224, 3), np.uint8), title="Grad-CAM, stage4").mode
-        'RGB'
-    """
+    """Lay the positive part of a map `(y, x)` over the photo, up to the `greatest` value of several, or its own."""
     _check_map(values)
     check_photo(pixels)
     grid = grid or Grid.even(values.shape, pixels.shape[:2])
@@ -113,9 +85,9 @@ def overlay(
         values, grid = _averaged(values, grid, averaged)
     finite = np.isfinite(values)
     positive = np.where(finite, values, 0).clip(0).astype(np.float64)
-    greatest = float(positive.max())
+    greatest = float(positive.max()) if greatest is None else greatest
     zoom = _zoom(pixels.shape)
-    blended = _blended(positive, values, _grey(pixels), grid)
+    blended = _blended(positive, values, _grey(pixels), grid, greatest=greatest)
     body = Image.fromarray(enlarged(blended, zoom))
     width = max(body.width, NARROWEST)
     words = _if_constant(values[finite], reach=greatest)
@@ -131,15 +103,7 @@ def overlay(
 
 
 def photo(pixels: np.ndarray, *, title: str) -> Image.Image:
-    """Show a photo `(y, x, 3)` uint8 as it is.
-
-    Raises:
-        ValueError: If it has another shape or type.
-
-    Example:
-        >>> photo(np.zeros((224, 224, 3), np.uint8), title="grace_hopper").mode
-        'RGB'
-    """
+    """Show a photo `(y, x, 3)` as it is."""
     check_photo(pixels)
     zoom = _zoom(pixels.shape)
     body = Image.fromarray(enlarged(pixels, zoom))
@@ -148,8 +112,23 @@ def photo(pixels: np.ndarray, *, title: str) -> Image.Image:
     return sheet(body, colours="inferno", above=[heading(title, view, width=width)])
 
 
+def limits_of(values: np.ndarray) -> tuple[float, float]:
+    """Return the least and the greatest finite value; zeros where there is none."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
+def robust_limits_of(values: np.ndarray) -> tuple[float, float]:
+    """Return the percentiles that few strong cells do not stretch; least and greatest where these are alike."""
+    return _percentiles(values[np.isfinite(values)]) or limits_of(values)
+
+
+def greatest_of(values: np.ndarray) -> float:
+    """Return the greatest finite value; 0 where none is positive."""
+    return max(limits_of(values)[1], 0.0)
+
+
 def _check_map(values: np.ndarray) -> None:
-    check_flat(values.shape)
     if values.ndim != 2 or values.size == 0:  # noqa: PLR2004 - y and x
         given = shape(values.shape)
         raise ValueError(f"a map has dims (y, x), not shape {given}")
@@ -280,10 +259,9 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     return np.array(grey.convert("RGB"))
 
 
-def _blended(positive: np.ndarray, values: np.ndarray, grey: np.ndarray, grid: Grid) -> np.ndarray:
+def _blended(positive: np.ndarray, values: np.ndarray, grey: np.ndarray, grid: Grid, *, greatest: float) -> np.ndarray:
     """Return the photo `(y, x, 3)` under the positive part of a map; cells that are not finite cover it."""
     blended = grey
-    greatest = float(positive.max())
     if greatest > 0:
         smooth = grid.raised(positive / greatest)
         colour = palette("inferno")[levels(smooth, 0.0, 1.0)]
@@ -309,8 +287,7 @@ def _view(values: np.ndarray, grid: Grid, greatest: float, averaged: int) -> str
         return f"{part} of {squares}, bilinear {ratio}, opacity {OPACITY:g}"
     part = "positive part, " if signed else ""
     sizes = f"{shape(values.shape)} → {shape(grid.pixels)}"
-    where = "" if grid.is_even else ", cells where they look"
-    return f"{part}bilinear {ratio} ({sizes}){where}, opacity {OPACITY:g}"
+    return f"{part}bilinear {ratio} ({sizes}), opacity {OPACITY:g}"
 
 
 def _ratio(grid: Grid) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit.errors import StepError
 from interpretkit.results.axes import spatial
 from interpretkit.words import count, fixed, number, percent, shape
 
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
     from interpretkit.results.map import Polarity
 
 __all__ = ["NEARLY_CONSTANT", "alt", "constant", "count", "fixed", "number", "percent", "polarity_of", "shape"]
+
+_PLACES = {"z": "slice", "y": "row", "x": "column"}
 
 # Below this part of the layer's range, differences within a map are rounding.
 NEARLY_CONSTANT = 1e-6
@@ -52,24 +53,6 @@ def not_finite(values: np.ndarray) -> int:
     return int((~np.isfinite(values)).sum())
 
 
-def check_flat(cells: tuple[int, ...]) -> None:
-    """Refuse to draw the map of a signal or of a volume.
-
-    Args:
-        cells: Its shape.
-
-    Raises:
-        StepError: If it has one axis or three; the message names them.
-
-    Example:
-        >>> check_flat((7, 7))
-    """
-    if len(cells) in (1, 3):
-        axes = ", ".join(spatial(len(cells)))
-        what = f"figures draw maps (y, x); this one is ({axes}), {shape(cells)} cells"
-        raise StepError(what, hint="set `figures: false` for this step: its results are there either way")
-
-
 def check_photo(pixels: np.ndarray) -> None:
     """Refuse pixels that are no photo `(y, x, 3)` uint8.
 
@@ -95,7 +78,7 @@ def polarity_of(values: np.ndarray) -> Polarity:
 
 
 def alt(values: np.ndarray, *, what: str) -> str:
-    """Return a sentence that tells a map `(y, x)` to those who do not see it.
+    """Return a sentence that tells a map `(y, x)`, of a signal or of a volume, to those who do not see it.
 
     Args:
         values: The map at native resolution.
@@ -116,6 +99,7 @@ def alt(values: np.ndarray, *, what: str) -> str:
     if low == high:
         return f"{cells}, all {number(high)}{rest}"
     comparable = np.where(finite, values, low)
-    row, column = np.unravel_index(comparable.argmax(), values.shape)
-    place = f"at row {row}, column {column} (counted from 0)"
-    return f"{cells}, the greatest value {number(high)} {place}, the least {number(low)}{rest}"
+    where = np.unravel_index(comparable.argmax(), values.shape)
+    names = [_PLACES[axis] for axis in spatial(values.ndim)]
+    places = ", ".join(f"{name} {index}" for name, index in zip(names, where, strict=True))
+    return f"{cells}, the greatest value {number(high)} at {places} (counted from 0), the least {number(low)}{rest}"

@@ -166,10 +166,11 @@ def _channels_are_last(
     if isinstance(layer, _ConvNd | _BatchNorm | nn.GroupNorm):
         return False
     _, *grid, channels = shape
+    if declared is not None and declared.kind == "channels_last":
+        # Along each axis by itself: frames of a clip are strided otherwise than its pixels.
+        return all(_tiles((cells,), (side,)) for cells, side in zip(grid, size, strict=True))
     if not _tiles(tuple(grid), size):
         return False
-    if declared is not None and declared.kind == "channels_last":
-        return True
     if _tiles(tuple(shape[2:]), size):
         return False
     parent = path.rpartition(".")[0]

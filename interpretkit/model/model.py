@@ -210,6 +210,18 @@ class Model:
             raise StepError(f"{what}: {type(error).__name__}: {told}", hint=_OTHER_SIZE) from error
         return LayerTable(names.rows(calls, asked))
 
+    def size_of(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the size of an input along each of its axes; one length stands for all of them.
+
+        Example:
+            >>> import torch
+            >>> Model(module=torch.nn.Conv3d(1, 2, 3)).size_of((16,))
+            (16, 16, 16)
+        """
+        first = first_convolution(self.module)
+        axes = len(("y", "x")) if first is None else len(first.kernel_size)
+        return lengths * axes if len(lengths) == 1 else lengths
+
     def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> Arranged:
         """Return what `layer` gave for `inputs`, or its gradient, as a view with its axes named.
 
@@ -620,8 +632,8 @@ class Model:
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return one preprocessed image `(channel, y, x)` as a picture `(y, x, 3)` uint8.
 
-        Of a volume it is the slice in the middle of z; a signal is a strip. A preprocessing of the user's own cannot be
-        undone: its values are stretched from least to greatest.
+        A volume is a picture `(z, y, x, 3)`, a signal a strip of equal rows. A preprocessing of the user's own cannot
+        be undone: its values are stretched from least to greatest.
         """
         shown = as_image(tensor)
         preprocessing = self.preprocessing

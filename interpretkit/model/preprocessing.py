@@ -95,8 +95,9 @@ class Preprocessing:
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
         """Return a preprocessed `tensor` `(channel, y, x)` as the picture `(y, x, 3)` uint8 that it was made from."""
         values = tensor.detach().cpu().double().numpy()
-        std = np.reshape(self.std, (-1, 1, 1))
-        mean = np.reshape(self.mean, (-1, 1, 1))
+        others = (1,) * (values.ndim - 1)
+        std = np.reshape(self.std, (-1, *others))
+        mean = np.reshape(self.mean, (-1, *others))
         return as_picture(values * std + mean)
 
 
@@ -109,21 +110,16 @@ def _check_resize(size: tuple[int, int], shorter: int) -> None:
 
 
 def as_image(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the part of a network's input that pictures show, `(channel, y, x)`.
+    """Return what pictures show of a network's input `(channel, y, x)` or `(channel, z, y, x)`: all of it.
 
-    Of a volume `(channel, z, y, x)` it is the slice in the middle; a signal `(channel, x)` becomes a strip of equal
-    rows.
+    A signal `(channel, x)` becomes a strip of equal rows.
 
     Example:
         >>> import torch
-        >>> as_image(torch.arange(3.0).reshape(1, 3, 1, 1)).tolist(), as_image(torch.zeros(2, 50)).shape
-        ([[[1.0]]], torch.Size([2, 16, 50]))
+        >>> as_image(torch.zeros(2, 50)).shape
+        torch.Size([2, 16, 50])
     """
-    axes = of_inputs(1 + tensor.ndim)
-    if "z" in axes:
-        middle = tensor.shape[1] // 2
-        return tensor[:, middle]
-    if "y" in axes:
+    if "y" in of_inputs(1 + tensor.ndim):
         return tensor
     return tensor[:, None].expand(-1, _ROWS_OF_A_STRIP, -1)
 
@@ -142,7 +138,7 @@ def as_picture(values: np.ndarray) -> np.ndarray:
     Of one or two channels, the first is shown in grey; of more than three, the first three are shown.
     """
     levels = values.clip(0.0, 1.0) * 255.0
-    picture = levels.round().astype(np.uint8).transpose(1, 2, 0)
+    picture = np.moveaxis(levels.round().astype(np.uint8), 0, -1)
     if picture.shape[-1] < 3:  # noqa: PLR2004 - red, green and blue
         return np.repeat(picture[..., :1], 3, axis=-1)
     return picture[..., :3]

@@ -53,7 +53,8 @@ class InputImage:
         conversions: What was done to make an 8-bit RGB image of it, in order.
         label: Its label from the input manifest: a class index or name.
         position: Its place among all images, from 0.
-        pixels: `(y, x, 3)` uint8: what the step's model was fed, before normalisation.
+        pixels: `(y, x, 3)` uint8: what the step's model was fed, before normalisation; `(z, y, x, 3)` of a volume, of a
+            signal a strip of equal rows.
         mask: `(y, x)` bool over the same pixels: where the object is. It comes from the mask that the input manifest
             names; None where it names none, or where the model's preprocessing is not a `Preprocessing`, because then
             it is not known which pixels it keeps.

@@ -20,6 +20,7 @@ from interpretkit.runs.files import existing, storage_errors
 from interpretkit.runs.journal import EARLIER_JOURNALS, JOURNAL
 from interpretkit.runs.manifest import MANIFEST, read_manifest, read_record
 from interpretkit.runs.maps import read_map
+from interpretkit.runs.pictures import read_picture
 from interpretkit.runs.records import MapRecord
 from interpretkit.runs.tables import RowsByImage, read_table
 
@@ -253,14 +254,6 @@ def target_of(record: TargetRecord) -> Target:
 
 
 def _pixels(run: Path, picture: str | None) -> np.ndarray:
-    from PIL import Image
-
     if picture is None:
         raise StorageError("the run holds no picture of this image", where=str(run))
-    path = existing(run, picture)
-    try:
-        with Image.open(path, formats=["PNG"]) as opened:
-            return np.array(opened.convert("RGB"))
-    # Pillow tells of a broken PNG with a SyntaxError.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StorageError(f"{picture} cannot be read as a picture: {error}", where=str(run)) from error
+    return read_picture(run, picture)

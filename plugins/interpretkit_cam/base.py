@@ -68,10 +68,7 @@ class LayerMaps(Visualizer):
         title = f"{self.title} at {layer}: {target}"
         pixels = result.images[0].pixels
         picture = figures.attribution(values, pixels, title=title, polarity="signed", grid=each.grid)
-        caption = (
-            f"{self.title} at {layer}. Middle: its positive part over the grey photo, bilinear from "
-            f"{figures.shape(values.shape)}; right: the signed map on its native grid, limits symmetric about 0."
-        )
+        caption = f"{self.title} at {layer}. {figures.described(values, polarity='signed', grid=each.grid)}"
         alt = figures.alt(values, what=f"{self.title} at {layer} for {target}")
         return Figure(name=layer, picture=picture, caption=caption, alt=alt)
 

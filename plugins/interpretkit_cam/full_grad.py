@@ -86,7 +86,7 @@ class FullGrad(Visualizer):
         picture = figures.attribution(values, image.pixels, title=title, polarity="unsigned", grid=shown.grid)
         caption = (
             f"FullGrad: magnitudes of what input and biases contribute, rescaled part by part and summed; {about}. "
-            "Middle: over the grey photo; right: alone."
+            f"{figures.described(values, polarity='unsigned')}"
         )
         alt = figures.alt(values, what=f"FullGrad for {target}")
         yield Figure(name=_INPUT, picture=picture, caption=caption, alt=alt)

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from interpretkit import Captured
     from interpretkit_captum.operations import Observed
 
-_WEIGHTED = (nn.Conv2d, nn.Linear)
+_WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+# Linear as those of images are, for which captum has rules by itself.
+_OF_OTHER_GRIDS = (
+    *(nn.Conv1d, nn.Conv3d, nn.AvgPool1d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool3d),
+    *(nn.BatchNorm1d, nn.BatchNorm3d),
+)
 # Each has one value for each it is given: relevance passes as it is.
 _PASSING = (nn.Identity, nn.Flatten, nn.Unflatten)
 # Functions that change nothing but the shape.
@@ -38,7 +43,7 @@ def with_relevance(captured: Captured, network: nn.Module) -> Iterator[None]:
     from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES, SUPPORTED_NON_LINEAR_LAYERS
 
     activations = tuple(SUPPORTED_NON_LINEAR_LAYERS)
-    known = (*SUPPORTED_LAYERS_WITH_RULES, *activations, *_PASSING)
+    known = (*SUPPORTED_LAYERS_WITH_RULES, *_OF_OTHER_GRIDS, *activations, *_PASSING)
     seen = observe(network, captured.inputs[:1])
     sums = set()
     for path, part in network.named_modules():

@@ -89,9 +89,11 @@ def _array(part: Part) -> Array:
 def _part(layer: str, values: np.ndarray, result: Result) -> Part:
     table = result.tables["exemplars"].where("layer", layer)
     shown = result.tables["shown"].where("layer", layer)["channel"].tolist()
-    columns = (table[name].tolist() for name in ("channel", "rank", "height", "width"))
+    # A signal is a strip, of the height that its place has.
+    heights = table["height"].tolist() if "height" in table.columns else [values.shape[2]] * len(table)
+    columns = (table[name].tolist() for name in ("channel", "rank", "width"))
     cuts = {}
-    for channel, rank, height, width in zip(*columns, strict=True):
+    for channel, rank, width, height in zip(*columns, heights, strict=True):
         if channel in shown:
             cuts[channel, rank] = values[shown.index(channel), rank - 1, :height, :width]
     return Part(layer, table, tuple(shown), cuts)

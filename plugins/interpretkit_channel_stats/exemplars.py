@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from interpretkit import Captured
 
+_WINDOW = {"z": ("front", "depth"), "y": ("top", "height"), "x": ("left", "width")}
+"""What the table calls the first pixel that a cell sees along an axis, and how many it sees."""
+
 _FIRST = 16
 """So many channels have cut-outs where the options name none."""
 
@@ -29,10 +32,12 @@ class Exemplars(Reduction):
     `exemplars` holds the `top` images of every channel of a layer, the greatest value first, equal values in the order
     of their images' ids: `value`, cell (`y`, `x`), and the cell's receptive field in the pixels of the model's input,
     as far as it lies inside the image: `top`, `left`, `height`, `width`. Where the field is not known, or is the whole
-    image, `whole` says so, and the whole image is taken. Values that are NaN or infinite do not count.
+    image, `whole` says so, and the whole image is taken. Values that are NaN or infinite do not count. Of volumes there
+    are also `z`, `front` and `depth`; of signals only `x`, `left` and `width`.
 
     The arrays hold the pixels themselves, `(channel, exemplar, y, x, colour)` uint8, of the channels that are asked
-    for, in the order asked for; a cut-out stands in the upper left corner of its place, the rest is 0.
+    for, in the order asked for; a cut-out stands in the upper left corner of its place, the rest is 0. Of a volume it
+    is the slice in the middle of what the cell sees, of a signal a strip.
     """
 
     name = "exemplars"
@@ -58,7 +63,7 @@ class Exemplars(Reduction):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         # What a layer's cells see depends on the size of the images alone, and costs a pass to know.
-        self._fields: dict[tuple[str, tuple[int, int]], Any] = {}
+        self._fields: dict[tuple[str, tuple[int, ...]], Any] = {}
 
     def needs(self) -> Needs:
         """Ask for the layers' outputs, and for the model, to know what their cells see."""
@@ -70,9 +75,6 @@ class Exemplars(Reduction):
         Raises:
             StepError: If a layer returns anything but `(image, channel, y, x)`, or has no such channel.
         """
-        if captured.inputs.ndim != len(("image", "channel", "y", "x")):
-            what = "exemplars are cut out of images, and the network is fed signals or volumes"
-            raise StepError(what, hint="channel_stats and feature_grid take these")
         return packed([self._of_layer(captured, layer) for layer in captured.activations])
 
     def merge(self, first: Result, second: Result) -> Result:
@@ -103,43 +105,41 @@ class Exemplars(Reduction):
         count = len(cells)
         places = cells.argmax(1)
         greatest = cells[np.arange(count), places]
-        y, x = np.divmod(places, values.shape[2])
-        rows, columns, whole = self._windows(captured, layer, y, x)
+        axes = captured.axes_of(layer)[2:]
+        cell = np.unravel_index(places, values.shape[1:])
+        windows, whole = self._windows(captured, layer, cell)
+        seen: dict[str, np.ndarray] = {}
+        for axis, window in zip(axes, windows, strict=True):
+            start, length = _WINDOW[axis]
+            seen |= {start: window[0], length: window[1] - window[0]}
         table = {
             "layer": np.full(count, layer),
             "channel": np.arange(count),
             "rank": np.ones(count, np.int64),
             "value": greatest,
             "image": np.full(count, image.id),
-            "y": y,
-            "x": x,
-            "top": rows[0],
-            "left": columns[0],
-            "height": rows[1] - rows[0],
-            "width": columns[1] - columns[0],
+            **dict(zip(axes, cell, strict=True)),
+            **seen,
             "whole": np.full(count, whole),
         }
         present = np.isfinite(greatest)
         cuts = {}
         for channel in shown:
             if present[channel]:
-                window = slice(*rows[:, channel]), slice(*columns[:, channel])
-                cuts[channel, 1] = image.pixels[window]
+                cuts[channel, 1] = _cut(image.pixels, [window[:, channel] for window in windows])
         kept = Table({name: column[present] for name, column in table.items()})
         return Part(layer, kept, tuple(shown), cuts)
 
-    def _windows(
-        self, captured: Captured, layer: str, y: np.ndarray, x: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Return first and last + 1 of the rows and of the columns that cells see, inside the image: `(2, cell)`."""
-        height, width = captured.inputs.shape[-2:]
-        field = self._field(captured, layer, (height, width))
-        windows = [field.window(int(row), int(column)) for row, column in zip(y, x, strict=True)]
-        rows, columns = zip(*windows, strict=True)
+    def _windows(self, captured: Captured, layer: str, places: Sequence[np.ndarray]) -> tuple[list[np.ndarray], bool]:
+        """Return first and last + 1 of what cells see inside the image along each axis, `(2, cell)`; whether all."""
+        size = tuple(captured.inputs.shape[2:])
+        field = self._field(captured, layer, size)
+        windows = [field.window(*map(int, cell)) for cell in zip(*places, strict=True)]
+        along = zip(zip(*windows, strict=True), size, strict=True)
         whole = all(extent in ("all", None) for extent in field.receptive_field)
-        return _clipped(rows, height), _clipped(columns, width), whole
+        return [_clipped(spans, length) for spans, length in along], whole
 
-    def _field(self, captured: Captured, layer: str, size: tuple[int, int]) -> Any:
+    def _field(self, captured: Captured, layer: str, size: tuple[int, ...]) -> Any:
         if (layer, size) not in self._fields:
             (self._fields[layer, size],) = captured.model.layers(layer, size=size)
         return self._fields[layer, size]
@@ -150,6 +150,17 @@ class Exemplars(Reduction):
         if max(wanted) >= count:
             raise StepError(f"layer {layer} has no channel {max(wanted)}", hint=f"its channels are 0 to {count - 1}")
         return list(dict.fromkeys(wanted))
+
+
+def _cut(pixels: np.ndarray, windows: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the pixels in a window, `(y, x, colour)`: of a volume those of its slice in the middle."""
+    inside = [slice(*window) for window in windows]
+    if len(inside) == 1:
+        return pixels[:, inside[0]]
+    if len(inside) == len(("y", "x")):
+        return pixels[inside[0], inside[1]]
+    first, last = windows[0]
+    return pixels[(first + last - 1) // 2, inside[1], inside[2]]
 
 
 def _clipped(spans: Sequence[tuple[float, float] | None], length: int) -> np.ndarray:

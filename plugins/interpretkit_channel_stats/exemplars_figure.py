@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from interpretkit import Figure, figures
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from interpretkit_channel_stats.exemplar_parts import Part
 
 _NOTHING = np.zeros((0, 0, 3), np.uint8)
@@ -46,8 +48,16 @@ def _exhibits(part: Part, channel: int) -> list[figures.Exhibit]:
 def _field_in_words(part: Part) -> str:
     if part.table["whole"].all():
         return "Each cell sees the whole image, or it is not known what it sees: the whole image is shown."
-    size = f"{part.table['height'].max()}×{part.table['width'].max()}"
-    return f"Shown is what the strongest cell sees, {size} pixels at most, cut off at the border of the image."
+    lengths = [part.table[name].max() for name in ("depth", "height", "width") if name in part.table.columns]
+    words = f"Shown is what the strongest cell sees, {figures.shape(lengths)} pixels at most, cut off at the border"
+    if "depth" in part.table.columns:
+        words += ", of a volume the slice in the middle of that"
+    return f"{words}."
+
+
+def _place(about: Mapping[str, Any]) -> str:
+    names = {"z": "slice", "y": "row", "x": "column"}
+    return ", ".join(f"{name} {about[axis]}" for axis, name in names.items() if axis in about)
 
 
 def _told(part: Part, field: str) -> str:
@@ -58,6 +68,5 @@ def _told(part: Part, field: str) -> str:
     about = {name: column[best] for name, column in shown.columns.items()}
     return (
         f"Exemplars of {part.layer}: the greatest value, {figures.number(about['value'])}, is that of channel "
-        f"{about['channel']} in image {about['image']} at row {about['y']}, column {about['x']} (counted from 0). "
-        f"{field}"
+        f"{about['channel']} in image {about['image']} at {_place(about)} (counted from 0). {field}"
     )

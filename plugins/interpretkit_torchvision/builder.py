@@ -18,7 +18,7 @@ from interpretkit import (
 )
 from interpretkit_torchvision.stages import aliases_of, class_token_of, layouts_of
 from interpretkit_torchvision.tasks import (
-    Detecting,
+    Tasks,
     backbone_aliases,
     output_of,
     preprocessing_of,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from interpretkit import Output
+    from interpretkit_torchvision.tasks import Task
 
 # Published checkpoints of DenseNet and of Vision Transformers have the names of torchvision's first versions.
 _RENAMED = (
@@ -43,7 +44,7 @@ _RENAMED = (
 
 
 class TorchvisionBuilder(ModelBuilder):
-    """Any classifier of torchvision, and its networks for segmentation and detection.
+    """Any classifier of torchvision, of images and of clips, and its networks for segmentation and detection.
 
     Preprocessing and class names are those of the best weights that torchvision publishes for it, which
     `weights: DEFAULT` downloads and `weights: {path: FILE}` reads from a file; `preprocessing` names others.
@@ -63,7 +64,7 @@ class TorchvisionBuilder(ModelBuilder):
 
     name = "torchvision"
 
-    class Options(Detecting, ModelBuilder.Options):
+    class Options(Tasks, ModelBuilder.Options):
         """Which network."""
 
         name: str
@@ -98,9 +99,9 @@ class TorchvisionBuilder(ModelBuilder):
         return Model(
             module=network,
             name=name,
-            preprocessing=preprocessing_of(task, chosen.transforms()),
+            preprocessing=preprocessing_of(task, chosen.transforms(), frames=self.options.frames),
             outputs=_outputs(network, output_of(task, self.options, count, categories)),
-            aliases=aliases_of(network) if task == "classification" else backbone_aliases(network),
+            aliases=aliases_of(network) if task in ("classification", "video") else backbone_aliases(network),
             layouts=layouts_of(network),
         )
 
@@ -112,7 +113,7 @@ class TorchvisionBuilder(ModelBuilder):
         """
         wanted, chosen = (_weights(self.options.name, each) for each in (name, self.options.preprocessing))
         task = task_of(self.options.name)
-        made = [(preprocessing_of(task, each.transforms()), each.meta["categories"]) for each in (wanted, chosen)]
+        made = [_fed(task, each, frames=self.options.frames) for each in (wanted, chosen)]
         if made[0] != made[1]:
             raise RecipeError(
                 f"the weights {name} of {self.options.name} are not made for the preprocessing of {chosen.name}",
@@ -120,6 +121,12 @@ class TorchvisionBuilder(ModelBuilder):
             )
         digits = re.search(r"-([0-9a-f]{8,64})\.\w+$", wanted.url)
         return Published(url=wanted.url, sha256=digits[1] if digits else "")
+
+
+def _fed(task: Task, weights: Any, *, frames: int) -> tuple[str, list[str]]:
+    """Return what weights are fed, in words, and the names of their classes."""
+    # torchvision's transforms of clips are equal to themselves alone.
+    return repr(preprocessing_of(task, weights.transforms(), frames=frames)), weights.meta["categories"]
 
 
 def _outputs(network: nn.Module, classes: Output) -> dict[str, Output]:

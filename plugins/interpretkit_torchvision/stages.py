@@ -20,9 +20,14 @@ _STAGES = {
     "MaxVit": [f"blocks.{k - 1}" for k in _FOUR],
     "RegNet": [f"trunk_output.block{k}" for k in _FOUR],
     "ResNet": [f"layer{k}" for k in _FOUR],
+    "S3D": ["features.0", "features.3", "features.6", "features.12", "features.15"],
+    "VideoResNet": [f"layer{k}" for k in _FOUR],
 }
 # ShuffleNet's own layers are called stage2 to stage4: other stages of these names would only confuse.
-_LAST = {"DenseNet": "features.norm5", "ShuffleNetV2": "conv5", "SwinTransformer": "norm"}
+_LAST = {"DenseNet": "features.norm5", "ShuffleNetV2": "conv5", "SwinTransformer": "norm", "SwinTransformer3d": "norm"}
+
+
+_SWIN = ("SwinTransformer", "SwinTransformer3d")
 
 
 def aliases_of(network: nn.Module) -> dict[str, str]:
@@ -47,7 +52,7 @@ def layouts_of(network: nn.Module) -> dict[str, Layout]:
         side: Any = network.patch_size
         tokens = Layout(kind="tokens", patch=(side, side), prefix=1)
         return {"encoder": tokens, "encoder.**": tokens}
-    if family == "SwinTransformer":
+    if family in _SWIN:
         last = Layout(kind="channels_last")
         return {"features": last, "features.**": last, "norm": last}
     return {}
@@ -60,7 +65,7 @@ def class_token_of(network: nn.Module) -> str:
 
 def _stages(network: nn.Module) -> Iterator[str]:
     family = type(network).__name__
-    if family == "SwinTransformer":
+    if family in _SWIN:
         # Between any two stages stands a merging of patches.
         yield from (f"features.{k}" for k in range(1, len(list(network.get_submodule("features").children())), 2))
     elif family == "VisionTransformer":

@@ -1,23 +1,34 @@
-"""What torchvision's networks are for: classes of images, classes of pixels, boxes."""
+"""What torchvision's networks are for: classes of images or of clips, classes of pixels, boxes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
 
 from interpretkit import Boxes, Headed, Pixels, Preprocessing, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import torch
+    from PIL.Image import Image
     from torch import nn
 
     from interpretkit import Output
 
-Task = Literal["classification", "segmentation", "detection"]
+Task = Literal["classification", "video", "segmentation", "detection"]
 
 
-class Detecting(Headed):
-    """What a detector may be told."""
+_OF_CLASSES: tuple[Task, ...] = ("classification", "video")
+
+
+class Tasks(Headed):
+    """What a network may be told that is for more than images of one class."""
+
+    frames: int = Field(default=16, ge=1)
+    """Of a network for clips: an image is shown to it as a clip of so many equal frames."""
 
     score_threshold: float | None = None
     """Of a detector: boxes of smaller scores are left out; by default torchvision's. 0 keeps all."""
@@ -35,6 +46,7 @@ def task_of(name: str) -> Task:
     from torchvision import models
 
     known: dict[str, Task] = dict.fromkeys(models.list_models(models), "classification")
+    known |= dict.fromkeys(models.list_models(models.video), "video")
     known |= dict.fromkeys(models.list_models(models.segmentation), "segmentation")
     known |= dict.fromkeys(models.list_models(models.detection), "detection")
     if name not in known:
@@ -43,8 +55,31 @@ def task_of(name: str) -> Task:
     return known[name]
 
 
-def preprocessing_of(task: Task, transform: Any) -> Preprocessing:
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Makes a clip `(channel, frame, y, x)` of an image, all of whose frames are alike.
+
+    Attributes:
+        frames: How many.
+        transform: What torchvision does with the frames of a clip for its weights.
+    """
+
+    frames: int
+    transform: Any
+
+    def __call__(self, image: Image) -> torch.Tensor:
+        """Return the clip."""
+        from torchvision.transforms import functional
+
+        frame = functional.pil_to_tensor(image)
+        clip: torch.Tensor = self.transform(frame.expand(self.frames, *frame.shape))
+        return clip
+
+
+def preprocessing_of(task: Task, transform: Any, *, frames: int) -> Preprocessing | Clip:
     """Return the preprocessing that published weights are made for; a detector scales its images itself."""
+    if task == "video":
+        return Clip(frames, transform)
     if task == "detection":
         return Preprocessing(resize=None, crop=None, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     return Preprocessing(
@@ -56,7 +91,7 @@ def preprocessing_of(task: Task, transform: Any) -> Preprocessing:
     )
 
 
-def settings_of(task: Task, name: str, options: Detecting, state: Mapping[str, Any] | None) -> dict[str, Any]:
+def settings_of(task: Task, name: str, options: Tasks, state: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what a network that does not classify must be told: no download, and what the weights have.
 
     Raises:
@@ -69,7 +104,7 @@ def settings_of(task: Task, name: str, options: Detecting, state: Mapping[str, A
         option = min(unfit)
         whose = f"{name} takes images of one size" if task == "detection" else f"{name} finds no boxes"
         raise RecipeError(f"{whose}, so there is no {option}", hint=f"leave {option} out", subject=option)
-    if task == "classification":
+    if task in _OF_CLASSES:
         return {}
     settings: dict[str, Any] = {"weights_backbone": None}
     if task == "segmentation" and state is not None and any(key.startswith("aux_classifier") for key in state):
@@ -82,9 +117,9 @@ def settings_of(task: Task, name: str, options: Detecting, state: Mapping[str, A
     return settings
 
 
-def output_of(task: Task, options: Detecting, count: int, categories: tuple[str, ...]) -> Output:
+def output_of(task: Task, options: Tasks, count: int, categories: tuple[str, ...]) -> Output:
     """Return how a network is read."""
-    if task == "classification":
+    if task in _OF_CLASSES:
         return options.output_of(count, known=categories)
     names = tuple(options.names) if options.names else categories if count == len(categories) else ()
     if task == "detection":

@@ -348,13 +348,3 @@ def test_the_first_channels_are_shown_where_none_is_named():
     wide = ik.visualize(ik.wrap(nn.Sequential(nn.Conv2d(3, 40, 1))), tiny_images(2), "exemplars", layers=["0"])
     assert wide.tables["shown"]["channel"].tolist() == list(range(16))
     assert len(wide.tables["exemplars"]) == 40 * 2
-
-
-@pytest.mark.parametrize("size", [(9,), (4, 6, 6)])
-def test_signals_and_volumes_are_refused_in_words(size):
-    conv = {1: nn.Conv1d, 3: nn.Conv3d}[len(size)]
-    net = nn.Sequential(conv(1, 2, 3), nn.Flatten())
-    with pytest.raises(
-        ik.StepError, match="exemplars are cut out of images, and the network is fed signals or volumes"
-    ):
-        ik.visualize(ik.wrap(net), torch.rand(1, 1, *size), "exemplars", layers=["0"])

@@ -222,8 +222,8 @@ def test_a_state_of_something_else_is_refused():
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(RecipeError, match=r"no network 'resnet51' \(did you mean 'resnet50'"):
         blank(builder("resnet51"))
-    with pytest.raises(RecipeError, match="no network 'r3d_18'"):
-        blank(builder("r3d_18"))
+    with pytest.raises(RecipeError, match="no network 'raft_large'"):
+        blank(builder("raft_large"))
 
 
 def test_classes_have_names_unless_their_number_is_another():

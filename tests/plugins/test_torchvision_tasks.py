@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torchvision.models import get_model_weights
 
 import interpretkit as ik
 
@@ -36,6 +38,28 @@ def test_a_segmenter_is_explained_by_the_logits_of_its_pixels(name):
         torch.from_numpy(found.maps["last_conv"].values) / scale, expected / scale, rtol=1e-3, atol=1e-4
     )
     assert target.score == pytest.approx(float(score.detach()), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "grid"), [("r3d_18", 8, (1, 7, 7)), ("mc3_18", 4, (4, 7, 7)), ("swin3d_t", 8, (4, 7, 7))]
+)
+def test_a_network_of_clips_is_explained_frame_by_frame(name, frames, grid):
+    model = ik.load_model("torchvision", name=name, device="cpu", frames=frames)
+    assert len(model.classes) == 400
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8))
+    expected = get_model_weights(name).DEFAULT.transforms()
+    frame = torch.from_numpy(np.array(photo)).permute(2, 0, 1)
+    fed = model.preprocessing(photo)
+    torch.testing.assert_close(fed, expected(torch.stack([frame] * frames)))
+    found = ik.visualize(model, [photo], "grad_cam", layers=["last_conv"], target=3)
+    cam = found.maps["last_conv"]
+    assert cam.dims == ("image", "z", "y", "x")
+    assert cam.grid.cells == grid
+    assert found.images[0].pixels.shape == (frames, *fed.shape[2:], 3)
+    with torch.no_grad():
+        assert found.targets[0].score == pytest.approx(float(model.module.eval()(fed[None])[0, 3]), rel=1e-3)
+    (figure,) = ik.draw(found)
+    assert "Slices of greatest sum of magnitudes" in figure.caption
 
 
 @pytest.mark.parametrize("name", DETECTORS)

@@ -239,7 +239,7 @@ def _placed(place: Placed, size: tuple[int, ...], image: InputImage) -> np.ndarr
     if corners is None or len(corners) != 2 * axes:
         wanted = f"{2 * axes if place.box else axes} numbers"
         raise InputError(f"a {'box' if place.box else 'point'} of this image has {wanted}", where=_name(image))
-    pixels = image.pixels.shape[:2] if axes == len(("y", "x")) else size
+    pixels = image.pixels.shape[:-1] if image.pixels.ndim == axes + 1 else size
     inside = np.ones(size, np.bool_)
     for axis, (cells, length) in enumerate(zip(size, pixels, strict=True)):
         # Coordinates are given x first, axes are stored x last.

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from interpretkit import StepError, figures
+from interpretkit import figures
 
 LONG = "Grad-CAM of stage4 for ‘military uniform’ against ‘suit of clothes’, averaged " * 3
 
@@ -66,22 +66,6 @@ def test_degenerate_input_is_drawn_within_its_margins(picture):
 def test_what_cannot_be_drawn_is_refused_in_words(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda cells: draw_grid(np.zeros((2, *cells))),
-        lambda cells: figures.heatmap(np.zeros(cells), title="t", polarity="signed"),
-        lambda cells: figures.overlay(np.zeros(cells), np.zeros((9, 9, 3), np.uint8), title="t"),
-        lambda cells: figures.attribution(np.zeros(cells), np.zeros((9, 9, 3), np.uint8), title="t", polarity="signed"),
-    ],
-    ids=["grid", "heatmap", "overlay", "attribution"],
-)
-@pytest.mark.parametrize(("cells", "axes"), [((7,), r"\(x\), 7 cells"), ((4, 7, 6), r"\(z, y, x\), 4×7×6 cells")])
-def test_maps_of_signals_and_volumes_are_refused_with_a_way_out(call, cells, axes):
-    with pytest.raises(StepError, match=rf"draw maps \(y, x\); this one is {axes} .*`figures: false`"):
-        call(cells)
 
 
 def test_drawing_loads_no_pyplot_and_importing_loads_no_matplotlib():
