@@ -19,7 +19,7 @@ from interpretkit.model.outputs.columns import Chosen, Columns, Grammar
 from interpretkit.model.outputs.grammar import parse, parse_single
 from interpretkit.model.outputs.output import for_each
 from interpretkit.model.outputs.settling import LOGITS, settle
-from interpretkit.model.preprocessing import Preprocessing, as_image, stretched
+from interpretkit.model.preprocessing import Preprocessing, Processed, as_image, is_processor, stretched
 from interpretkit.model.spacing import Spacings
 from interpretkit.model.variants import gradients_at, scores_with
 from interpretkit.results.axes import of_inputs
@@ -85,8 +85,8 @@ class Model:
     Attributes:
         module: The network. It runs in eval mode, whatever its own mode is.
         name: What figures and reports call it.
-        preprocessing: Turns a PIL image into a tensor `(channel, y, x)`; a `Preprocessing`, or any callable, which may
-            make a signal `(channel, x)` or a volume `(channel, z, y, x)` too.
+        preprocessing: Turns a PIL image into a tensor `(channel, y, x)`; a `Preprocessing`, a processor of
+            transformers, or any callable, which may make a signal `(channel, x)` or a volume `(channel, z, y, x)` too.
         outputs: How the network's outputs are read, by name; targets are those of the first, unless they name another.
         aliases: Short names of layers, each for a module path.
         layouts: The layouts of layers that do not return `(image, channel, y, x)`, by pattern as in `find`; the first
@@ -120,6 +120,8 @@ class Model:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "module", _plain(self.module))
+        if is_processor(self.preprocessing):
+            object.__setattr__(self, "preprocessing", Processed(self.preprocessing))
         positions = layer_positions(self.module)
         for alias, path in self.aliases.items():
             if path not in positions:
@@ -636,9 +638,11 @@ class Model:
         be undone: its values are stretched from least to greatest.
         """
         shown = as_image(tensor)
-        preprocessing = self.preprocessing
-        if isinstance(preprocessing, Preprocessing) and len(preprocessing.std) == len(shown):
-            return preprocessing.picture(shown)
+        known = self.preprocessing
+        if isinstance(known, Processed):
+            known = known.undone or known
+        if isinstance(known, Preprocessing) and len(known.std) == len(shown):
+            return known.picture(shown)
         return stretched(shown)
 
     def baseline(self, image: torch.Tensor, name: Baseline, *, blur: float = 0.05) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -99,6 +99,39 @@ class Preprocessing:
         std = np.reshape(self.std, (-1, *others))
         mean = np.reshape(self.mean, (-1, *others))
         return as_picture(values * std + mean)
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A processor of transformers, as a preprocessing.
+
+    Attributes:
+        processor: It returns `pixel_values` for an image, and says what these were normalised with.
+    """
+
+    processor: Any
+
+    def __call__(self, image: Image) -> torch.Tensor:
+        """Return `image` as a tensor `(channel, y, x)`, as the processor makes it."""
+        import torch
+
+        made = self.processor(image)["pixel_values"]
+        first = made[0]
+        return first if isinstance(first, torch.Tensor) else torch.from_numpy(np.asarray(first))
+
+    @property
+    def undone(self) -> Preprocessing | None:
+        """What undoes its normalisation; None where it does more than that."""
+        processor = self.processor
+        scaled = getattr(processor, "do_rescale", True) and not getattr(processor, "rescale_offset", False)
+        if not scaled or not getattr(processor, "do_normalize", True):
+            return None
+        return Preprocessing(mean=tuple(processor.image_mean), std=tuple(processor.image_std))
+
+
+def is_processor(preprocessing: Any) -> bool:
+    """Return whether a preprocessing is a processor of transformers, which returns no tensor but a dictionary."""
+    return all(hasattr(preprocessing, name) for name in ("image_mean", "image_std", "preprocess"))
 
 
 def _check_resize(size: tuple[int, int], shorter: int) -> None:
