@@ -93,8 +93,8 @@ def wrap(
 
     Args:
         module: The network; its mode, weights and hooks are left alone.
-        transform: Turns a PIL image into a tensor `(channel, y, x)`, or a processor of transformers; by default the usual
-            one of ImageNet.
+        transform: Turns a PIL image into a tensor `(channel, y, x)`, or is a processor of transformers; by default the
+            usual one of ImageNet.
         classes: Names of classes by index; of a network that returns one number, the name of what it tells, or the
             names `(negative, positive)` of what it tells apart.
         output: How what the network returns is read: `Classes`, `Labels`, `Values`, …; or several outputs by name, the

@@ -42,6 +42,7 @@ def heatmap(
         ValueError: If there is no cell to draw, or the limits are not finite and ascending.
 
     Example:
+        >>> import numpy as np
         >>> heatmap(np.eye(7), title="Grad-CAM, stage4", polarity="unsigned").mode
         'P'
     """
@@ -79,6 +80,7 @@ def overlay(
         ValueError: If there is no cell to draw, the photo has another shape or type, or the grid is of another photo.
 
     Example:
+        >>> import numpy as np
         >>> overlay(np.eye(7), np.zeros((224, 224, 3), np.uint8), title="Grad-CAM, stage4").mode
         'RGB'
     """
@@ -107,6 +109,7 @@ def photo(pixels: np.ndarray, *, title: str) -> Image:
         ValueError: If it has another shape or type.
 
     Example:
+        >>> import numpy as np
         >>> photo(np.zeros((224, 224, 3), np.uint8), title="grace_hopper").mode
         'RGB'
     """
