@@ -79,6 +79,7 @@ class Capture:
         self._with_gradient = set(gradients)
         self._addresses = tuple(dict.fromkeys([*activations, *self._with_gradient]))
         self._calls: Counter[str] = Counter()
+        self._hooked = any(any(hooks_of(part)) for part in module.modules())
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -168,7 +169,9 @@ class Capture:
             if not wants_gradient:
                 values = values.clone()
             elif not values.requires_grad:
-                values = values.detach().clone().requires_grad_()
+                # A hook of the network's own may have kept this very tensor, to go on with it.
+                values = values if self._hooked else values.detach().clone()
+                values.requires_grad_()
             for address in addresses:
                 this = Address(path, number) if address.call == EVERY else address
                 self.activations[this] = values

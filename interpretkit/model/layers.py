@@ -105,18 +105,18 @@ class LayerNames:
             raise RecipeError(f"model {self.model!r} has no layer {base!r}", hint=hint, subject=pattern)
         return [self._layer(name, call) for name in matches]
 
-    def asked(self, patterns: Sequence[str]) -> Mapping[Address, str]:
+    def asked(self, patterns: Sequence[str]) -> Mapping[Address, list[str]]:
         """Return the names that `patterns` ask for, by the addresses that a probe gives them.
 
         A module that is shared has several paths; a probe knows the first.
         """
-        names = {}
+        names: dict[Address, list[str]] = {}
         for layer in self.find(patterns):
             address = Address(self._first_path(layer.address.path), layer.address.call)
-            names[address] = layer.name
+            names.setdefault(address, []).append(layer.name)
         return names
 
-    def rows(self, calls: Iterable[Call], asked: Mapping[Address, str] | None) -> Iterator[LayerInfo]:
+    def rows(self, calls: Iterable[Call], asked: Mapping[Address, list[str]] | None) -> Iterator[LayerInfo]:
         """Yield a row for each name of each call; if names were `asked` for, for those alone."""
         aliased = {alias: self._first_path(path) for alias, path in self.aliases.items()}
         for call in calls:
@@ -179,15 +179,13 @@ def _number(call: Call) -> str:
     return f"#{call.address.call}" if call.address.call else ""
 
 
-def _asked_of(call: Call, asked: Mapping[Address, str]) -> list[str]:
+def _asked_of(call: Call, asked: Mapping[Address, list[str]]) -> list[str]:
     address = call.address
     if address in asked:
-        return [asked[address]]
+        return asked[address]
     every = Address(address.path, EVERY)
-    name = asked.get(Address(address.path)) or asked.get(every)
-    if name is None:
-        return []
-    return [name.removesuffix("#*") + _number(call)]
+    names = asked.get(Address(address.path)) or asked.get(every) or []
+    return [name.removesuffix("#*") + _number(call) for name in names]
 
 
 def layer_positions(module: torch.nn.Module) -> dict[str, int]:

@@ -18,6 +18,9 @@ _LAST = {
     "TNT": ".norm_out",
     "CoaT": "",
     "CrossVit": "",
+    "EfficientViM": "norm.3",
+    # Its tokens are not in the order of the rows of a grid.
+    "Hiera": "",
 }
 
 
@@ -64,7 +67,7 @@ def _last_of(network: nn.Module, name: str, features: list[tuple[str, int]]) -> 
 
 def layouts_of(network: nn.Module) -> dict[str, Layout]:
     """Return the layouts of the layers of a transformer: tokens with their prefix, or maps with channels last."""
-    # Hiera's tokens are not in the order of the rows of a grid.
+    # Of Hiera; see above.
     if hasattr(network, "reroll"):
         return {}
     layouts: dict[str, Layout] = {}

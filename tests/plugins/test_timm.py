@@ -225,6 +225,7 @@ def vit(**settings):
     ("name", "layer", "grid"),
     [
         ("hrnet_w18_small", "final_layer", (7, 7)),
+        ("efficientvim_m1", "norm.3", (4, 4)),
         ("pit_ti_224", "transformers.2.blocks.3.norm1", (7, 7)),
         ("tnt_s_legacy_patch16_224", "blocks.11.norm_out", (14, 14)),
         ("tf_efficientnet_lite0", "bn2", (7, 7)),
@@ -246,6 +247,6 @@ def test_the_last_layer_with_a_grid_is_one_that_can_be_used(name, layer, grid):
     torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("name", ["coat_tiny", "crossvit_9_240"])
+@pytest.mark.parametrize("name", ["coat_tiny", "crossvit_9_240", "hiera_tiny_224"])
 def test_a_family_without_such_a_layer_offers_none(name):
     assert "last_conv" not in ik.load_model("timm", name=name, device="cpu").aliases

@@ -347,3 +347,29 @@ def test_looking_at_the_layers_first_changes_nothing():
     net = Lazy()
     ik.wrap(net).layers(size=(16, 16))
     np.testing.assert_allclose(values(net, "occlusion"), values(Net(), "occlusion"), rtol=1e-4, atol=1e-6)
+
+
+class KeepsByHook(nn.Module):
+    """Goes on with what a hook of its own has kept of a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        self.head = nn.Linear(4, 3)
+        self.body[1].register_forward_hook(lambda _m, _a, output: setattr(self, "kept", output))
+
+    def forward(self, x):
+        self.body(x)
+        return self.head(self.kept.mean((2, 3)))
+
+
+@pytest.mark.parametrize("layer", ["body.0", "body.1", "body"])
+def test_a_network_that_goes_on_with_what_its_own_hook_kept_has_its_gradients(layer):
+    torch.manual_seed(0)
+    net = KeepsByHook().eval()
+    plain = nn.Sequential(*net.body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), net.head)
+    images = torch.rand(2, 3, 8, 8)
+    found = ik.visualize(ik.wrap(net), images, "grad_cam", layers=[layer], target=1)
+    expected = ik.visualize(ik.wrap(plain), images, "grad_cam", layers=["0" if layer == "body.0" else "1"], target=1)
+    (cam,), (other,) = found.maps.values(), expected.maps.values()
+    np.testing.assert_allclose(cam.values, other.values, rtol=1e-5, atol=1e-8)

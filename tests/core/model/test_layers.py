@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from torch import nn
 
 from interpretkit.capture.addresses import Address
 from interpretkit.errors import RecipeError
@@ -100,3 +101,10 @@ def test_patterns_that_name_nothing_are_errors(model, patterns, words):
     with pytest.raises(RecipeError) as caught:
         model.find(patterns)
     assert words in str(caught.value)
+
+
+def test_two_names_of_one_layer_that_are_both_asked_for_are_both_listed():
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())
+    model = Model(module=net, aliases={"stage1": "1", "last_conv": "1"})
+    rows = model.layers("stage*", "last_conv", size=(8, 8))
+    assert [row.name for row in rows] == ["stage1", "last_conv"]

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
+import interpretkit as ik
 from interpretkit.report import page as report
 from interpretkit.report.page import LISTED
 from interpretkit.runs.manifest import read_record
@@ -544,3 +547,19 @@ def test_verdicts_stand_in_their_step_what_did_not_pass_first(tmp_path):
     ]
     assert "<script>" not in page
     assert page.count("Checks: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("output", "listed"), [(ik.Values(names=("age",)), False), (ik.Labels(names=("ill",), returns="logits"), True)]
+)
+def test_what_has_no_probability_gets_no_column_for_one(output, listed, tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "{schema: interpretkit/1, name: n, model: {uses: repvgg}, inputs: [sample:grace_hopper], "
+        "steps: [{id: map, uses: saliency}]}"
+    )
+    run = ik.run(recipe, model=ik.wrap(net.eval(), output=output), images=torch.rand(1, 3, 8, 8), output=tmp_path)
+    page = (run.path / "report.html").read_text()
+    assert ('class="n">probability</th>' in page) == listed
+    assert f"<td>{output.names[0]}" in page
