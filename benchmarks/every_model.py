@@ -23,7 +23,7 @@ TRANSFORMERS = {
     "dinov2": {"num_hidden_layers": 2, "image_size": 224},
     "clip_vision_model": {"num_hidden_layers": 2},
 }
-SIDES = (64, 128, 224, 256, 299, 384, 518)
+SIDES = (64, 128, 160, 224, 256, 299, 384, 518)
 
 
 def torchvision_models() -> dict[str, dict[str, object]]:

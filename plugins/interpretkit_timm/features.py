@@ -19,8 +19,6 @@ _LAST = {
     "CoaT": "",
     "CrossVit": "",
     "EfficientViM": "norm.3",
-    # Its tokens are not in the order of the rows of a grid.
-    "Hiera": "",
 }
 
 
@@ -40,7 +38,7 @@ def aliases_of(network: nn.Module) -> dict[str, str]:
     late = [path for path, reduction in features if reduction >= 4]  # noqa: PLR2004
     named = {"stage0": early[-1]} if early else {}
     named |= {f"stage{number}": path for number, path in enumerate(late, start=1)}
-    if features:
+    if features and not _is_unrolled(network):
         last = features[-1][0]
         attends = _prefix(network) > 0 and hasattr(network.get_submodule(last), "norm1")
         named["last_conv"] = f"{last}.norm1" if attends else last
@@ -67,8 +65,7 @@ def _last_of(network: nn.Module, name: str, features: list[tuple[str, int]]) -> 
 
 def layouts_of(network: nn.Module) -> dict[str, Layout]:
     """Return the layouts of the layers of a transformer: tokens with their prefix, or maps with channels last."""
-    # Of Hiera; see above.
-    if hasattr(network, "reroll"):
+    if _is_unrolled(network):
         return {}
     layouts: dict[str, Layout] = {}
     for path, reduction in _features(network):
@@ -78,6 +75,11 @@ def layouts_of(network: nn.Module) -> dict[str, Layout]:
             layout = Layout(kind="tokens", patch=(reduction, reduction), prefix=_prefix(network))
         layouts |= {path: layout, f"{path}.**": layout}
     return layouts
+
+
+def _is_unrolled(network: nn.Module) -> bool:
+    """Return whether tokens are not in the order of the rows of a grid, as in Hiera."""
+    return hasattr(network, "reroll")
 
 
 def class_token_of(network: nn.Module) -> str:
