@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from interpretkit.capture.receptive import Row
+    from interpretkit.capture.receptive import Field, Place, Row
 
 
 class Capture:
@@ -45,6 +45,7 @@ class Capture:
         activations: What was recorded, by address; each call by its number where every call is wanted.
         rows: Where the cells of what was recorded lie along each axis of the input, by address; None where that is not
             known, and nothing where the pass is not followed.
+        places: In which dims of what was recorded these cells lie, by address; nothing where that is not known.
         refused: Why an address could not be recorded: it was not called, was called more often than it says, or
             returned something that is not a tensor. One unfit layer does not spoil the pass for the others.
 
@@ -70,6 +71,7 @@ class Capture:
     ) -> None:
         self.activations: dict[Address, torch.Tensor] = {}
         self.rows: dict[Address, tuple[Row | None, ...]] = {}
+        self.places: dict[Address, tuple[Place, ...]] = {}
         self.refused: dict[Address, StepError] = {}
         self._module = module
         self._input: torch.Tensor | None = None
@@ -140,10 +142,10 @@ class Capture:
         by_address = zip(recorded, gradients, strict=True)
         return {address: gradient for address, gradient in by_address if gradient is not None}
 
-    def _rows_of(self, values: torch.Tensor) -> tuple[Row | None, ...]:
-        """Return where the cells of what a module returned lie; nothing where the pass is not followed."""
-        field = None if self._flow is None else self._flow.field(values)
-        return () if field is None else field.rows
+    def _place(self, address: Address, field: Field | None) -> None:
+        """Note where the cells of what a module returned lie; nothing where the pass is not followed."""
+        self.rows[address] = () if field is None else field.rows
+        self.places[address] = () if field is None else field.places
 
     def _recorder(self, path: str) -> Any:
         wanted = [address for address in self._addresses if address.path == path]
@@ -164,7 +166,7 @@ class Capture:
                 return None
             if wants_gradient:
                 torch.set_grad_enabled(True)
-            rows = self._rows_of(values)
+            field = None if self._flow is None else self._flow.field(values)
             # Copies: what a module returns may be a buffer of its own, which its next call overwrites.
             if not wants_gradient:
                 values = values.clone()
@@ -175,7 +177,7 @@ class Capture:
             for address in addresses:
                 this = Address(path, number) if address.call == EVERY else address
                 self.activations[this] = values
-                self.rows[this] = rows
+                self._place(this, field)
                 if address in self._with_gradient:
                     self._with_gradient.add(this)
             # Without a gradient the network goes on with what is its own.

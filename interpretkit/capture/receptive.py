@@ -251,6 +251,13 @@ class Field:
         """Where the cells lie; None where they lie in no row, or it is not known."""
         return tuple(None if axis is None else axis.lying for axis in self.axes)
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where in the tensor the cells of each axis lie; nothing unless they lie in their order along all."""
+        places = [axis.place for axis in self.axes if axis is not None and axis.row is not None]
+        known = [place for place in places if place is not None]
+        return tuple(known) if len(known) == len(self.axes) else ()
+
     def each(self, change: Callable[[Axis], Axis | None]) -> Field:
         """Return the field with each axis changed whose cells lie somewhere; those that were put together stay so."""
         return Field(tuple(change(axis) if axis and axis.place else axis for axis in self.axes))

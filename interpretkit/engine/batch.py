@@ -288,7 +288,7 @@ def _captured(
         _check_rows(call, view.values, images=len(done.images))
         activations[call.name] = view.values
         axes[call.name] = view.axes
-        if not step.per_set and has_grid(view.axes):
+        if has_grid(view.axes):
             spacing[call.name] = done.model.spacing(call, view.values, inputs=done.inputs)
     scored = attributed.gradients
     gradients = {}

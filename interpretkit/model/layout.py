@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN, of_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    Sizes = tuple[int, ...]
+    from collections.abc import Iterable, Iterator, Sequence
 
     import torch
     from torch import nn
+
+    from interpretkit.capture.receptive import Place
+
+    Sizes = tuple[int, ...]
 
 _MOST_PREFIX_TOKENS = 5
 _TOKENS, _VECTOR = (IMAGE, TOKEN, CHANNEL), (IMAGE, CHANNEL)
@@ -75,13 +77,14 @@ def arrange(
     path: str,
     inputs: torch.Tensor,
     declared: Layout | None = None,
+    places: Sequence[Place] = (),
 ) -> Arranged:
     """Return what a layer gave as a view `(image, channel, y, x)`; as it is if that cannot be said for sure.
 
-    What `declared` says holds where it fits the shape. Otherwise tokens are arranged if their number is that of the
-    patches of one patch embedding of the network (or of the declared patch) plus up to five; and channels are taken to
-    be last if only that reading tiles the input evenly and a linear layer or layer normalisation beside or in the
-    layer has as many.
+    What `declared` says holds where it fits the shape. Otherwise the `places` that a followed pass has shown, if it
+    has. Else tokens are arranged if their number is that of the patches of one patch embedding of the network (or of
+    the declared patch) plus up to five; and channels are taken to be last if only that reading tiles the input evenly
+    and a linear layer or layer normalisation beside or in the layer has as many.
 
     Args:
         values: The output, or its gradient.
@@ -89,10 +92,14 @@ def arrange(
         path: The layer's name in `named_modules()`.
         inputs: What the network was fed, `(image, channel, y, x)`.
         declared: What the model's author says of this layer.
+        places: In which dims of it the cells of each axis of the input lie; nothing where that is not known.
     """
     axes, size = of_inputs(inputs.ndim), tuple(inputs.shape[2:])
     if len(values.shape) == 0 or len(values) != len(inputs):
         return Arranged(values, _unknown(values))
+    placed = None if declared is not None else _placed(values, places)
+    if placed is not None:
+        return Arranged(placed, axes)
     if _are_tokens(values, axes, declared):
         tokens = _from_tokens(values, network, size, declared)
         return Arranged(values, _TOKENS) if tokens is None else Arranged(tokens, axes)
@@ -102,6 +109,24 @@ def arrange(
     if values.ndim == len(_VECTOR):
         return Arranged(values, _VECTOR)
     return Arranged(values, _unknown(values))
+
+
+def _placed(values: torch.Tensor, places: Sequence[Place]) -> torch.Tensor | None:
+    """Return a view of values with the cells of each axis in a dim of its own, after image and channel; None if not."""
+    dims = [place.dim for place in places]
+    if not dims or 0 in dims:
+        return None
+    if set(dims) == {dims[0]} and values.ndim == len(_TOKENS):
+        grid = [place.size for place in places]
+        in_rows = all(place.inner == prod(grid[axis + 1 :]) for axis, place in enumerate(places))
+        fits = prod(grid) == values.shape[dims[0]]
+        cells_last = values.movedim(dims[0], -1)
+        return cells_last.view(*cells_last.shape[:2], *grid) if in_rows and fits else None
+    others = [dim for dim in range(1, values.ndim) if dim not in dims]
+    fit = all(place.inner == 1 and place.size == values.shape[place.dim] for place in places)
+    if len(others) != 1 or len(set(dims)) < len(dims) or not fit:
+        return None
+    return values.permute(0, *others, *dims)
 
 
 def _are_tokens(values: torch.Tensor, axes: tuple[str, ...], declared: Layout | None) -> bool:

@@ -233,7 +233,8 @@ class Model:
         path = layer.address.path
         declared = [layout for pattern, layout in self.layouts.items() if matches(path, pattern)]
         first = declared[0] if declared else None
-        return arrange(values, network=self.module, path=path, inputs=inputs, declared=first)
+        places = self.spacings.places(layer.address, tuple(inputs.shape[1:]))
+        return arrange(values, network=self.module, path=path, inputs=inputs, declared=first, places=places)
 
     def wanted(self, target: TargetSpec | TargetData) -> tuple[Wanted, ...]:
         """Return the targets that one target stands for, each one score of an image; only `Top` stands for several.

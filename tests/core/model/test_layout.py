@@ -113,10 +113,46 @@ def test_channels_that_come_last_are_found(size):
         assert np.array_equal(values, expected if layer == "0" else np.moveaxis(expected, 3, 1)), layer
 
 
-def test_what_both_readings_fit_is_left_alone_unless_the_author_says_more():
+class Positions(nn.Module):
+    """As many channels as patches, `(image, channel, position)` or tokens, and a head over their mean."""
+
+    def __init__(self, *, tokens: bool) -> None:
+        super().__init__()
+        self.patch, self.cells, self.act, self.head = nn.Conv2d(3, 16, 8, 8), nn.Identity(), nn.ReLU(), nn.Linear(16, 3)
+        self.tokens = tokens
+
+    def forward(self, x):
+        values = self.patch(x).flatten(2)
+        values = self.act(self.cells(values.transpose(1, 2) if self.tokens else values))
+        return self.head(values.mean(1 if self.tokens else 2))
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_positions_are_told_from_as_many_channels_by_following_the_image(tokens):
+    torch.manual_seed(0)
+    net, inputs = Positions(tokens=tokens).eval(), torch.rand(2, 3, 32, 32)
+    found = grid_of(net, inputs, "patch", "cells", "act")
+    with torch.no_grad():
+        expected = net.patch(inputs)
+    np.testing.assert_array_equal(found["cells"], expected.numpy())
+    np.testing.assert_array_equal(found["act"], expected.relu().numpy())
+    model = ik.wrap(net, output=ik.Classes())
+    score = net.head.weight.detach()[1].view(16, 1, 1) / 16
+    cam = (score * expected.relu()).sum(1).numpy()
+    for method in ("grad_cam", "hirescam"):
+        maps = ik.visualize(model, inputs, method, layers=["act"], target=1).maps["act"].values
+        np.testing.assert_allclose(maps, cam, rtol=1e-4, atol=1e-7)
+    # What is put in place of the layer's output lies as it does.
+    falls = ik.visualize(model, inputs, "ablation_cam", layers=["act"], target=1).maps["act"].values
+    assert falls.shape == (2, 4, 4)
+
+
+def test_what_both_readings_fit_is_told_by_following_the_image_and_else_by_the_author():
     net, inputs = channels_last_net(channels=4), images(16, 16)
     plain = outputs(net, inputs, "2").numpy()
-    assert np.array_equal(grid_of(net, inputs, "2")["2"], plain)
+    assert np.array_equal(grid_of(net, inputs, "2")["2"], np.moveaxis(plain, 3, 1))
+    alone = arrange(torch.from_numpy(plain), network=net, path="2", inputs=inputs)
+    assert np.array_equal(alone.values.numpy(), plain)
     model = ik.Model(module=net, layouts={"*": Layout(kind="channels_last")})
     found = ik.visualize(model, inputs, "feature_grid", layers=["0", "2"]).maps
     assert np.array_equal(found["2"].values, np.moveaxis(plain, 3, 1))
