@@ -50,8 +50,8 @@ class TimmBuilder(ModelBuilder):
         name: str
         """Its name in timm, with or without a tag: resnet50, resnet50.a1_in1k, deit_tiny_patch16_224."""
 
-        num_classes: int | None = Field(default=None, ge=1)
-        """Number of classes; by default timm's."""
+        num_classes: int | None = Field(default=None, ge=0)
+        """Number of classes; by default timm's. 0 takes the head away: the network returns an embedding."""
 
         in_channels: int = Field(default=_RGB, ge=1)
         """Channels of its input. 1 turns images into grey ones; other numbers than 1 and 3 need tensors."""
@@ -86,6 +86,8 @@ class TimmBuilder(ModelBuilder):
 def _outputs(network: nn.Module, options: Headed) -> dict[str, Output]:
     """Return how the network is read: its classes, and its class token if the head reads one."""
     count: int = getattr(network, "num_classes")  # noqa: B009 - of a type that torch does not declare
+    if count == 0:
+        return {"embedding": Vector(name="embedding")}
     known = _imagenet_classes() if count == _IMAGENET_CLASSES else ()
     outputs: dict[str, Output] = {"classes": options.output_of(count, known=known)}
     if token := class_token_of(network):

@@ -250,3 +250,16 @@ def test_the_last_layer_with_a_grid_is_one_that_can_be_used(name, layer, grid):
 @pytest.mark.parametrize("name", ["coat_tiny", "crossvit_9_240", "hiera_tiny_224"])
 def test_a_family_without_such_a_layer_offers_none(name):
     assert "last_conv" not in ik.load_model("timm", name=name, device="cpu").aliases
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
+def test_without_classes_a_network_returns_an_embedding(name):
+    model = ik.load_model("timm", name=name, num_classes=0, device="cpu")
+    assert model.outputs_in_words == {"embedding": "embedding"}
+    image = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    found = ik.visualize(model, image, "saliency")
+    with torch.no_grad():
+        lengths = model.module.eval()(image).norm(dim=1)
+    assert [target.score for target in found.targets] == pytest.approx(lengths.tolist(), rel=1e-4)
+    other = ik.visualize(model, image, "saliency", target={"like": model.module(image[:1])[0].tolist()})
+    assert other.targets[0].score == pytest.approx(1, abs=1e-5)
