@@ -1,8 +1,8 @@
-"""Build every network of torchvision, a member of each family of timm, and five of transformers, and explain each.
+"""Build and explain every classifier, segmenter and detector of torchvision, and others of timm and transformers.
 
     python benchmarks/every_model.py [torchvision|timm|transformers] [NAME]…
 
-Random weights, one small image. For each: Grad-CAM at `last_conv`, where there is one, and the gradient at the input. A
+Of timm a member of each family, of transformers five. Random weights, one small image. For each: Grad-CAM at `last_conv`, where there is one, and the gradient at the input. A
 map must be finite and not zero everywhere. What fails is printed with its one line; the last line counts.
 """
 

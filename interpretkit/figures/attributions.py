@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _FINE = 64  # cells along a side, from which on single cells are not seen
 _SQUARES = 28  # into so many squares along a side a fine map is averaged
-_LAID = {True: "positive part", False: "over the input"}
+_LAID = {"signed": "positive part", "unsigned": "over the input"}
 
 
 def attribution(
@@ -56,7 +56,7 @@ def attribution(
     return panels(
         [
             maps.photo(pixels, title="input"),
-            maps.overlay(values, pixels, title=_LAID[signed], averaged=averaged, grid=grid),
+            maps.overlay(values, pixels, title=_LAID[polarity], averaged=averaged, grid=grid),
             maps.heatmap(values, title=f"signed, {native}" if signed else native, polarity=polarity, robust=fine),
         ],
         title=title,
@@ -107,7 +107,7 @@ def _of_volume(
         laid = maps.overlay(
             values[z],
             plane,
-            title=f"{name}: {_LAID[signed]}",
+            title=f"{name}: {_LAID[polarity]}",
             averaged=averaged,
             grid=slices.within(grid),
             greatest=maps.greatest_of(values),

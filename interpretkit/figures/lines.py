@@ -20,13 +20,6 @@ _FOR, _AGAINST, _SOFT = "#d55e00", "#0072b2", "#8c959f"
 _CHANNELS = ("#b2182b", "#1b7837", "#2166ac")
 
 
-def signal(pixels: np.ndarray, *, title: str) -> Image:
-    """Draw a signal as lines, one for each channel that its strip `(row, x, 3)` shows."""
-    figure = chart(_WIDTH, _HEIGHT, title=title)
-    _fed(figure.subplots(), pixels)
-    return picture(figure)
-
-
 def steps(values: np.ndarray, *, title: str) -> Image:
     """Draw a map `(x,)` as steps, what is above 0 and what is below in different colours."""
     figure = chart(_WIDTH, _HEIGHT, title=title)

@@ -18,6 +18,7 @@ from interpretkit import (
 )
 from interpretkit_torchvision.stages import aliases_of, class_token_of, layouts_of
 from interpretkit_torchvision.tasks import (
+    OF_CLASSES,
     Tasks,
     backbone_aliases,
     output_of,
@@ -101,7 +102,7 @@ class TorchvisionBuilder(ModelBuilder):
             name=name,
             preprocessing=preprocessing_of(task, chosen.transforms(), frames=self.options.frames),
             outputs=_outputs(network, output_of(task, self.options, count, categories)),
-            aliases=aliases_of(network) if task in ("classification", "video") else backbone_aliases(network),
+            aliases=aliases_of(network) if task in OF_CLASSES else backbone_aliases(network),
             layouts=layouts_of(network),
         )
 

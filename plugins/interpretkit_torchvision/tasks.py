@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Task = Literal["classification", "video", "segmentation", "detection"]
 
 
-_OF_CLASSES: tuple[Task, ...] = ("classification", "video")
+OF_CLASSES: tuple[Task, ...] = ("classification", "video")
 
 
 class Tasks(Headed):
@@ -104,7 +104,7 @@ def settings_of(task: Task, name: str, options: Tasks, state: Mapping[str, Any] 
         option = min(unfit)
         whose = f"{name} takes images of one size" if task == "detection" else f"{name} finds no boxes"
         raise RecipeError(f"{whose}, so there is no {option}", hint=f"leave {option} out", subject=option)
-    if task in _OF_CLASSES:
+    if task in OF_CLASSES:
         return {}
     settings: dict[str, Any] = {"weights_backbone": None}
     if task == "segmentation" and state is not None and any(key.startswith("aux_classifier") for key in state):
@@ -119,7 +119,7 @@ def settings_of(task: Task, name: str, options: Tasks, state: Mapping[str, Any] 
 
 def output_of(task: Task, options: Tasks, count: int, categories: tuple[str, ...]) -> Output:
     """Return how a network is read."""
-    if task in _OF_CLASSES:
+    if task in OF_CLASSES:
         return options.output_of(count, known=categories)
     names = tuple(options.names) if options.names else categories if count == len(categories) else ()
     if task == "detection":

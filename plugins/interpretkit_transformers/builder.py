@@ -84,7 +84,10 @@ class TransformersBuilder(ModelBuilder):
             config = self._config(transformers)
             task = self.options.task or _task_of(config)
             maker = _maker(transformers, config, task)
-            network = _loaded(maker, config, state, task) if state else maker._from_config(config)  # noqa: SLF001 - of the class itself there is no other
+            if state is None:
+                network = maker._from_config(config)  # noqa: SLF001 - of the class itself there is no other
+            else:
+                network = _loaded(maker, config, state, task)
             processor = self._processor(transformers, config)
         network = network.eval()
         return Model(
