@@ -2,8 +2,9 @@
 
     python benchmarks/every_model.py [torchvision|timm|transformers] [NAME]…
 
-Of timm a member of each family, of transformers five. Random weights, one small image. For each: Grad-CAM at `last_conv`, where there is one, and the gradient at the input. A
-map must be finite and not zero everywhere. What fails is printed with its one line; the last line counts.
+Of timm a member of each family, of transformers five. Random weights, one small image. For each: Grad-CAM at
+`last_conv`, where there is one, and the gradient at the input. A map must be finite and not zero everywhere. What fails
+is printed with its one line; the last line counts.
 """
 
 from __future__ import annotations

@@ -82,9 +82,9 @@ def arrange(
     """Return what a layer gave as a view `(image, channel, y, x)`; as it is if that cannot be said for sure.
 
     What `declared` says holds where it fits the shape. Where nothing is declared, the `places` that a followed pass has
-    shown hold, if it has. Else tokens are arranged if their number is that of the patches of one patch embedding of the network (or of
-    the declared patch) plus up to five; and channels are taken to be last if only that reading tiles the input evenly
-    and a linear layer or layer normalisation beside or in the layer has as many.
+    shown hold, if it has. Else tokens are arranged if their number is that of the patches of one patch embedding of the
+    network (or of the declared patch) plus up to five; and channels are taken to be last if only that reading tiles the
+    input evenly and a linear layer or layer normalisation beside or in the layer has as many.
 
     Args:
         values: The output, or its gradient.

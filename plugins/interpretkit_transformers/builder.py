@@ -84,10 +84,7 @@ class TransformersBuilder(ModelBuilder):
             config = self._config(transformers)
             task = self.options.task or _task_of(config)
             maker = _maker(transformers, config, task)
-            if state is None:
-                network = maker._from_config(config)  # noqa: SLF001 - of the class itself there is no other
-            else:
-                network = _loaded(maker, config, state, task)
+            network = _untrained(maker, config) if state is None else _loaded(maker, config, state, task)
             processor = self._processor(transformers, config)
         network = network.eval()
         return Model(
@@ -214,6 +211,10 @@ def _maker(transformers: Any, config: Any, task: Task) -> Any:
         raise RecipeError(
             f"transformers has no {config.model_type} for {task}", hint="choose another `task`"
         ) from error
+
+
+def _untrained(maker: Any, config: Any) -> Any:
+    return maker._from_config(config)  # noqa: SLF001 - the class itself has no other way
 
 
 def _loaded(maker: Any, config: Any, state: Mapping[str, torch.Tensor], task: Task) -> Any:
