@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
-    from interpretkit.capture.receptive import Cells, Extent, Row
+    from interpretkit.capture.receptive import Cells, Extent
 
 EVERY = 0
 """In place of the number of a call: every call of a module."""
@@ -75,7 +75,6 @@ class Call:
         extents: How many pixels a cell sees along each axis; None where it is not known.
         grid: The pixels that each of its cells sees along each axis; None where the cells lie in no order, or it is not
             known what they see.
-        rows: Where its cells lie along each axis; None where that is not known.
     """
 
     address: Address
@@ -85,4 +84,3 @@ class Call:
     strides: tuple[float | None, ...]
     extents: tuple[Extent, ...]
     grid: tuple[Cells | None, ...]
-    rows: tuple[Row | None, ...]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from interpretkit.capture.receptive import Field, Place, Row
+    from interpretkit.capture.receptive import Field
 
 
 class Capture:
@@ -43,9 +43,8 @@ class Capture:
 
     Attributes:
         activations: What was recorded, by address; each call by its number where every call is wanted.
-        rows: Where the cells of what was recorded lie along each axis of the input, by address; None where that is not
-            known, and nothing where the pass is not followed.
-        places: In which dims of what was recorded these cells lie, by address; nothing where that is not known.
+        fields: What the cells of what was recorded see, and where they lie, by address; empty unless the pass is
+            followed, and of what does not depend on the input.
         refused: Why an address could not be recorded: it was not called, was called more often than it says, or
             returned something that is not a tensor. One unfit layer does not spoil the pass for the others.
 
@@ -70,8 +69,7 @@ class Capture:
         follow: bool = False,
     ) -> None:
         self.activations: dict[Address, torch.Tensor] = {}
-        self.rows: dict[Address, tuple[Row | None, ...]] = {}
-        self.places: dict[Address, tuple[Place, ...]] = {}
+        self.fields: dict[Address, Field] = {}
         self.refused: dict[Address, StepError] = {}
         self._module = module
         self._input: torch.Tensor | None = None
@@ -142,11 +140,6 @@ class Capture:
         by_address = zip(recorded, gradients, strict=True)
         return {address: gradient for address, gradient in by_address if gradient is not None}
 
-    def _place(self, address: Address, field: Field | None) -> None:
-        """Note where the cells of what a module returned lie; nothing where the pass is not followed."""
-        self.rows[address] = () if field is None else field.rows
-        self.places[address] = () if field is None else field.places
-
     def _recorder(self, path: str) -> Any:
         wanted = [address for address in self._addresses if address.path == path]
 
@@ -177,7 +170,7 @@ class Capture:
             for address in addresses:
                 this = Address(path, number) if address.call == EVERY else address
                 self.activations[this] = values
-                self._place(this, field)
+                self.fields |= {} if field is None else {this: field}
                 if address in self._with_gradient:
                     self._with_gradient.add(this)
             # Without a gradient the network goes on with what is its own.

@@ -18,11 +18,11 @@ from interpretkit.capture.returned import tensor_in
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from interpretkit.capture.receptive import Cells, Extent, Row
+    from interpretkit.capture.receptive import Cells, Extent
 
     _Strides = tuple[float | None, ...]
     _Grid = tuple[Cells | None, ...]
-    _Seen = tuple[_Strides, tuple[Extent, ...], _Grid, tuple[Row | None, ...]]
+    _Seen = tuple[_Strides, tuple[Extent, ...], _Grid]
 
 
 def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
@@ -77,13 +77,13 @@ def _call(address: Address, called: torch.nn.Module, output: Any, seen: _Seen) -
 
 
 def _seen(output: Any, flow: Dataflow, axes: int) -> _Seen:
-    """Return the strides, extents, grid and rows of a module's output, along each of the input's `axes`."""
+    """Return the strides, extents and grid of a module's output, along each of the input's `axes`."""
     unknown: tuple[None, ...] = (None,) * axes
     values = tensor_in(output)
     if values is None:
-        return unknown, unknown, unknown, unknown
+        return unknown, unknown, unknown
     field = flow.field(values)
     if field is None:
         # What does not depend on the input sees none of it.
-        return unknown, (0,) * axes, unknown, unknown
-    return field.strides, field.extents, field.grid, field.rows
+        return unknown, (0,) * axes, unknown
+    return field.strides, field.extents, field.grid

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from interpretkit import words
 from interpretkit.errors import StepError
 from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN, has_grid, of_inputs, spatial
+from interpretkit.results.grid import Grid
 from interpretkit.results.map import Map
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import torch
 
     from interpretkit.model.model import Model
-    from interpretkit.results.grid import Grid
     from interpretkit.results.image import InputImage
     from interpretkit.results.map import Polarity
     from interpretkit.results.result import Result
@@ -173,9 +173,14 @@ class Captured:
         Raises:
             StepError: If the layer returns no grid of cells.
         """
-        return self.map(
-            layer, self.features(layer) if layer in self.activations else self.inputs, polarity="signed"
-        ).grid
+        values = self.features(layer) if layer in self.activations else self.inputs
+        cells = dict(zip(self.axes_of(layer), values.shape, strict=True))
+        return Grid.placed(cells, self._extent, self.spacing.get(layer, {}))
+
+    @property
+    def _extent(self) -> dict[str, int]:
+        """The lengths in pixels of the input's axes."""
+        return dict(zip(spatial(self.inputs.ndim - 2), self.inputs.shape[2:], strict=True))
 
     def map(self, layer: str, values: torch.Tensor, *, polarity: Polarity) -> Map:
         """Return `values` of a layer as a map: with the layer's axes `(image, channel, y, x)`, or without channels.
@@ -192,7 +197,7 @@ class Captured:
             shape = words.shape(values.shape)
             wanted = " or ".join(f"({', '.join(each)})" for each in (axes, without_channels))
             raise ValueError(f"layer {layer}: shape {shape} is no map {wanted}")
-        pixels = dict(zip(spatial(self.inputs.ndim - 2), self.inputs.shape[2:], strict=True))
+        pixels = self._extent
         values = values.detach().cpu()
         return Map(
             # numpy has no bfloat16; float32 holds each of its values.

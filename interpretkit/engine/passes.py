@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from interpretkit.capture.receptive import Place, Row
+    from interpretkit.capture.receptive import Field
     from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import Batch
     from interpretkit.model.layers import Layer
@@ -38,8 +38,7 @@ class Pass:
         images: The images, as the model saw them.
         inputs: What it was fed, `(image, channel, y, x)`.
         activations: What layers returned.
-        rows: Where the cells of these outputs lie on the input; empty unless the pass was followed to find that out.
-        places: In which of their dims these cells lie; as `rows`.
+        fields: Where the cells of these outputs lie; empty unless the pass was followed to find that out.
         refused: Why a layer's output could not be recorded.
         attributed: What came of each target: its gradients, or why there are none.
         predictions: What is found in each image; empty where the output cannot be read.
@@ -50,8 +49,7 @@ class Pass:
     images: tuple[InputImage, ...]
     inputs: torch.Tensor
     activations: Mapping[Address, torch.Tensor] = field(default_factory=dict)
-    rows: Mapping[Address, tuple[Row | None, ...]] = field(default_factory=dict)
-    places: Mapping[Address, tuple[Place, ...]] = field(default_factory=dict)
+    fields: Mapping[Address, Field] = field(default_factory=dict)
     refused: Mapping[Address, StepError] = field(default_factory=dict)
     attributed: dict[Wanted, Attributed | InterpretkitError] = field(default_factory=dict)
     predictions: tuple[tuple[Prediction, ...], ...] = ()
@@ -88,9 +86,9 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
     done = _over(steps, model, images, inputs, follow=True)
     if done.failure is not None:
         # A network may have operations that cannot be followed.
-        model.spacings.keep(size, layers, {}, {})
+        model.spacings.keep(size, layers, {})
         return _over(steps, model, images, inputs)
-    model.spacings.keep(size, layers, done.rows, done.places)
+    model.spacings.keep(size, layers, done.fields)
     return done
 
 
@@ -119,7 +117,7 @@ def _over(
             # Of the logits, nobody knew before this pass at which layer they are read.
             return _over(steps, settled, images, inputs, follow=follow)
         done.model = settled
-        done.rows, done.places = capture.rows, capture.places
+        done.fields = capture.fields
         done.activations = capture.activations
         done.refused = capture.refused
         done.predictions = settled.predictions(output)

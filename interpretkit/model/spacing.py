@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from interpretkit.capture.addresses import Address
-    from interpretkit.capture.receptive import Place, Row
+    from interpretkit.capture.receptive import Field, Place
 
     Size = tuple[int, ...]
 
@@ -23,29 +23,22 @@ class Spacings:
 
     def __init__(self) -> None:
         self._paths: dict[Size, set[str]] = {}
-        self._rows: dict[Size, dict[Address, tuple[Row | None, ...]]] = {}
-        self._places: dict[Size, dict[Address, tuple[Place, ...]]] = {}
+        self._fields: dict[Size, dict[Address, Field]] = {}
 
     def lack(self, size: Size, layers: Iterable[Address]) -> bool:
         """Return whether a pass of inputs of this size has still to show where the cells of some layers lie."""
         known = self._paths.get(size, set())
         return any(layer.path not in known for layer in layers)
 
-    def keep(
-        self,
-        size: Size,
-        layers: Iterable[Address],
-        rows: Mapping[Address, tuple[Row | None, ...]],
-        places: Mapping[Address, tuple[Place, ...]],
-    ) -> None:
+    def keep(self, size: Size, layers: Iterable[Address], fields: Mapping[Address, Field]) -> None:
         """Keep what a pass has shown of some layers; what it has not shown is not known of them."""
         self._paths.setdefault(size, set()).update(layer.path for layer in layers)
-        self._rows.setdefault(size, {}).update(rows)
-        self._places.setdefault(size, {}).update(places)
+        self._fields.setdefault(size, {}).update(fields)
 
     def places(self, layer: Address, size: Size) -> tuple[Place, ...]:
         """Return in which dims of a layer's output the cells of each axis lie; nothing where that is not known."""
-        return self._places.get(size, {}).get(layer, ())
+        field = self._fields.get(size, {}).get(layer)
+        return () if field is None else field.places
 
     def of(self, layer: Address, size: Size, cells: Mapping[str, int]) -> dict[str, Spacing]:
         """Return where the cells of a layer lie, by axis; nothing along an axis where that is not known.
@@ -55,7 +48,8 @@ class Spacings:
             size: Of the input.
             cells: How many cells the map has along each axis; a row of another length is none of its.
         """
-        rows = self._rows.get(size, {}).get(layer, ())
+        field = self._fields.get(size, {}).get(layer)
+        rows = () if field is None else field.rows
         axes = spatial(len(size) - 1)
         found = {}
         for axis, row in zip(axes, rows, strict=False):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _BITS = 46  # of a map's greatest magnitude that its averages are rounded to
 _DECIMALS = 9  # of a cell, so that a pixel on a border lies on one side of it whatever the rounding
@@ -119,6 +119,23 @@ class Grid:
     def even(cls, cells: Sequence[int], pixels: Sequence[int]) -> Grid:
         """Return cells that tile the input evenly: nothing else is known of them, or they are its pixels."""
         return cls(tuple(Row.even(*along) for along in zip(cells, pixels, strict=True)))
+
+    @classmethod
+    def placed(
+        cls, cells: Mapping[str, int], extent: Mapping[str, int], spacing: Mapping[str, tuple[float, float]]
+    ) -> Grid:
+        """Return cells that lie where a spacing says, and tile the input evenly along other axes.
+
+        Args:
+            cells: How many there are, by axis.
+            extent: The lengths in pixels of the input's axes, in their order.
+            spacing: The middle of the first cell and the step to the next, as `Map.spacing`.
+        """
+        rows = []
+        for axis, pixels in extent.items():
+            known = spacing.get(axis)
+            rows.append(Row(cells[axis], pixels, *known) if known else Row.even(cells[axis], pixels))
+        return cls(tuple(rows))
 
     @classmethod
     def common(cls, *grids: Grid) -> Grid:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from interpretkit.results.axes import SPATIAL, Array
-from interpretkit.results.grid import Grid, Row
+from interpretkit.results.grid import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,15 +51,7 @@ class Map(Array):
     @property
     def grid(self) -> Grid:
         """Where its cells lie on the model's input."""
-        sizes = self.sizes
-        rows = []
-        for axis, pixels in self.extent.items():
-            if axis in self.spacing:
-                first, step = self.spacing[axis]
-                rows.append(Row(sizes[axis], pixels, first, step))
-            else:
-                rows.append(Row.even(sizes[axis], pixels))
-        return Grid(tuple(rows))
+        return Grid.placed(self.sizes, self.extent, self.spacing)
 
     @property
     def _noun(self) -> str:

@@ -63,7 +63,7 @@ NETS = {
 def rows_of(net, size, *, gradients=()):
     with Capture(net, activations=[Address("last")], gradients=gradients, follow=True) as capture:
         capture.forward(torch.ones(1, 1, *size))
-    return capture.rows[Address("last")], capture.activations[Address("last")]
+    return capture.fields[Address("last")].rows, capture.activations[Address("last")]
 
 
 class Whole(nn.Module):
@@ -118,4 +118,4 @@ def test_gradients_change_nothing_and_without_following_nothing_is_known():
     assert plain == differentiated == (Row(4, 1.5, 4.0), Row(4, 1.5, 4.0))
     with Capture(net, activations=[Address("last")]) as capture:
         capture.forward(torch.ones(1, 1, 16, 16))
-    assert capture.rows == {Address("last"): ()}
+    assert capture.fields == {}
