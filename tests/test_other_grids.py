@@ -200,7 +200,7 @@ def test_an_exemplar_of_a_volume_is_the_slice_in_the_middle_of_what_its_cell_see
     assert cut.sum() == 3 * 255
 
 
-def test_the_strongest_slices_of_a_volume_are_drawn_over_the_pixels_in_their_middles():
+def test_the_strongest_slices_of_a_volume_are_drawn_over_the_pixels_in_their_middles(monkeypatch):
     values = np.zeros((4, 2, 2))
     values[3, 0, 0], values[1, 1, 1] = 5.0, -7.0
     assert strongest(values) == [1, 2, 3]
@@ -209,13 +209,27 @@ def test_the_strongest_slices_of_a_volume_are_drawn_over_the_pixels_in_their_mid
         pixels[z] = 10 * z
     seen = []
     original = flat.overlay
-    flat.overlay = lambda values, plane, **more: seen.append(int(plane[0, 0, 0])) or original(values, plane, **more)
-    try:
-        ik.figures.attribution(values, pixels, title="t", polarity="signed")
-    finally:
-        flat.overlay = original
+    monkeypatch.setattr(
+        flat,
+        "overlay",
+        lambda values, plane, **more: seen.append(int(plane[0, 0, 0])) or original(values, plane, **more),
+    )
+    ik.figures.attribution(values, pixels, title="t", polarity="signed")
     # Cells of four pixels: the middles of 1, 2 and 3 lie before the pixels 6, 10 and 14.
     assert seen == [60, 100, 140]
+
+
+def test_slices_of_a_fine_map_share_the_scale_of_what_is_drawn_of_them(monkeypatch):
+    values = np.random.default_rng(0).standard_normal((3, 112, 112))
+    ends = []
+    original = flat.overlay
+    monkeypatch.setattr(
+        flat, "overlay", lambda *given, **more: ends.append(more["greatest"]) or original(*given, **more)
+    )
+    ik.figures.attribution(values, np.zeros((3, 112, 112, 3), np.uint8), title="t", polarity="signed")
+    means = values.reshape(3, 28, 4, 28, 4).mean((2, 4))
+    assert ends == pytest.approx([means.max()] * 3)
+    assert means.max() < values.max() / 2
 
 
 def test_a_run_keeps_draws_and_opens_volumes(tmp_path):

@@ -100,7 +100,7 @@ def _of_volume(
     limits = maps.robust_limits_of(values) if fine else maps.limits_of(values)
     scale = "signed" if signed else "native"
     if fine:
-        scale += ", cut off at the percentiles 0.5 and 99.5 of all slices"
+        scale += ", limits p0.5 … p99.5"
     rows = []
     for z in slices.strongest(values):
         name, plane = slices.named(z, len(values)), pixels[planes[z]]
@@ -110,7 +110,7 @@ def _of_volume(
             title=f"{name}: {_LAID[polarity]}",
             averaged=averaged,
             grid=slices.within(grid),
-            greatest=maps.greatest_of(values),
+            greatest=maps.greatest_of(values, averaged=averaged),
         )
         shown = np.clip(values[z], *limits) if fine else values[z]
         native = maps.heatmap(shown, title=f"{name}: {scale}", polarity=polarity, limits=limits)

@@ -123,9 +123,9 @@ def robust_limits_of(values: np.ndarray) -> tuple[float, float]:
     return _percentiles(values[np.isfinite(values)]) or limits_of(values)
 
 
-def greatest_of(values: np.ndarray) -> float:
-    """Return the greatest finite value; 0 where none is positive."""
-    return max(limits_of(values)[1], 0.0)
+def greatest_of(values: np.ndarray, *, averaged: int) -> float:
+    """Return the greatest finite value that overlays of the slices of a volume show; 0 where none is positive."""
+    return max(limits_of(_means(values, averaged))[1], 0.0)
 
 
 def _check_map(values: np.ndarray) -> None:
@@ -217,14 +217,20 @@ def _clipped(values: np.ndarray, beyond: np.ndarray) -> str:
 
 def _averaged(values: np.ndarray, grid: Grid, side: int) -> tuple[np.ndarray, Grid]:
     """Return the means of squares of cells, and where these lie; one with a cell that is not finite is not finite."""
-    squares = tuple(-(-cells // side) for cells in grid.cells)
-    means = Grid.even(values.shape, values.shape).averaged(values, Grid.even(squares, values.shape))
+    means = _means(values, side)
     rows = []
-    for row, count in zip(grid.rows, squares, strict=True):
+    for row, count in zip(grid.rows, means.shape, strict=True):
         # So many cells to a square, and the middle of the first square is in the middle of these.
         each = row.cells / count
         rows.append(Row(count, row.pixels, row.first + (each - 1) / 2 * row.step, row.step * each))
     return means, Grid(tuple(rows))
+
+
+def _means(values: np.ndarray, side: int) -> np.ndarray:
+    """Return the means of squares of cells, by exact area, of maps `(…, y, x)`."""
+    cells = values.shape[-2:]
+    squares = tuple(-(-count // side) for count in cells)
+    return Grid.even(cells, cells).averaged(values, Grid.even(squares, cells))
 
 
 def _if_constant(finite: np.ndarray, *, reach: float) -> str:

@@ -90,7 +90,7 @@ def overlay(
         return maps.overlay(values, pixels, title=title, averaged=averaged, grid=grid)
     grid = grid or Grid.even(values.shape, pixels.shape[:-1])
     planes = grid.rows[0].middles
-    greatest = maps.greatest_of(values)
+    greatest = maps.greatest_of(values, averaged=averaged)
 
     def of_slice(z: int) -> Image:
         name = slices.named(z, len(values))
