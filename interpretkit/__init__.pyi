@@ -56,8 +56,9 @@ from .model.outputs.values import Values as Values
 from .model.outputs.vector import Like as Like
 from .model.outputs.vector import Vector as Vector
 from .model.preprocessing import Preprocessing as Preprocessing
+from .model.weights.fitting import load_state as load_state
+from .model.weights.fitting import without_prefix as without_prefix
 from .model.weights.published import Published as Published
-from .model.weights.state import load_state as load_state
 from .results.axes import Array as Array
 from .results.figure import Figure as Figure
 from .results.grid import Grid as Grid

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast, overload
 from interpretkit.contracts.builder import ModelBuilder
 from interpretkit.contracts.kinds import MODEL, VISUALIZER
 from interpretkit.contracts.registry import discover
-from interpretkit.digests import sha256_file
 from interpretkit.engine.carry_out import _load, carry_out
 from interpretkit.engine.draw import draw as drawn
 from interpretkit.engine.export import export as exported
@@ -23,7 +22,7 @@ from interpretkit.model.model import Model
 from interpretkit.model.outputs.output import Output
 from interpretkit.model.outputs.unsaid import Unsaid
 from interpretkit.model.preprocessing import Preprocessing
-from interpretkit.model.weights.state import read_state
+from interpretkit.model.weights.state import read_verified
 from interpretkit.recipe.entries import ModelEntry, Numerics
 from interpretkit.report.page import render as rendered
 from interpretkit.results.result import Result
@@ -398,6 +397,7 @@ def convert(
     output: str | Path,
     *,
     model: str = "",
+    key: str = "",
     plugins: Sequence[str | Path] = (),
     options: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -409,6 +409,7 @@ def convert(
         checkpoint: A safetensors file or a PyTorch checkpoint; nothing in it is run.
         output: The file to write; it must not exist yet.
         model: Id of the model whose weights they are; by default the only one that has such a form.
+        key: Which of several sets of weights in the checkpoint, such as `state_dict_ema`.
         plugins: Python files with hookimpls to load besides the installed plugins.
         options: The model's own options; what they leave open, the checkpoint says.
 
@@ -428,12 +429,12 @@ def convert(
     registry = discover(plugins)
     builder = registry.find(MODEL, model or _only(registry)).offer
     converter = builder(parse_options(builder, options or {}))
-    state = read_state(Path(checkpoint))
+    state, digest = read_verified(Path(checkpoint), key=key)
     try:
         converted = converter.convert(state)
     except WeightsError as error:
         raise error.at(str(checkpoint)) from error.__cause__
-    metadata = {"format": "pt", "model": builder.name, "source_sha256": sha256_file(Path(checkpoint))}
+    metadata = {"format": "pt", "model": builder.name, "source_sha256": digest}
     tensors = {name: tensor.contiguous() for name, tensor in converted.items()}
     replace_file(path.parent, path.name, save(tensors, metadata))
     return path

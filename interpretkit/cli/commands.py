@@ -198,12 +198,15 @@ def cite(*, recipe: str, bibtex: bool, settings: Sequence[str], plugins: Sequenc
 @click.argument("checkpoint")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The safetensors file to write.")
 @click.option("--model", default="", metavar="NAME", help="Whose weights they are, if several models have such a form.")
+@click.option("--key", default="", metavar="KEY", help="Which of several sets of weights in the file: state_dict_ema.")
 @click.option(
     "--set", "settings", multiple=True, metavar="OPTION=VALUE", help="Set an option of the model; repeatable."
 )
 @_plugin_option
 @_debug_option
-def convert(*, checkpoint: str, output: str, model: str, settings: Sequence[str], plugins: Sequence[str]) -> None:
+def convert(
+    *, checkpoint: str, output: str, model: str, key: str, settings: Sequence[str], plugins: Sequence[str]
+) -> None:
     """Write the weights in CHECKPOINT in the form meant for deployment, and print the path.
 
     What the options leave open, such as the variant, is read from the checkpoint.
@@ -211,7 +214,7 @@ def convert(*, checkpoint: str, output: str, model: str, settings: Sequence[str]
     from interpretkit.api import convert as write_converted
 
     options = dict(_settings(settings))
-    click.echo(str(write_converted(checkpoint, output, model=model, plugins=plugins, options=options)))
+    click.echo(str(write_converted(checkpoint, output, model=model, key=key, plugins=plugins, options=options)))
 
 
 @commands.command(short_help="Check a run against its manifest.")

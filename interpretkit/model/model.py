@@ -146,7 +146,7 @@ class Model:
     @property
     def alert(self) -> str:
         """What every picture of this model must say before anything else; empty if there is nothing."""
-        return UNTRAINED if "untrained" in self.notes else ""
+        return UNTRAINED if "untrained" in self.notes else self.weights.alert
 
     @property
     def outputs_in_words(self) -> dict[str, str]:

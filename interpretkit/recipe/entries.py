@@ -25,7 +25,12 @@ from interpretkit.recipe.refusal import explain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_WEIGHTS = {"path": "PathWeights", "hub": "HubWeights", "published": "PublishedWeights"}
+_WEIGHTS = {
+    "path": "PathWeights",
+    "hub": "HubWeights",
+    "package": "PackageWeights",
+    "published": "PublishedWeights",
+}
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
@@ -57,6 +62,12 @@ def _sha256(text: str) -> str:
     if text and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise ValueError("64 hexadecimal digits are wanted")
     return text.lower()
+
+
+def _package(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError(f"the name of a package is wanted, as it is imported, not {text[:80]!r}")
+    return text
 
 
 def _repository(text: str) -> str:
@@ -170,22 +181,44 @@ def _says(value: Any, word: Any) -> bool:
     return word is not None and type(value) is type(word) and bool(value == word)
 
 
-class PathWeights(Entry):
+class FileWeights(Entry):
+    """What is to be said of a file of weights, wherever it comes from."""
+
+    key: str = ""
+    """Which of several sets of weights in the file: its key, such as state_dict_ema, with dots between keys."""
+    rename: dict[Filled, str] = {}  # noqa: RUF012 - pydantic copies it
+    """First parts of names, up to a dot, and what the network calls them: {fc.1: fc}."""
+    strict: bool = True
+    """Whether every tensor must fit; if not, what is missing stays random, and what is extra is left out."""
+
+
+class PathWeights(FileWeights):
     """Weights from a file."""
 
     path: Filled
-    """The file."""
+    """The file, or a folder that has one under a name of the Hugging Face libraries."""
     sha256: Annotated[str, AfterValidator(_sha256)] = ""
     """What its SHA-256 must be, 64 hexadecimal digits; empty if anything goes."""
 
 
-class HubWeights(Entry):
+class PackageWeights(FileWeights):
+    """Weights from a file of an installed Python package; none of its code is run."""
+
+    package: Annotated[str, AfterValidator(_package)]
+    """The name that it is imported by."""
+    file: Filled
+    """The file, by its path in the package."""
+    sha256: Annotated[str, AfterValidator(_sha256)] = ""
+    """What its SHA-256 must be, 64 hexadecimal digits; empty if anything goes."""
+
+
+class HubWeights(FileWeights):
     """Weights from a repository of the Hugging Face Hub."""
 
     hub: Annotated[str, AfterValidator(_repository)]
     """The repository, owner/name."""
-    file: Filled = "model.safetensors"
-    """The file in it."""
+    file: Filled | None = None
+    """The file in it; by default model.safetensors, or else pytorch_model.bin, or the index of several such files."""
     revision: Filled = "main"
     """Branch, tag or commit."""
     otherwise: Literal["random"] | None = None
@@ -205,6 +238,7 @@ Weights = Annotated[
     Annotated[Literal["random"], Tag("random")]
     | Annotated[PathWeights, Tag("PathWeights")]
     | Annotated[HubWeights, Tag("HubWeights")]
+    | Annotated[PackageWeights, Tag("PackageWeights")]
     | Annotated[
         PublishedWeights,
         BeforeValidator(_published, json_schema_input_type=Literal["DEFAULT"] | PublishedWeights),
@@ -213,7 +247,8 @@ Weights = Annotated[
     Discriminator(
         _weights_kind,
         custom_error_type="weights",
-        custom_error_message="'random', 'DEFAULT', {path: file} or {hub: owner/name} is wanted",
+        custom_error_message="'random', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} "
+        "is wanted",
     ),
 ]
 

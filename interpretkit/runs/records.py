@@ -65,13 +65,25 @@ class RecipeRecord(Record):
 
 
 class WeightsRecord(Record):
-    """Where a model's weights come from; `state_sha256` is the hash of the values, empty until it is known."""
+    """Where a model's weights come from, and how they fitted.
+
+    Attributes:
+        state_sha256: The hash of the values, empty until it is known.
+        key: Which of several sets of weights in the file.
+        prefix: What was taken off the names of the tensors.
+        missing: The tensors of the network that the file does not have.
+        left_out: The tensors of the file that the network does not have.
+    """
 
     kind: str
     source: str
     sha256: str
     fallback: str
     state_sha256: str
+    key: str = ""
+    prefix: str = ""
+    missing: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class ModelRecord(Record):

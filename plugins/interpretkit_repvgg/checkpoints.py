@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from interpretkit import WeightsError, load_state
-from interpretkit_repvgg.names import common_prefix, official_name
+from interpretkit import WeightsError, load_state, without_prefix
+from interpretkit_repvgg.names import is_known, official_name
 from interpretkit_repvgg.variants import VARIANTS, Variant, custom
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def read_checkpoint(state: Mapping[str, Any]) -> Checkpoint:
     Raises:
         WeightsError: If it is no checkpoint of a RepVGG, or holds the same parameter under two names.
     """
-    prefix = common_prefix(state)
-    renamed = {official_name(name.removeprefix(prefix)): value for name, value in state.items()}
+    freed = without_prefix(state, is_known)
+    renamed = {official_name(name): value for name, value in freed.items()}
     parts = {part for name in renamed for part in name.split(".")}
     if parts.isdisjoint({"rbr_dense", "rbr_reparam"}):
         examples = ", ".join(repr(name) for name in list(state)[:3])
@@ -94,7 +94,7 @@ def read_checkpoint(state: Mapping[str, Any]) -> Checkpoint:
             f"this is no RepVGG checkpoint: {len(state)} entries{f' such as {examples}' if examples else ''}",
             hint="expected official names such as 'stage0.rbr_dense.conv.weight', or those of timm or MMPretrain",
         )
-    if len(renamed) < len(state):
+    if len(renamed) < len(freed):
         raise WeightsError("the checkpoint holds the same parameters under the names of two libraries")
     form: Form = "deploy" if "rbr_reparam" in parts else "train"
     return Checkpoint(state=renamed, form=form, variant=_variant(renamed))

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _FIRST_PARTS = ("stage", "stem", "head", "linear")
 
@@ -45,17 +41,12 @@ def official_name(name: str) -> str:
     return name
 
 
-def common_prefix(names: Iterable[str]) -> str:
-    """Return what comes before the first part of a RepVGG in every name, such as `module.`; often nothing.
+def is_known(name: str) -> bool:
+    """Return whether a name, as it stands, may be that of a parameter of a RepVGG in one of the libraries.
 
     Example:
-        >>> common_prefix(["module.net.stage0.rbr_reparam.bias", "module.net.linear.bias"])
-        'module.net.'
+        >>> is_known("stage0.rbr_reparam.bias"), is_known("module.stage0.rbr_reparam.bias"), is_known("weight")
+        (True, False, False)
     """
-    prefix = ""
-    columns = zip(*(name.split(".") for name in names), strict=False)
-    for parts in columns:
-        if len(set(parts)) > 1 or parts[0].startswith(_FIRST_PARTS):
-            break
-        prefix += f"{parts[0]}."
-    return prefix
+    first, dot, _ = official_name(name).partition(".")
+    return bool(dot) and first.startswith(_FIRST_PARTS)

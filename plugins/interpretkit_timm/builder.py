@@ -18,6 +18,7 @@ from interpretkit import (
     Vector,
     did_you_mean,
     load_state,
+    without_prefix,
 )
 from interpretkit_timm.features import aliases_of, class_token_of, layouts_of
 
@@ -113,6 +114,7 @@ def _check_name(timm: Any, name: str) -> None:
 
 def _current(timm: Any, name: str, network: nn.Module, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
     """Return the weights under today's names: timm's modules translate older and original checkpoints themselves."""
+    state = without_prefix(state, network.state_dict().__contains__)
     home = sys.modules[timm.model_entrypoint(name).__module__]
     translate = getattr(home, "checkpoint_filter_fn", None)
     if translate is None or state.keys() == network.state_dict().keys():

@@ -17,6 +17,7 @@ from interpretkit import (
     Vector,
     WeightsError,
     did_you_mean,
+    without_prefix,
 )
 from interpretkit_transformers.layers import aliases_of, layouts_of
 
@@ -219,8 +220,13 @@ def _untrained(maker: Any, config: Any) -> Any:
 
 def _loaded(maker: Any, config: Any, state: Mapping[str, torch.Tensor], task: Task) -> Any:
     """Return the network with weights under the names that they have, or had in earlier versions of transformers."""
+    import torch
+
+    with torch.device("meta"):
+        names = set(_untrained(maker, config).state_dict())
+    freed = without_prefix(state, names.__contains__)
     try:
-        network, told = maker.from_pretrained(None, config=config, state_dict=dict(state), output_loading_info=True)
+        network, told = maker.from_pretrained(None, config=config, state_dict=freed, output_loading_info=True)
     except RuntimeError as error:
         raise WeightsError("the weights have other shapes than the network", hint="check `config:`") from error
     faults = {"missing": told["missing_keys"]}

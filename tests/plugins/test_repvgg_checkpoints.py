@@ -15,7 +15,7 @@ import interpretkit as ik
 from interpretkit import WeightsError
 from interpretkit_repvgg.builder import RepVGGBuilder
 from interpretkit_repvgg.checkpoints import read_checkpoint
-from interpretkit_repvgg.names import common_prefix, official_name
+from interpretkit_repvgg.names import official_name
 from interpretkit_repvgg.network import DeployBlock, RepVGG, TrainingBlock
 from interpretkit_repvgg.plus import RepVGGPlus
 from interpretkit_repvgg.reparameterize import reparameterize
@@ -167,12 +167,12 @@ def test_a_parameter_under_two_names_is_refused(tiny):
         build({**state, **renamed(state, TIMM)}, variant="custom", **TINY, num_classes=5)
 
 
-@pytest.mark.parametrize(
-    ("names", "prefix"),
-    [([], ""), (["stage0.a", "stage0.b"], ""), (["a.b.c", "a.b.d"], "a.b."), (["module.x", "modular.x"], "")],
-)
-def test_a_prefix_is_whole_parts_that_all_names_share(names, prefix):
-    assert common_prefix(names) == prefix
+def test_what_a_training_saves_beside_the_network_is_left_out(tiny):
+    state = {f"model.{name}": tensor for name, tensor in tiny.state_dict().items()}
+    model = build({**state, "criterion.weight": torch.ones(5)}, variant="custom", **TINY, num_classes=5)
+    expected = tiny.state_dict()
+    assert model.module.state_dict().keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.module.state_dict().items())
 
 
 # Conversion

@@ -17,7 +17,7 @@ from interpretkit.errors import StorageError, WeightsError
 from interpretkit.model.weights import servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,26 @@ class HubFile:
     sha256: str
 
 
+class MissingFileError(WeightsError):
+    """The hub answers that the repository has no such file."""
+
+
+def fetch_first(repository: str, files: Sequence[str], *, revision: str) -> tuple[HubFile, str]:
+    """Return the first of several files that a repository has, and its name in it; otherwise as `fetch`."""
+    *earlier, last = files
+    for file in earlier:
+        try:
+            return fetch(repository, file, revision=revision), file
+        except MissingFileError:
+            continue
+        except servers.UnreachableError:
+            kept = [each for each in files if _cached(repository, each, revision=revision)]
+            if not kept:
+                raise
+            return fetch(repository, kept[0], revision=revision), kept[0]
+    return fetch(repository, last, revision=revision), last
+
+
 def fetch(repository: str, file: str, *, revision: str) -> HubFile:
     """Return `file` of `repository` at `revision`: a branch, a tag or a commit.
 
@@ -46,22 +66,20 @@ def fetch(repository: str, file: str, *, revision: str) -> HubFile:
         WeightsError: If the hub answers that there is no such repository, revision or file, or that it is not for you.
         StorageError: If the cache cannot be written.
     """
-    from huggingface_hub import try_to_load_from_cache
-
     where = f"hub {repository}@{revision}: {file}"
     with _explained(where):
         if {"", "..", "."} & set(file.split("/")):
             raise ValueError(f"{file!r} is no path inside a repository")
-        cached = try_to_load_from_cache(repository, file, revision=revision)
+        cached = _cached(repository, file, revision=revision)
     try:
-        if isinstance(cached, str) and re.fullmatch("[0-9a-f]{40}", revision):
-            path = Path(cached)
+        if cached and re.fullmatch("[0-9a-f]{40}", revision):
+            path = cached
         else:
             path = _download(repository, file, revision=revision, where=where)
     except servers.UnreachableError:
-        if not isinstance(cached, str):
+        if cached is None:
             raise
-        path = Path(cached)
+        path = cached
     # The cache keeps a file as `snapshots/<commit>/<file>`: where it can, a link to a blob named after its hash.
     blob = path.readlink().name if path.is_symlink() else ""
     return HubFile(
@@ -69,6 +87,14 @@ def fetch(repository: str, file: str, *, revision: str) -> HubFile:
         commit=path.parents[file.count("/")].name,
         sha256=blob if re.fullmatch("[0-9a-f]{64}", blob) else "",
     )
+
+
+def _cached(repository: str, file: str, *, revision: str) -> Path | None:
+    """Return where the cache has a file; None if it has not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repository, file, revision=revision)
+    return Path(path) if isinstance(path, str) else None
 
 
 def _download(repository: str, file: str, *, revision: str, where: str) -> Path:
@@ -100,7 +126,7 @@ def _explained(where: str) -> Iterator[None]:
     except errors.LocalEntryNotFoundError as error:
         raise servers.UnreachableError("the hub", "it stopped answering", where=where) from error
     except errors.EntryNotFoundError as error:
-        raise WeightsError("the repository has no such file", where=where, hint="check `file:`") from error
+        raise MissingFileError("the repository has no such file", where=where, hint="check `file:`") from error
     except errors.RevisionNotFoundError as error:
         raise WeightsError("the repository has no such revision", where=where, hint="check `revision:`") from error
     except (errors.RepositoryNotFoundError, errors.DisabledRepoError) as error:

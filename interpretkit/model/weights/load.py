@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from interpretkit.errors import PluginError, WeightsError, located
 from interpretkit.model.model import Model
 from interpretkit.model.weights import hub
+from interpretkit.model.weights.fitting import Fitting, fitting, renamed
+from interpretkit.model.weights.packages import file_of
 from interpretkit.model.weights.published import download
 from interpretkit.model.weights.servers import UnreachableError
-from interpretkit.model.weights.state import read_verified
-from interpretkit.recipe.entries import HubWeights, PathWeights, PublishedWeights
+from interpretkit.model.weights.state import FILES, INDEX, read_verified, shards
+from interpretkit.recipe.entries import FileWeights, HubWeights, PackageWeights, PathWeights, PublishedWeights
 from interpretkit.results.origin import WeightsInfo
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class Builder(Protocol):
 
 def load(
     builder: Builder,
-    weights: Literal["random"] | PathWeights | HubWeights | PublishedWeights,
+    weights: Literal["random"] | PathWeights | HubWeights | PackageWeights | PublishedWeights,
     *,
     seed: int,
     device: str,
@@ -70,14 +72,16 @@ def load(
     precision: torch.dtype = getattr(torch, dtype)
     place = _device(device, precision)
     state, info = _state(weights, builder)
+    strict = not isinstance(weights, FileWeights) or weights.strict
     try:
-        model = _built(builder, state, seed=seed, device="cpu")
+        with fitting(strict=strict) as fitted:
+            model = _built(builder, state, seed=seed, device="cpu")
     except WeightsError as error:
         raise error.at(info.source) from error.__cause__
     model.module.to(place, precision).eval()
     _check_finite(model.module, where=info.source, dtype=dtype)
     notes = (*model.notes, "untrained") if state is None else model.notes
-    return replace(model, weights=info, notes=tuple(dict.fromkeys(notes)))
+    return replace(model, weights=_with(info, fitted), notes=tuple(dict.fromkeys(notes)))
 
 
 def blank(builder: Builder) -> Model:
@@ -87,14 +91,22 @@ def blank(builder: Builder) -> Model:
     return model
 
 
+def _with(info: WeightsInfo, fitted: Fitting) -> WeightsInfo:
+    """Return where weights come from, with what became of them."""
+    return replace(info, prefix=fitted.prefix, missing=tuple(fitted.missing), left_out=tuple(fitted.left_out))
+
+
 def _state(
-    weights: Literal["random"] | PathWeights | HubWeights | PublishedWeights, builder: Builder
+    weights: Literal["random"] | PathWeights | HubWeights | PackageWeights | PublishedWeights, builder: Builder
 ) -> tuple[dict[str, torch.Tensor] | None, WeightsInfo]:
     if weights == "random":
         return None, WeightsInfo(kind="random")
     if isinstance(weights, PathWeights):
-        state, digest = read_verified(Path(weights.path), weights.sha256)
-        return state, WeightsInfo(kind="path", source=weights.path, sha256=digest)
+        return _from_file(Path(weights.path), weights, WeightsInfo(kind="path", source=weights.path), weights.sha256)
+    if isinstance(weights, PackageWeights):
+        source = f"package {weights.package}: {weights.file}"
+        path = file_of(weights.package, weights.file)
+        return _from_file(path, weights, WeightsInfo(kind="package", source=source), weights.sha256)
     try:
         if isinstance(weights, HubWeights):
             return _from_hub(weights)
@@ -106,11 +118,26 @@ def _state(
         return None, WeightsInfo(kind="random", source=source, fallback=error.message)
 
 
+def _from_file(
+    path: Path, weights: FileWeights, info: WeightsInfo, sha256: str
+) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
+    """Return the tensors of a file as they are wanted of it, and where they come from."""
+    state, digest = read_verified(path, sha256, weights.key)
+    try:
+        state = renamed(state, weights.rename)
+    except WeightsError as error:
+        raise error.at(info.source) from error.__cause__
+    return state, replace(info, sha256=digest, key=weights.key)
+
+
 def _from_hub(weights: HubWeights) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
-    fetched = hub.fetch(weights.hub, weights.file, revision=weights.revision)
-    state, digest = read_verified(fetched.path, fetched.sha256)
-    source = f"hub {weights.hub}@{fetched.commit}: {weights.file}"
-    return state, WeightsInfo(kind="hub", source=source, sha256=digest)
+    fetched, file = hub.fetch_first(weights.hub, [weights.file] if weights.file else FILES, revision=weights.revision)
+    if file.endswith(INDEX):
+        folder = file.rpartition("/")
+        for shard in shards(fetched.path):
+            hub.fetch(weights.hub, f"{folder[0]}{folder[1]}{shard}", revision=fetched.commit)
+    source = f"hub {weights.hub}@{fetched.commit}: {file}"
+    return _from_file(fetched.path, weights, WeightsInfo(kind="hub", source=source), fetched.sha256)
 
 
 def _from_authors(weights: PublishedWeights, builder: Builder) -> tuple[dict[str, torch.Tensor], WeightsInfo]:

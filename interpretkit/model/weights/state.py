@@ -1,103 +1,63 @@
-"""Files of weights: read without running anything in them, and fitted into a network."""
+"""Files of weights, read without running anything in them."""
 
 from __future__ import annotations
 
-import pickle
-import re
-import warnings
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from interpretkit.digests import sha256_file
-from interpretkit.errors import WeightsError
-from interpretkit.words import listed, shape
+from interpretkit.errors import WeightsError, did_you_mean
+from interpretkit.model.weights.checkpoint import StoredTensor, TorchScriptError, read_archive, read_pickles
+from interpretkit.model.weights.pickled import Unread
+from interpretkit.words import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
-    from torch import nn
 
-_NESTS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
+    from interpretkit.model.weights.checkpoint import Checkpoint
+
+    Named = Mapping[str, StoredTensor]
+
+INDEX = ".index.json"
+"""The ending of the file that says in which of several files each tensor is."""
+
+FILES = ("model.safetensors", f"model.safetensors{INDEX}", "pytorch_model.bin", f"pytorch_model.bin{INDEX}")
+"""What weights are called in a folder of the Hugging Face libraries, the best first."""
+
 _EXAMPLES = 3
 # Some 20,000 tensors: ten times what vision networks have. A longer header takes seconds to read.
 _LONGEST_HEADER = 2 * 1024 * 1024
+_DEEPEST = 2
+_MOST_KEYS = 10
+
+_T = TypeVar("_T")
 
 
-def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
-    """Copy `state` into `module`: every name and every shape must fit, or nothing is copied.
-
-    Only `num_batches_tracked` of batch normalisation may be missing: older checkpoints lack it, and it is not used in
-    eval mode.
-
-    Raises:
-        WeightsError: If tensors are missing, unexpected or of another shape; it counts them and shows some of each.
-
-    Example:
-        >>> import torch
-        >>> load_state(torch.nn.Linear(2, 1), {"weight": torch.ones(1, 3)})
-        Traceback (most recent call last):
-        interpretkit.errors.WeightsError: the weights do not fit: 1 missing ('bias' 1), 1 of another shape ('weight' 1×3
-        instead of 1×2) (a checkpoint of another architecture, variant or form?)
-    """
-    wanted: dict[str, torch.Tensor] = module.state_dict()
-    missing = []
-    misshaped = []
-    for name, tensor in wanted.items():
-        if name in state:
-            if state[name].shape != tensor.shape:
-                misshaped.append(f"{_shaped(name, state[name])} instead of {shape(tensor.shape)}")
-        elif not name.endswith("num_batches_tracked"):
-            missing.append(_shaped(name, tensor))
-    unexpected = [_shaped(name, tensor) for name, tensor in state.items() if name not in wanted]
-    faults = [
-        _counted("missing", missing),
-        _counted("unexpected", unexpected),
-        _counted("of another shape", misshaped),
-    ]
-    if any(faults):
-        raise WeightsError(
-            f"the weights do not fit: {', '.join(filter(None, faults))}",
-            hint="a checkpoint of another architecture, variant or form?",
-        )
-    # Into a state of the module's own, which knows the version of its layout; a plain mapping says nothing of it.
-    wanted.update(state)
-    module.load_state_dict(wanted)
-
-
-def _shaped(name: str, tensor: torch.Tensor) -> str:
-    return f"{name!r} {shape(tensor.shape)}"
-
-
-def read_state(path: Path, *, sha256: str = "") -> dict[str, torch.Tensor]:
+def read_state(path: Path, *, sha256: str = "", key: str = "") -> dict[str, torch.Tensor]:
     """Return the tensors of a weights file by name, on the CPU. Nothing in the file is run.
 
-    What the file holds decides how it is read, not its name: safetensors, or a PyTorch checkpoint, of which torch's
-    `weights_only` reader takes tensors and refuses the rest. From a checkpoint that holds a mapping `state_dict`,
-    `model`, `model_state_dict` or `state_dict_ema` beside other things, that mapping is returned.
+    What the file holds decides how it is read, not its name: safetensors, a PyTorch checkpoint, or the index of
+    several such files. Of a checkpoint the tensors are read, and every other object is left unread. Its only mapping of
+    tensors by name is returned, be it under `state_dict`, `net` or any other key; of several, `key` says which.
 
     Args:
-        path: The file.
+        path: The file, or a folder with a file that is called as the Hugging Face libraries call it.
         sha256: The hash that it must have, or its first digits, hexadecimal; it is compared before the file is read.
+        key: The key of the mapping, with dots between one and the next; or the first part of the names, if all tensors
+            are in one mapping.
 
     Raises:
         WeightsError: If there is no such file, its hash is another, or it does not hold tensors by name.
     """
-    return read_verified(Path(path), sha256)[0]
+    return read_verified(Path(path), sha256, key)[0]
 
 
-def _counted(what: str, examples: Sequence[str]) -> str:
-    if not examples:
-        return ""
-    return f"{len(examples)} {what} ({listed(examples, most=_EXAMPLES)})"
-
-
-def read_verified(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], str]:
-    """Return the tensors of a file, and its hash."""
+def read_verified(path: Path, sha256: str = "", key: str = "") -> tuple[dict[str, torch.Tensor], str]:
+    """Return the tensors of a file as `read_state` does, and its hash."""
     try:
-        if not path.is_file():
-            raise WeightsError("no such file" if not path.exists() else "not a regular file", where=str(path))
+        path = _file_at(path)
         digest = sha256_file(path)
         if not digest.startswith(sha256.lower()):
             raise WeightsError(
@@ -105,27 +65,73 @@ def read_verified(path: Path, sha256: str) -> tuple[dict[str, torch.Tensor], str
                 where=str(path),
                 hint="it is damaged or another file: remove and fetch it again, or correct `sha256:`",
             )
-        return _tensors(_contents(path), where=str(path)), digest
+        return _tensors(path, key), digest
     except OSError as error:
         raise WeightsError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
 
 
-def _contents(path: Path) -> Any:
-    """Return what a file holds. Its first bytes tell its kind."""
+def shards(index: Path) -> tuple[str, ...]:
+    """Return the names of the files that an index lists, which lie beside it.
+
+    Raises:
+        WeightsError: If it is no such index.
+    """
+    try:
+        listing = json.loads(index.read_bytes())
+        files = tuple(dict.fromkeys(listing["weight_map"].values()))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise WeightsError("this is no index of files of weights", where=str(index)) from error
+    if not files or not all(map(_is_name, files)):
+        raise WeightsError("the index does not name files beside it", where=str(index))
+    return files
+
+
+def _is_name(file: object) -> bool:
+    return isinstance(file, str) and file not in ("", ".", "..") and not {"/", "\\", ":", "\0"} & set(file)
+
+
+def _file_at(path: Path) -> Path:
+    """Return a path, if it is that of a file, or the path of the file of weights in a folder."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise WeightsError("not a regular file" if path.exists() else "no such file", where=str(path))
+    for name in FILES:
+        if (path / name).is_file():
+            return path / name
+    raise WeightsError("the folder has no file of weights", where=str(path), hint=f"such as {listed(FILES, most=3)}")
+
+
+def _tensors(path: Path, key: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file. Its first bytes tell its kind."""
     with path.open("rb") as file:
         head = file.read(512)
+    start = head.lstrip().lower()
     if head.startswith(b"version https://git-lfs"):
         hint = "fetch the file that it stands for: `git lfs pull`"
         raise WeightsError("this is a Git LFS pointer, not the weights", where=str(path), hint=hint)
-    if head.lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
+    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
         hint = "the download was answered with a page, perhaps of an error or a login: fetch the file again"
         raise WeightsError("this is a web page, not the weights", where=str(path), hint=hint)
     if head[8:9] == b"{":
-        return _read_safetensors(path, header=int.from_bytes(head[:8], "little"))
+        state = _read_safetensors(path, header=int.from_bytes(head[:8], "little"))
+        return dict(_chosen({"": state}, key, where=str(path)))
     if head.startswith((b"PK\x03\x04", b"\x80")):
-        return _read_checkpoint(path)
+        return _read_checkpoint(path, key, archive=head.startswith(b"PK"))
+    if start.startswith(b"{"):
+        return _read_sharded(path, key)
     what = "neither safetensors nor a PyTorch checkpoint" if head else "an empty file"
     raise WeightsError(f"this is {what}", where=str(path))
+
+
+def _read_sharded(index: Path, key: str) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = {}
+    for name in shards(index):
+        part = _tensors(_file_at(index.parent / name), "")
+        if twice := part.keys() & state.keys():
+            raise WeightsError(f"two files have a tensor {min(twice)!r}", where=str(index))
+        state |= part
+    return dict(_chosen({"": state}, key, where=str(index)))
 
 
 def _read_safetensors(path: Path, *, header: int) -> dict[str, torch.Tensor]:
@@ -139,59 +145,88 @@ def _read_safetensors(path: Path, *, header: int) -> dict[str, torch.Tensor]:
     except SafetensorError as error:
         # It may quote names from the file: `repr` keeps control characters off the terminal.
         raise WeightsError(f"damaged safetensors file: {str(error)[:160]!r}", where=str(path)) from error
+    if not state:
+        raise WeightsError("the file holds no tensors", where=str(path))
     return state
 
 
-def _read_checkpoint(path: Path) -> Any:
-    """Read tensors with torch's `weights_only` reader, and by no other way if it refuses."""
-    import torch
-
-    hint = "fetch the file again; if you trust it, save its state dict alone as safetensors"
-    try:
-        # An open file has no name: torch would take the name's word for what it holds.
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols: what it reads is checked in any case
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # A damaged pickle can raise anything. torch's own message advises to read the file without protection.
-        refused = re.search(r"GLOBAL (\S+)", str(error))
-        if refused and isinstance(error, pickle.UnpicklingError):
-            what = f"more than tensors ({refused[1]!r}); it is refused, and nothing in it was run"
-        elif "TorchScript" in str(error):
-            what = "a TorchScript program, not a state dict"
-        else:
-            what = "something that cannot be read: it is damaged, or no state dict"
-        raise WeightsError(f"the checkpoint holds {what}", where=str(path), hint=hint) from error
-
-
-def _tensors(contents: Any, *, where: str) -> dict[str, torch.Tensor]:
-    """Return the tensors by name that a checkpoint holds, itself or under one of the usual keys."""
-    import torch
-
-    if isinstance(contents, Mapping):
-        contents = _unnested(contents, where=where)
+def _read_checkpoint(path: Path, key: str, *, archive: bool) -> dict[str, torch.Tensor]:
+    where = str(path)
+    checkpoint = _opened(path, archive=archive)
+    contents = checkpoint.contents
     if not isinstance(contents, Mapping):
-        raise WeightsError(f"the checkpoint holds a {type(contents).__name__}, not tensors by name", where=where)
-    others = []
+        hint = "save the state dict of a network: torch.save(net.state_dict(), …)"
+        raise WeightsError(f"the checkpoint holds {_called(contents)}, not tensors by name", where=where, hint=hint)
+    sets = _sets(contents)
+    if not sets:
+        entries = [f"{str(name)!r} ({_called(value)})" for name, value in contents.items()]
+        what = f"the checkpoint holds no tensors by name; its entries are {listed(entries, most=_EXAMPLES) or 'none'}"
+        raise WeightsError(what, where=where)
+    chosen = _chosen(sets, key, where=where)
+    try:
+        return checkpoint.tensors(chosen)
+    except Exception as error:
+        raise _damaged(path) from error
+
+
+def _opened(path: Path, *, archive: bool) -> Checkpoint:
+    try:
+        return read_archive(path) if archive else read_pickles(path)
+    except TorchScriptError as error:
+        hint = "save the state dict of the network that it was made of"
+        what = "the checkpoint holds a TorchScript program, not a state dict"
+        raise WeightsError(what, where=str(path), hint=hint) from error
+    except Exception as error:
+        # What is damaged can raise anything.
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> WeightsError:
+    hint = "fetch the file again; if you trust it, save its state dict alone as safetensors"
+    what = "the checkpoint holds something that cannot be read: it is damaged, or no state dict"
+    return WeightsError(what, where=str(path), hint=hint)
+
+
+def _sets(contents: Mapping[Any, Any], depth: int = 0) -> dict[str, Named]:
+    """Return the mappings of tensors by name in a checkpoint, by their keys; the checkpoint itself by no key."""
+    sets: dict[str, Named] = {}
     for key, value in contents.items():
-        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
-            others.append(f"{key!r} ({type(value).__name__})")
-    if others or not contents:
-        what = _counted("that are no tensors", others) if others else "none"
-        raise WeightsError(f"the checkpoint should hold tensors by name; of its entries {what}", where=where)
-    return dict(contents)
+        if isinstance(value, Mapping) and isinstance(key, str) and depth < _DEEPEST:
+            for rest, tensors in _sets(value, depth + 1).items():
+                sets[f"{key}.{rest}" if rest else key] = tensors
+    own = {key: value for key, value in contents.items() if isinstance(key, str) and isinstance(value, StoredTensor)}
+    # Counters, and the state of random generators, are no weights.
+    if any(tensor.shape and tensor.is_floating_point for tensor in own.values()):
+        sets[""] = own
+    return sets
 
 
-def _unnested(contents: Mapping[Any, Any], *, where: str) -> Mapping[Any, Any]:
-    """Return the mapping under one of the usual keys of a checkpoint; without any, the checkpoint itself."""
-    nests = [key for key in _NESTS if isinstance(contents.get(key), Mapping)]
-    if len(nests) > 1:
-        raise WeightsError(
-            f"the checkpoint holds several sets of weights: {', '.join(nests)}",
-            where=where,
-            hint="save the one that you want to a file of its own",
-        )
-    if not nests:
-        return contents
-    nested: Mapping[Any, Any] = contents[nests[0]]
-    return nested
+def _chosen(sets: Mapping[str, Mapping[str, _T]], key: str, *, where: str) -> Mapping[str, _T]:
+    """Return the mapping that is meant, or what it has under the names that begin with `key`."""
+    if key and key in sets:
+        return sets[key]
+    # One tensor beside others is the weight of a loss, or what the best score was.
+    several = {name: tensors for name, tensors in sets.items() if len(tensors) > 1} or sets
+    keys = [name or "(names without a key)" for name in several]
+    if not key and len(several) > 1:
+        what = f"the checkpoint holds several sets of weights: {', '.join(keys)}"
+        raise WeightsError(what, where=where, hint=f"say which: key: {keys[0]}")
+    beginning = f"{key}." if key else ""
+    under: dict[str, _T] = {}
+    for tensors in several.values():
+        under |= {name.removeprefix(beginning): each for name, each in tensors.items() if name.startswith(beginning)}
+    if not under:
+        parts = {name.partition(".")[0] for tensors in several.values() for name in tensors}
+        known = [name for name in several if name] or sorted(parts)
+        hint = did_you_mean(key, known, otherwise=f"there are {listed(known, most=_MOST_KEYS)}")
+        raise WeightsError(f"there are no weights under {key!r}", where=where, hint=hint, subject=key)
+    return under
+
+
+def _called(value: Any) -> str:
+    """Return what something in a checkpoint is, in words; names that the file has are escaped."""
+    if isinstance(value, Unread):
+        return f"something that was left unread ({str(value)!r})"
+    if isinstance(value, StoredTensor):
+        return "a tensor"
+    return f"a {type(value).__name__}"

@@ -37,4 +37,7 @@ def test_entries_given_in_python_are_refused_in_plain_words(refusal):
     )
     assert PathWeights.parse({"path": "a", "sha256": "AB" * 32}).sha256 == "ab" * 32
     error = refusal(ModelEntry.parse, {"uses": "repvgg", "weights": 7})
-    assert error.message == "weights: 'random', 'DEFAULT', {path: file} or {hub: owner/name} is wanted"
+    assert (
+        error.message
+        == "weights: 'random', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} is wanted"
+    )

@@ -18,9 +18,7 @@ def test_the_example_of_the_design_reads_in_with_its_values(read):
     assert list(recipe.models) == ["model"]
     model = recipe.models["model"]
     assert (model.uses, model.options) == ("repvgg", {"variant": "B0", "form": "train"})
-    assert model.weights == HubWeights(
-        hub="timm/repvgg_b0.rvgg_in1k", file="model.safetensors", revision="main", otherwise="random"
-    )
+    assert model.weights == HubWeights(hub="timm/repvgg_b0.rvgg_in1k", revision="main", otherwise="random")
     assert recipe.inputs == ["sample:grace_hopper"]
     assert [(step.id, step.uses, step.options, step.of, step.model) for step in recipe.steps] == [
         ("features", "feature_grid", {"layers": ["stage0", "stage1", "stage2", "stage3", "stage4"]}, [], None),

@@ -68,12 +68,17 @@ WEIGHTS = "{hub: timm/repvgg_b0.rvgg_in1k, otherwise: random}"
         ("dtype: float32", "dtype: fp32", "21:33", ["'bfloat16' or 'float16' is wanted, not 'fp32'"]),
         ("device: auto", "device: gpu", "21:20", ["cuda:N or mps is wanted, not 'gpu'"]),
         # weights
-        (WEIGHTS, "pretrained", "6:12", ["weights: 'random', 'DEFAULT', {path: file} or {hub: owner/name} is wanted"]),
+        (
+            WEIGHTS,
+            "pretrained",
+            "6:12",
+            ["weights: 'random', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} is wanted"],
+        ),
         (
             WEIGHTS,
             "{path: a, hub: b/c}",
             "6:12",
-            ["weights: 'random', 'DEFAULT', {path: file} or {hub: owner/name} is wanted"],
+            ["weights: 'random', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} is wanted"],
         ),
         (WEIGHTS, "{published: ''}", "6:24", ["published: "]),
         (WEIGHTS, "{hub: timm}", "6:18", ["hub: owner/name is wanted, not 'timm'"]),

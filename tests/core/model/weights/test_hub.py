@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from threading import Event, Thread
 
 import pytest
@@ -27,6 +29,16 @@ FILES = {
     "tiny/spoiled": save(WEIGHTS, {"about": "damaged later"}),
     "tiny/page": b"<!doctype html><p>moved</p>",
     "tiny/misfit": save({"weight": torch.ones(1)}),
+}
+FIRST, *OTHERS = WEIGHTS
+INDEX = json.dumps({"weight_map": {FIRST: "a.safetensors", **dict.fromkeys(OTHERS, "b.safetensors")}})
+PICKLED = BytesIO()
+torch.save({"state_dict": WEIGHTS}, PICKLED)
+IN_ROOT = {
+    "tiny/pickled/pytorch_model.bin": PICKLED.getvalue(),
+    "tiny/sharded/model.safetensors.index.json": INDEX.encode(),
+    "tiny/sharded/a.safetensors": save({FIRST: WEIGHTS[FIRST]}),
+    "tiny/sharded/b.safetensors": save({name: WEIGHTS[name] for name in OTHERS}),
 }
 ERRORS = {"tiny/absent": (404, "RepoNotFound"), "tiny/down": (503, ""), "tiny/gated": (403, "GatedRepo")}
 
@@ -46,17 +58,22 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(status, {"X-Error-Code": code})
         elif not rest.startswith(("main/", COMMIT)):
             self.answer(404, {"X-Error-Code": "RevisionNotFound"})
-        elif not rest.endswith("/weights/model.safetensors"):
+        elif not rest.endswith("/weights/model.safetensors") and self.in_root(repository, rest) not in IN_ROOT:
             self.answer(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
         else:
-            data = FILES[repository]
+            name = self.in_root(repository, rest)
+            data = IN_ROOT.get(name) or FILES[repository]
             etag = f'"{hashlib.sha256(data).hexdigest()}"'
-            place = f"http://localhost:{self.server.server_port}/bytes/{repository}"
+            place = f"http://localhost:{self.server.server_port}/bytes/{name if name in IN_ROOT else repository}"
             linked = {"X-Linked-ETag": etag, "X-Linked-Size": str(len(data)), "X-Repo-Commit": COMMIT}
             self.answer(302, {**linked, "Location": place})
 
     def do_GET(self):
-        self.answer(200, {}, FILES[self.path.removeprefix("/bytes/")])
+        self.answer(200, {}, {**FILES, **IN_ROOT}[self.path.removeprefix("/bytes/")])
+
+    @staticmethod
+    def in_root(repository, rest):
+        return f"{repository}/{rest.partition('/')[2]}"
 
     def answer(self, status, headers, body=b""):
         self.send_response(status)
@@ -112,7 +129,7 @@ from interpretkit.errors import InterpretkitError
 from interpretkit.model.model import Model
 from interpretkit.recipe.entries import HubWeights
 from interpretkit.model.weights.load import load
-from interpretkit.model.weights.state import load_state
+from interpretkit.model.weights.fitting import load_state
 
 class Tiny(ModelBuilder):
     name = "tiny"
@@ -170,6 +187,8 @@ def answers(home):
         "absent file": ("tiny/good", {"otherwise": "random", "file": "other.safetensors"}),
         "bad name": ("tiny/go--od", {"otherwise": "random"}),
         "bad path": ("tiny/good", {"otherwise": "random", "file": "../weights/model.safetensors"}),
+        "pickled": ("tiny/pickled", {"file": None}),
+        "sharded": ("tiny/sharded", {"file": None}),
         "page": ("tiny/page", {"otherwise": "random"}),
         "misfit": ("tiny/misfit", {"otherwise": "random"}),
         "silent": ("tiny/silent", {}),
@@ -188,9 +207,17 @@ def test_weights_come_from_the_hub_with_commit_and_hash(answers, case):
     assert answers[case] == ["hub", f"hub tiny/good@{COMMIT}: weights/model.safetensors", digest, "", 0.5]
 
 
+@pytest.mark.parametrize(
+    ("case", "file"), [("pickled", "pytorch_model.bin"), ("sharded", "model.safetensors.index.json")]
+)
+def test_without_a_file_the_first_is_taken_that_the_repository_has(answers, case, file):
+    digest = hashlib.sha256(IN_ROOT[f"tiny/{case}/{file}"]).hexdigest()
+    assert answers[case] == ["hub", f"hub tiny/{case}@{COMMIT}: {file}", digest, "", 0.5]
+
+
 def test_a_copy_of_a_commit_is_used_without_asking(answers):
     assert "/tiny/good/resolve/main/weights/model.safetensors" in answers["asked"]
-    assert not [path for path in answers["asked"] if COMMIT in path]
+    assert not [path for path in answers["asked"] if COMMIT in path and "sharded" not in path]
 
 
 @pytest.mark.parametrize(
@@ -207,7 +234,7 @@ def test_a_copy_of_a_commit_is_used_without_asking(answers):
     ],
 )
 def test_a_wrong_name_or_file_is_an_error_even_where_random_weights_may_stand_in(answers, case, words):
-    assert answers[case].startswith("WeightsError 4: ")
+    assert re.match("(WeightsError|MissingFileError) 4: ", answers[case])
     assert words in answers[case]
 
 
@@ -237,8 +264,10 @@ def test_without_a_hub_the_cache_is_used_then_what_the_recipe_allows(answers, ho
     [spoiled] = home.glob("hub/models--tiny--spoiled/blobs/*")
     spoiled.write_bytes(spoiled.read_bytes()[:-1] + b"\x01")
     cases = [("tiny/good", {}), ("tiny/new", {"otherwise": "random"}), ("tiny/new", {}), ("tiny/spoiled", {})]
-    cached, allowed, refused, damaged = process(f"CASES = {cases!r}\n{LOAD}", endpoint=endpoint, home=home)
+    cases += [("tiny/pickled", {"file": None}), ("tiny/sharded", {"file": None})]
+    cached, allowed, refused, damaged, *others = process(f"CASES = {cases!r}\n{LOAD}", endpoint=endpoint, home=home)
     assert cached == answers["good"]
+    assert others == [answers["pickled"], answers["sharded"]]
     assert allowed[:2] == ["random", "tiny/new"]
     assert allowed[3].startswith("the hub cannot be reached: ")
     assert refused.startswith("UnreachableError 4: ")

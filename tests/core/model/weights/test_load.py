@@ -11,8 +11,8 @@ from torch import nn
 from interpretkit.contracts.builder import ModelBuilder
 from interpretkit.errors import PluginError, WeightsError
 from interpretkit.model.model import Model
+from interpretkit.model.weights.fitting import load_state
 from interpretkit.model.weights.load import blank, load
-from interpretkit.model.weights.state import load_state
 from interpretkit.recipe.entries import PathWeights
 
 

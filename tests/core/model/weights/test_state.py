@@ -8,15 +8,18 @@ import re
 import struct
 import warnings
 import zipfile
+from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save, save_file
 from torch import nn
 
 from interpretkit.errors import WeightsError
-from interpretkit.model.weights.state import load_state, read_state
+from interpretkit.model.weights.state import read_state
 
 
 def network():
@@ -82,7 +85,7 @@ def torchscript(path):
 
 BROKEN = {
     "no such file": (lambda path: None, "no such file"),
-    "a directory": (Path.mkdir, "not a regular file"),
+    "a directory": (Path.mkdir, "the folder has no file of weights (such as model.safetensors"),
     "a pipe": (os.mkfifo, "not a regular file"),
     "an empty file": (b"", "an empty file"),
     "text": (b"some notes on the weights", "neither safetensors nor a PyTorch checkpoint"),
@@ -97,19 +100,25 @@ BROKEN = {
         tensors({f"layer{n}": ([1], [4 * n, 4 * n + 4]) for n in range(100_000)}, bytes(400_000)),
         "a header of",
     ),
-    "safetensors, no tensors": (tensors({}), "should hold tensors by name; of its entries none"),
+    "safetensors, no tensors": (tensors({}), "the file holds no tensors"),
     "checkpoint, cut": (pickled(trained(), keep=0.6), "damaged, or no state dict"),
     "old checkpoint, cut": (
         pickled(trained(), keep=0.6, _use_new_zipfile_serialization=False),
         "damaged, or no state dict",
     ),
     "checkpoint, first bytes only": (b"PK\x03\x04", "damaged, or no state dict"),
-    "checkpoint of pickle protocol 4": (pickled(trained(), pickle_protocol=4), "damaged, or no state dict"),
-    "whole module": (pickled(nn.ReLU()), "more than tensors ('torch.nn.modules.activation.ReLU')"),
+    "whole module": (pickled(nn.ReLU()), "left unread ('torch.nn.modules.activation.ReLU'), not tensors by name"),
     "TorchScript": (torchscript, "TorchScript"),
     "list": (pickled([torch.ones(1)]), "holds a list"),
-    "other values": (pickled({**trained(), "epoch": 3, 7: torch.ones(1)}), "'epoch' (int), 7 (Tensor)"),
+    "no weights": (pickled({"epoch": 3, "net": nn.ReLU()}), "its entries are 'epoch' (a int), 'net' (something that"),
     "two sets": (pickled({"state_dict": trained(), "state_dict_ema": trained()}), "state_dict, state_dict_ema"),
+    "index without files": (b'{"weight_map": {}}', "the index does not name files beside it"),
+    "index of a file elsewhere": (b'{"weight_map": {"a": "../a.safetensors"}}', "does not name files beside it"),
+    "other JSON": (b'{"weights": 3}', "no index of files of weights"),
+    "a sparse tensor": (
+        pickled({"w": torch.eye(2).to_sparse()}),
+        "its entries are 'w' (something that was left unread",
+    ),
 }
 
 
@@ -139,22 +148,119 @@ class Malicious:
         return (os.mkdir, (str(self.canary),))
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        torch.save,
-        lambda contents, path: torch.save(contents, path, _use_new_zipfile_serialization=False),
-        lambda contents, path: path.write_bytes(pickle.dumps(contents, protocol=2)),
-        lambda contents, path: path.write_bytes(pickle.dumps(contents)),
-    ],
-)
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
-def test_code_in_a_checkpoint_is_not_run(tmp_path, write, name):
+@pytest.mark.parametrize("write", [torch.save, partial(torch.save, _use_new_zipfile_serialization=False)])
+def test_what_is_no_tensor_is_left_unread_and_not_run(tmp_path, write, name, same):
     canary = tmp_path / "canary"
-    write({"state_dict": trained(), "extra": Malicious(canary)}, tmp_path / name)
-    with pytest.raises(WeightsError, match="the checkpoint holds"):
-        read_state(tmp_path / name)
+    others = {"extra": Malicious(canary), "args": Namespace(lr=0.1), "best": np.float64(93.1), "epoch": 3}
+    write({"state_dict": trained(), **others}, tmp_path / name)
+    assert same(read_state(tmp_path / name), trained())
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_a_pickle_of_another_program_is_refused_and_not_run(tmp_path, protocol):
+    canary = tmp_path / "canary"
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"\x80\x02" + pickle.dumps({"a": Malicious(canary)}, protocol=protocol).lstrip(b"\x80\x02"))
+    with pytest.raises(WeightsError, match="the checkpoint holds"):
+        read_state(path)
+    assert not canary.exists()
+
+
+OF_ANY_KIND = {
+    "transposed": torch.arange(24.0).view(4, 6).t(),
+    "part of another": torch.arange(24.0).view(4, 6)[1:3, ::2],
+    "parameter": nn.Parameter(torch.ones(2, 3)),
+    "float8": torch.arange(4.0).to(torch.float8_e4m3fn),
+    "bfloat16": torch.arange(4.0).bfloat16(),
+    "half": torch.arange(4.0).half(),
+    "double": torch.arange(4.0).double(),
+    "bool": torch.arange(4) > 1,
+    "complex": torch.arange(4.0).to(torch.complex64),
+    "number": torch.tensor(3),
+    "empty": torch.empty(0, 3),
+    "of no subclass": nn.Buffer(torch.ones(2)),
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("archive", [True, False])
+def test_tensors_of_every_kind_are_those_that_torch_reads(tmp_path, archive, protocol):
+    path = tmp_path / "weights.pth"
+    kinds = dict(OF_ANY_KIND)
+    if not archive:
+        del kinds["float8"]  # which the old layout cannot hold
+    torch.save(kinds, path, _use_new_zipfile_serialization=archive, pickle_protocol=protocol)
+    expected = torch.load(path, weights_only=False)
+    found = read_state(path)
+    assert list(found) == list(expected)
+    for name, tensor in expected.items():
+        assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape), name
+        assert torch.equal(found[name].to(torch.complex128), tensor.detach().to(torch.complex128)), name
+
+
+def test_an_archive_without_checksums_is_read(tmp_path, same):
+    path = tmp_path / "weights.pth"
+    torch.serialization.set_crc32_options(compute_crc32=False)
+    try:
+        torch.save(trained(), path)
+    finally:
+        torch.serialization.set_crc32_options(compute_crc32=True)
+    assert same(read_state(path), trained())
+
+
+def one(number):
+    return {"weight": torch.full((number,), float(number))}
+
+
+TWO = {f"{who}.{name}": each for who in ("teacher", "student") for name, each in trained().items()}
+OPTIMIZER = {"state": {0: one(3)}, "param_groups": []}
+SCORES = {"acc1": torch.tensor(0.5), "acc5": torch.tensor(1.5)}
+CHOSEN = {
+    "beside a loss": ({"net": trained(), "criterion": one(4), "epoch": 3}, "", trained()),
+    "beside an optimizer": ({"model": trained(), "optimizer": OPTIMIZER}, "", trained()),
+    "beside random states": ({"model": trained(), "rng": {"torch": torch.get_rng_state()}}, "", trained()),
+    "beside scores": ({"model": trained(), "best": SCORES}, "", trained()),
+    "deeper": ({"ema": {"shadow": trained(), "decay": 0.9}}, "", trained()),
+    "with an epoch among the names": ({**trained(), "epoch": 3, 7: torch.ones(1)}, "", trained()),
+    "chosen": ({"state_dict": trained(), "state_dict_ema": trained(2.0)}, "state_dict_ema", trained(2.0)),
+    "chosen, deeper": ({"ema": {"shadow": trained(), "other": trained(2.0)}}, "ema.shadow", trained()),
+    "the loss": ({"net": trained(), "criterion": one(4)}, "criterion", one(4)),
+    "by a part of names": (TWO, "student", trained()),
+}
+
+
+@pytest.mark.parametrize("case", CHOSEN)
+def test_the_only_mapping_of_tensors_is_meant_else_key_says_which(tmp_path, case, same):
+    contents, key, expected = CHOSEN[case]
+    torch.save(contents, tmp_path / "weights.pth")
+    assert same(read_state(tmp_path / "weights.pth", key=key), expected)
+
+
+def test_a_key_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    torch.save({"teacher": trained(), "student": trained()}, tmp_path / "dino.pth")
+    with pytest.raises(WeightsError, match=r"no weights under 'techer' \(did you mean 'teacher'\?\)"):
+        read_state(tmp_path / "dino.pth", key="techer")
+    with pytest.raises(WeightsError, match=r"several sets of weights: teacher, student \(say which: key: teacher\)"):
+        read_state(tmp_path / "dino.pth")
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_weights_in_several_files_are_read_by_their_index_or_folder(tmp_path, suffix, same):
+    whole, files = trained(), {}
+    for number, name in enumerate(whole):
+        file = files[name] = f"model-{number % 2}.{suffix}"
+        part = {other: whole[other] for other in files if files[other] == file}
+        save_file(part, tmp_path / file) if suffix == "safetensors" else torch.save(part, tmp_path / file)
+    stem = "model.safetensors" if suffix == "safetensors" else "pytorch_model.bin"
+    index = tmp_path / f"{stem}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": files}))
+    assert same(read_state(index), whole)
+    assert same(read_state(tmp_path), whole)
+    (tmp_path / f"model-1.{suffix}").unlink()
+    with pytest.raises(WeightsError, match=f"model-1.{suffix}: no such file"):
+        read_state(index)
 
 
 def test_the_hash_is_compared_before_the_file_is_read(tmp_path):
@@ -165,33 +271,3 @@ def test_the_hash_is_compared_before_the_file_is_read(tmp_path):
         read_state(path, sha256="0" * 64)
     save_file(trained(), path)
     assert read_state(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest().upper())
-
-
-def test_weights_that_do_not_fit_are_counted_and_none_is_loaded(same):
-    module = network()
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    state = {"0.weight": torch.ones(2, 1, 3, 3), "0.bias": torch.ones(3)}
-    state |= {f"head.{number}": torch.ones(2, 5) for number in range(4)}
-    with pytest.raises(WeightsError) as caught:
-        load_state(module, state)
-    assert caught.value.message == (
-        "the weights do not fit: "
-        "4 missing ('1.weight' 2, '1.bias' 2, '1.running_mean' 2, …), "
-        "4 unexpected ('head.0' 2×5, 'head.1' 2×5, 'head.2' 2×5, …), "
-        "1 of another shape ('0.bias' 3 instead of 2)"
-    )
-    assert same(module.state_dict(), before)
-
-
-def test_only_the_counter_of_batch_normalisation_may_be_missing(same):
-    module, state = network(), trained()
-    del state["1.num_batches_tracked"]
-    load_state(module, state)
-    assert same({**module.state_dict(), "1.num_batches_tracked": torch.tensor(0)}, {**state, **_counter()})
-    del state["1.running_var"]
-    with pytest.raises(WeightsError, match=re.escape("fit: 1 missing ('1.running_var' 2)")):
-        load_state(module, state)
-
-
-def _counter():
-    return {"1.num_batches_tracked": torch.tensor(0)}
