@@ -90,7 +90,17 @@ class Boxes(Output):
         if not listed or not all(part in each for each in values for part in _PARTS):
             what = f"the network returns {described(values)}, not for each image a dict of boxes, labels and scores"
             raise StepError(what, hint="in training mode, detectors return their losses")
+        self._check_names(values)
         return list(values)
+
+    def _check_names(self, found: Sequence[Mapping[str, torch.Tensor]]) -> None:
+        """Check that there is a name for each class that is found, so that none has the name of another."""
+        if not self.names:
+            return
+        nameless = [index for each in found for index in each["labels"].tolist() if not 0 <= index < len(self.names)]
+        if nameless:
+            what = f"the network finds class {nameless[0]}, and there are {words.count(len(self.names), 'name')}"
+            raise StepError(what, hint="name every class from 0; of torchvision's detectors 0 is the background")
 
     def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
         """Return what is found in each image, with its box and score."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from interpretkit.errors import InputError
+from interpretkit.errors import InputError, StepError
 from interpretkit.model.outputs.columns import Columns, Returns, as_columns
 from interpretkit.model.outputs.output import Term
 
@@ -126,7 +126,8 @@ class Binary(Labels):
 
         second = as_columns(values, noun="image")
         if second.shape[1] != 1:
-            return Labels.columns(self, values)
+            what = f"the network returns {second.shape[1]} numbers for each image, and one is to tell two classes apart"
+            raise StepError(what, hint="Classes(names=…) reads a number for each class")
         first = 1 - second if self.returns == "probabilities" else -second
         return torch.cat([first, second], dim=1)
 

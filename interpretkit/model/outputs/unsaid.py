@@ -25,8 +25,9 @@ class Unsaid(Columns):
 
     It is read as what the network's last operation makes of it: a softmax makes classes, a sigmoid labels. Where there
     are names, they are names of classes, and of a single label where the network returns one number; of the classes of
-    pixels, where it returns `(image, class, y, x)`. What a detector returns is known by its parts. All else stays
-    unknown, and then nothing is called a probability.
+    pixels, where it returns `(image, class, y, x)`. Numbers that are all of one sign are not taken for logits, unless a
+    linear layer made them: they may as well be probabilities, percentages or logarithms. What a detector returns is
+    known by its parts. All else stays unknown, and then nothing is called a probability.
 
     Its targets are `predicted`, the greatest number, an index or a name, `{not: …}`, `{for: …, against: …}` and
     `{top: …}`.
@@ -65,8 +66,9 @@ class Unsaid(Columns):
         if len(self.names) > 1 and _are_grids(values, classes=len(self.names)):
             return Pixels(names=self.names, key=self.key, layer=self.layer)
         read = Classes(names=self.names, key=self.key, layer=self.layer).settled(ending, values)
-        told = ending.operation in ("softmax", "log_softmax", "sigmoid") or bool(self.names)
-        return read if told or _distributed(values) else self
+        told = ending.operation in ("softmax", "log_softmax", "sigmoid") or _distributed(values)
+        named = bool(self.names) and (ending.operation == "linear" or not _of_one_sign(values))
+        return read if told or named else self
 
 
 def _are_found(values: Any) -> bool:
@@ -80,6 +82,12 @@ def _are_grids(values: Any, *, classes: int) -> bool:
     """Return whether values are a number for each class and pixel."""
     shape: tuple[int, ...] = tuple(getattr(values, "shape", ()))
     return len(shape) > len(("image", "class")) and shape[1] == classes and prod(shape[2:]) > 1
+
+
+def _of_one_sign(values: Any) -> bool:
+    """Return whether several numbers of each image are none below 0, or none above 0."""
+    columns = as_columns(values, noun="class")
+    return columns.shape[1] > 1 and bool((columns >= 0).all() or (columns <= 0).all())
 
 
 def _distributed(values: Any) -> bool:

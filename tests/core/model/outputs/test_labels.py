@@ -123,6 +123,11 @@ def test_a_number_that_may_be_a_logit_or_a_probability_is_called_neither(end):
     assert all(math.isnan(target.probability) for target in found.targets)
 
 
+def test_two_numbers_are_not_one_that_tells_two_classes_apart():
+    with pytest.raises(ik.StepError, match=r"returns 2 numbers for each image, .* \(Classes\(names=…\) reads"):
+        ik.visualize(ik.wrap(network(2), output=ik.Binary(names=("a", "b"), returns="logits")), IMAGES, "saliency")
+
+
 def test_saturated_probabilities_are_said_with_the_way_to_the_logits():
     class Steep(nn.Module):
         def forward(self, logits):

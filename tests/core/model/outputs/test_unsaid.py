@@ -35,6 +35,42 @@ def test_names_of_classes_say_that_they_are_classes():
     assert {each.quantity for each in found} == {"logit"}
 
 
+ENDS = {
+    "clamped": lambda z: z.sigmoid().clamp(1e-6, 1 - 1e-6),
+    "by hand": lambda z: 1 / (1 + (-z).exp()),
+    "the other side": lambda z: 1 - z.sigmoid(),
+    "two heads": lambda z: torch.cat([z[:, :1].sigmoid(), z[:, 1:].sigmoid()], 1),
+    "hard": nn.functional.hardsigmoid,
+    "percent": lambda z: 100 * z.sigmoid(),
+    "percent of a softmax": lambda z: 100 * z.softmax(1),
+    "logarithms": nn.functional.logsigmoid,
+}
+
+
+class Ended(nn.Module):
+    def __init__(self, end):
+        super().__init__()
+        self.body, self.end = network(3), end
+
+    def forward(self, images):
+        return self.end(self.body(images))
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_numbers_that_may_be_probabilities_are_not_read_as_logits_of_the_classes_that_are_named(end):
+    net = Ended(ENDS[end])
+    found = targets(net, classes=["a", "b", "c"])
+    assert {each.quantity for each in found} == {"output"}
+    assert all(math.isnan(each.probability) for each in found)
+    assert [each.score for each in found] == pytest.approx(net(IMAGES).amax(1).tolist())
+
+
+def test_numbers_of_both_signs_are_read_as_logits_of_the_classes_that_are_named():
+    net = Ended(lambda z: (z - z.mean(1, keepdim=True)) / 0.5)
+    found = targets(net, classes=["a", "b", "c"])
+    assert [each.probability for each in found] == pytest.approx(net(IMAGES).softmax(1).amax(1).tolist())
+
+
 @pytest.mark.parametrize("end", [nn.Softmax(1), nn.Sequential(nn.LogSoftmax(1))])
 def test_a_softmax_says_that_they_are_classes(end):
     found = targets(network(3, end))
