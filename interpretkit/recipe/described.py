@@ -32,8 +32,8 @@ class Described(BaseModel):
 
         Example:
             >>> from interpretkit.recipe.entries import HubWeights
-            >>> HubWeights.descriptions()["file"]
-            'The file in it.'
+            >>> HubWeights.descriptions()["revision"]
+            'Branch, tag or commit.'
         """
         below: dict[str, str] = {}
         for base in reversed(cls.__mro__):
