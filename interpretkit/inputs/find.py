@@ -11,14 +11,13 @@ import stat
 import unicodedata
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interpretkit.digests import sha256_file
 from interpretkit.errors import InputError, did_you_mean
-from interpretkit.inputs.reading import Reading
 
 if TYPE_CHECKING:
     import os
@@ -46,8 +45,6 @@ class ImageFile:
         path: The file.
         label: Its label from the manifest: a class index or name.
         mask: The file of its mask from the manifest.
-        page: Which page of the file, from 0; None where nobody asks for one.
-        reading: How it is to be read.
     """
 
     id: str
@@ -55,8 +52,6 @@ class ImageFile:
     path: Path
     label: str | None = None
     mask: Path | None = None
-    page: int | None = None
-    reading: Reading = field(default_factory=Reading)
 
 
 def find_images(entries: Sequence[str], *, suffixes: Iterable[str] = ()) -> tuple[ImageFile, ...]:
