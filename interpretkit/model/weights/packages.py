@@ -18,7 +18,8 @@ def file_of(package: str, file: str) -> Path:
         >>> file_of("interpretkit", "py.typed").name
         'py.typed'
     """
-    spec = find_spec(package)
+    # The script that is running has a module without a spec.
+    spec = find_spec(package) if package != "__main__" else None
     folders = spec.submodule_search_locations if spec else None
     if not folders:
         what = "is a single file, without others" if spec else "is not installed"
