@@ -57,6 +57,17 @@ def test_the_builders_weights_are_written_with_where_they_come_from(checkpoint, 
         assert file.metadata() == {"format": "pt", "model": "doubling", "source_sha256": sha256_file(checkpoint)}
 
 
+def test_of_several_sets_of_weights_the_key_says_which(plugin, tmp_path):
+    sets = {
+        name: {"weight": torch.full((1, 2), fill), "bias": torch.ones(1)} for name, fill in (("a", 1.0), ("b", 2.0))
+    }
+    torch.save(sets, tmp_path / "both.pth")
+    path = ik.convert(tmp_path / "both.pth", tmp_path / "out", model="doubling", key="b", plugins=[plugin])
+    assert load_file(path)["weight"].tolist() == [[4.0], [4.0]]
+    with pytest.raises(ik.WeightsError, match="several sets of weights: a, b"):
+        ik.convert(tmp_path / "both.pth", tmp_path / "other", model="doubling", plugins=[plugin])
+
+
 def test_a_file_that_exists_is_kept(checkpoint, plugin):
     before = checkpoint.read_bytes()
     with pytest.raises(ik.StorageError, match="such a file already"):

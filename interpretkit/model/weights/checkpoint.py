@@ -60,6 +60,23 @@ class Storage:
     start: int
     size: int
 
+    def of(self, data: bytes) -> torch.Tensor:
+        """Return its bytes as a tensor, given all that has its key.
+
+        Raises:
+            ValueError: If there are too few.
+        """
+        import torch
+
+        unit: int = getattr(torch, self.dtype).itemsize
+        first, last = self.start * unit, (self.start + self.size) * unit
+        if last > len(data):
+            raise ValueError(f"a storage of {len(data)} bytes is said to have {last}")
+        # torch makes no tensor of an empty buffer, and warns of one that cannot be written to.
+        if last == first:
+            return torch.zeros(0, dtype=torch.uint8)
+        return torch.frombuffer(bytearray(data[first:last]), dtype=torch.uint8)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
@@ -84,22 +101,14 @@ class StoredTensor:
         """Whether its numbers have a fraction."""
         return "float" in (self.dtype or self.storage.dtype)
 
-    def of(self, data: bytes) -> torch.Tensor:
-        """Return the tensor, given the bytes of its storage.
+    def of(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return the tensor, given the bytes of its storage as one.
 
         Raises:
             ValueError: If it does not lie within them.
         """
         import torch
 
-        unit: int = getattr(torch, self.storage.dtype).itemsize
-        first, last = self.storage.start * unit, (self.storage.start + self.storage.size) * unit
-        if last > len(data):
-            raise ValueError(f"a storage of {len(data)} bytes is said to have {last}")
-        # What torch cannot write to, it warns about; and of nothing it makes no buffer.
-        numbers = torch.zeros(last - first, dtype=torch.uint8)
-        if last > first:
-            numbers = torch.frombuffer(bytearray(data[first:last]), dtype=torch.uint8)
         typed = numbers.view(getattr(torch, self.dtype or self.storage.dtype))
         steps = zip(self.shape, self.stride, strict=True)
         reach = self.offset + sum((size - 1) * step for size, step in steps)
@@ -116,20 +125,15 @@ class Checkpoint:
     opened: Callable[[], AbstractContextManager[Callable[[str], bytes]]] = field(repr=False)
 
     def tensors(self, stored: Mapping[str, StoredTensor]) -> dict[str, torch.Tensor]:
-        """Return tensors with their numbers; those that share a storage share it no longer.
+        """Return tensors with their numbers; those that share a storage in the file share it here.
 
         Raises:
             Exception: Of any class, if the file is damaged.
         """
-        read: dict[str, bytes] = {}
-        tensors = {}
+        storages = {each.storage for each in stored.values()}
         with self.opened() as bytes_of:
-            for name, each in stored.items():
-                key = each.storage.key
-                if key not in read:
-                    read[key] = bytes_of(key)
-                tensors[name] = each.of(read[key])
-        return tensors
+            numbers = {storage: storage.of(bytes_of(storage.key)) for storage in storages}
+        return {name: each.of(numbers[each.storage]) for name, each in stored.items()}
 
 
 class TorchScriptError(ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from interpretkit.errors import PluginError, WeightsError, located
@@ -133,9 +133,9 @@ def _from_file(
 def _from_hub(weights: HubWeights) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
     fetched, file = hub.fetch_first(weights.hub, [weights.file] if weights.file else FILES, revision=weights.revision)
     if file.endswith(INDEX):
-        folder = file.rpartition("/")
         for shard in shards(fetched.path):
-            hub.fetch(weights.hub, f"{folder[0]}{folder[1]}{shard}", revision=fetched.commit)
+            beside = PurePosixPath(file).with_name(shard)
+            hub.fetch(weights.hub, str(beside), revision=fetched.commit)
     source = f"hub {weights.hub}@{fetched.commit}: {file}"
     return _from_file(fetched.path, weights, WeightsInfo(kind="hub", source=source), fetched.sha256)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from interpretkit.digests import sha256_file
@@ -14,6 +13,8 @@ from interpretkit.model.weights.pickled import Unread
 from interpretkit.words import listed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from interpretkit.model.weights.checkpoint import Checkpoint
@@ -35,8 +36,8 @@ _MOST_KEYS = 10
 _T = TypeVar("_T")
 
 
-def read_state(path: Path, *, sha256: str = "", key: str = "") -> dict[str, torch.Tensor]:
-    """Return the tensors of a weights file by name, on the CPU. Nothing in the file is run.
+def read_verified(path: Path, sha256: str = "", key: str = "") -> tuple[dict[str, torch.Tensor], str]:
+    """Return the tensors of a weights file by name, on the CPU, and the file's hash. Nothing in the file is run.
 
     What the file holds decides how it is read, not its name: safetensors, a PyTorch checkpoint, or the index of
     several such files. Of a checkpoint the tensors are read, and every other object is left unread. Its only mapping of
@@ -51,11 +52,6 @@ def read_state(path: Path, *, sha256: str = "", key: str = "") -> dict[str, torc
     Raises:
         WeightsError: If there is no such file, its hash is another, or it does not hold tensors by name.
     """
-    return read_verified(Path(path), sha256, key)[0]
-
-
-def read_verified(path: Path, sha256: str = "", key: str = "") -> tuple[dict[str, torch.Tensor], str]:
-    """Return the tensors of a file as `read_state` does, and its hash."""
     try:
         path = _file_at(path)
         digest = sha256_file(path)
@@ -119,19 +115,22 @@ def _tensors(path: Path, key: str) -> dict[str, torch.Tensor]:
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return _read_checkpoint(path, key, archive=head.startswith(b"PK"))
     if start.startswith(b"{"):
-        return _read_sharded(path, key)
+        return dict(_chosen({"": _read_sharded(path)}, key, where=str(path)))
     what = "neither safetensors nor a PyTorch checkpoint" if head else "an empty file"
     raise WeightsError(f"this is {what}", where=str(path))
 
 
-def _read_sharded(index: Path, key: str) -> dict[str, torch.Tensor]:
+def _read_sharded(index: Path) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = {}
     for name in shards(index):
+        # An index may name itself, or another one that names it.
+        if name.endswith(INDEX):
+            raise WeightsError(f"the index names an index, {name!r}", where=str(index))
         part = _tensors(_file_at(index.parent / name), "")
         if twice := part.keys() & state.keys():
             raise WeightsError(f"two files have a tensor {min(twice)!r}", where=str(index))
         state |= part
-    return dict(_chosen({"": state}, key, where=str(index)))
+    return state
 
 
 def _read_safetensors(path: Path, *, header: int) -> dict[str, torch.Tensor]:
@@ -207,17 +206,17 @@ def _chosen(sets: Mapping[str, Mapping[str, _T]], key: str, *, where: str) -> Ma
         return sets[key]
     # One tensor beside others is the weight of a loss, or what the best score was.
     several = {name: tensors for name, tensors in sets.items() if len(tensors) > 1} or sets
-    keys = [name or "(names without a key)" for name in several]
+    keys = [name for name in several if name]
     if not key and len(several) > 1:
-        what = f"the checkpoint holds several sets of weights: {', '.join(keys)}"
+        what = f"the checkpoint holds several sets of weights: {listed(keys, most=_MOST_KEYS)}"
         raise WeightsError(what, where=where, hint=f"say which: key: {keys[0]}")
-    beginning = f"{key}." if key else ""
-    under: dict[str, _T] = {}
-    for tensors in several.values():
-        under |= {name.removeprefix(beginning): each for name, each in tensors.items() if name.startswith(beginning)}
+    if not key:
+        return next(iter(several.values()))
+    # Under names that begin so in two mappings, there would be two tensors for a name.
+    whole = next(iter(several.values())) if len(several) == 1 else {}
+    under = {name.removeprefix(f"{key}."): each for name, each in whole.items() if name.startswith(f"{key}.")}
     if not under:
-        parts = {name.partition(".")[0] for tensors in several.values() for name in tensors}
-        known = [name for name in several if name] or sorted(parts)
+        known = keys or sorted({name.partition(".")[0] for name in whole})
         hint = did_you_mean(key, known, otherwise=f"there are {listed(known, most=_MOST_KEYS)}")
         raise WeightsError(f"there are no weights under {key!r}", where=where, hint=hint, subject=key)
     return under
@@ -227,6 +226,5 @@ def _called(value: Any) -> str:
     """Return what something in a checkpoint is, in words; names that the file has are escaped."""
     if isinstance(value, Unread):
         return f"something that was left unread ({str(value)!r})"
-    if isinstance(value, StoredTensor):
-        return "a tensor"
-    return f"a {type(value).__name__}"
+    name = "tensor" if isinstance(value, StoredTensor) else type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -19,7 +19,11 @@ from safetensors.torch import save, save_file
 from torch import nn
 
 from interpretkit.errors import WeightsError
-from interpretkit.model.weights.state import read_state
+from interpretkit.model.weights.state import read_verified
+
+
+def read_state(path, **more):
+    return read_verified(path, **more)[0]
 
 
 def network():
@@ -110,10 +114,11 @@ BROKEN = {
     "whole module": (pickled(nn.ReLU()), "left unread ('torch.nn.modules.activation.ReLU'), not tensors by name"),
     "TorchScript": (torchscript, "TorchScript"),
     "list": (pickled([torch.ones(1)]), "holds a list"),
-    "no weights": (pickled({"epoch": 3, "net": nn.ReLU()}), "its entries are 'epoch' (a int), 'net' (something that"),
+    "no weights": (pickled({"epoch": 3, "net": nn.ReLU()}), "its entries are 'epoch' (an int), 'net' (something that"),
     "two sets": (pickled({"state_dict": trained(), "state_dict_ema": trained()}), "state_dict, state_dict_ema"),
     "index without files": (b'{"weight_map": {}}', "the index does not name files beside it"),
     "index of a file elsewhere": (b'{"weight_map": {"a": "../a.safetensors"}}', "does not name files beside it"),
+    "index of itself": (b'{"weight_map": {"a": "model.safetensors.index.json"}}', "names an index"),
     "other JSON": (b'{"weights": 3}', "no index of files of weights"),
     "a sparse tensor": (
         pickled({"w": torch.eye(2).to_sparse()}),
@@ -236,6 +241,22 @@ def test_the_only_mapping_of_tensors_is_meant_else_key_says_which(tmp_path, case
     contents, key, expected = CHOSEN[case]
     torch.save(contents, tmp_path / "weights.pth")
     assert same(read_state(tmp_path / "weights.pth", key=key), expected)
+
+
+def test_tensors_that_share_a_storage_in_the_file_share_it_when_they_are_read(tmp_path, same):
+    flat = torch.arange(12.0)
+    parts = {"a": flat[:4], "b": flat[4:].view(2, 4), "c": flat}
+    torch.save(parts, tmp_path / "flat.pth")
+    found = read_state(tmp_path / "flat.pth")
+    assert same(found, parts)
+    assert len({tensor.untyped_storage().data_ptr() for tensor in found.values()}) == 1
+
+
+def test_names_that_begin_with_the_key_in_two_mappings_are_not_mixed(tmp_path):
+    one, two = ({f"part.{name}": each for name, each in trained(fill).items()} for fill in (1.0, 2.0))
+    torch.save({"model": one, "model_ema": two}, tmp_path / "both.pth")
+    with pytest.raises(WeightsError, match=r"no weights under 'part' \(there are model, model_ema\)"):
+        read_state(tmp_path / "both.pth", key="part")
 
 
 def test_a_key_that_is_not_there_is_told_with_those_that_are(tmp_path):
