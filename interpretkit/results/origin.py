@@ -55,7 +55,8 @@ class WeightsInfo:
         source = self.source or "weights as given"
         key = f"[{self.key}]" if self.key else ""
         without = f" without {listed(self.left_out, most=_EXAMPLES)}" if self.left_out else ""
-        return f"{source}{key}{without}"
+        random = f" with {count(len(self.missing), 'random tensor')}" if self.missing else ""
+        return f"{source}{key}{random}{without}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,7 @@ def test_a_missing_head_stays_random_and_is_said_where_the_recipe_allows_it(tmp_
         loaded(builder, tmp_path / "last.pth")
     model = loaded(builder, tmp_path / "last.pth", strict=False)
     assert model.weights.missing == (f"{head}.weight", f"{head}.bias")
+    assert str(model.weights).endswith("last.pth with 2 random tensors")
     assert model.alert == f"PARTLY RANDOM WEIGHTS: 2 tensors not in the file ({head}.weight, {head}.bias)."
 
 
@@ -142,5 +143,5 @@ def test_what_is_random_or_left_out_stands_in_the_run(tmp_path):
     )
     assert "PARTLY RANDOM WEIGHTS" in run.manifest["steps"][0]["figures"][0]["caption"]
     page = (run.path / "report.html").read_text()
-    assert "without model." in page
+    assert "<dt>Prefix taken off</dt><dd>model.</dd>" in page
     assert "loss.weight" in page
