@@ -1,20 +1,21 @@
 """The only file that hooks a model: one forward pass, and one backward pass for each distinct target.
 
 Everything that any number of steps asks of a batch is recorded during the same pass. The module is left exactly as
-it was found, also after an exception: mode, weights, `.grad`, hooks, and the state of the random generators.
+it was found, also after an exception: mode, weights, buffers, `.grad`, hooks, and the state of the random generators.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from interpretkit.capture.addresses import EVERY, INPUT, OTHER_LAYER, Address
 from interpretkit.capture.dataflow.flow import Dataflow
-from interpretkit.capture.networks import hooks_of, own_hooks, run, uncompiled
+from interpretkit.capture.networks import hooks_of, is_script, own_hooks, run, uncompiled
 from interpretkit.capture.returned import tensor_in, with_tensor
 from interpretkit.errors import StepError
 
@@ -45,6 +46,7 @@ class Capture:
         activations: What was recorded, by address; each call by its number where every call is wanted.
         fields: What the cells of what was recorded see, and where they lie, by address; empty unless the pass is
             followed, and of what does not depend on the input.
+        drew: Whether the pass has drawn random numbers.
         refused: Why an address could not be recorded: it was not called, was called more often than it says, or
             returned something that is not a tensor. One unfit layer does not spoil the pass for the others.
 
@@ -71,6 +73,7 @@ class Capture:
         self.activations: dict[Address, torch.Tensor] = {}
         self.fields: dict[Address, Field] = {}
         self.refused: dict[Address, StepError] = {}
+        self.drew = False
         self._module = module
         self._input: torch.Tensor | None = None
         self._wants_input = input_gradient
@@ -107,8 +110,10 @@ class Capture:
             torch.set_grad_enabled(True)
             self._input = inputs.detach().requires_grad_()
             inputs = self._input
+        before = _random_state(inputs.device)
         with self._followed(inputs):
             output = run(self._module, inputs, again=self._begin_anew)
+        self.drew = not torch.equal(before, _random_state(inputs.device))
         for address in self._addresses:
             problem = address.problem(calls=self._calls[address.path])
             if problem is not None:
@@ -179,6 +184,12 @@ class Capture:
         return record
 
 
+def _random_state(device: torch.device) -> torch.Tensor:
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.get_rng_state()
+
+
 def _describe(output: Any) -> str:
     if isinstance(output, tuple | list):
         return f"a {type(output).__name__} of {len(output)}"
@@ -187,13 +198,57 @@ def _describe(output: Any) -> str:
     return f"a {type(output).__name__}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Buffer:
+    """A buffer of a module, with a copy of the values that it had."""
+
+    part: torch.nn.Module
+    name: str
+    tensor: torch.Tensor
+    values: torch.Tensor
+
+    def put_back(self) -> None:
+        """Give the module its buffer back, with the values that it had."""
+        buffers = self.part._buffers  # noqa: SLF001 - setting an attribute may run code of the module's own
+        now = buffers[self.name] if self.name in buffers else None  # noqa: SIM401 - those of TorchScript have no get
+        if now is None or now.shape != self.tensor.shape:
+            return
+        if not _same(self.tensor, self.values):
+            with torch.no_grad(), torch.inference_mode(self.tensor.is_inference()):
+                self.tensor.copy_(self.values)
+        if now is not self.tensor and not is_script(self.part):
+            buffers[self.name] = self.tensor
+
+
+def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Return whether tensors of one shape hold the same values, NaN included."""
+    if torch.equal(first, second):
+        return True
+    neither = (first != first) & (second != second)  # noqa: PLR0124 - so is NaN told in every dtype
+    return bool(((first == second) | neither).all())
+
+
+def _copies_of_buffers(module: torch.nn.Module) -> list[_Buffer]:
+    found = []
+    for part in module.modules():
+        for name, tensor in part._buffers.items():  # noqa: SLF001 - named_buffers() leaves out what is there twice
+            if tensor is not None and not tensor.is_meta:
+                found.append(_Buffer(part, name, tensor, tensor.detach().clone()))
+    return found
+
+
 @contextmanager
 def left_as_found(module: torch.nn.Module) -> Iterator[None]:
-    """Put `module` in eval mode; give back modes, hooks, `.grad` and random state whatever happens."""
+    """Put `module` in eval mode; give back modes, buffers, hooks, `.grad` and random state whatever happens.
+
+    A buffer that the network replaces by one of another shape is no state but a cache, which its other attributes may
+    count on: it stays.
+    """
     modes: Mapping[torch.nn.Module, bool] = {part: part.training for part in module.modules()}
     hooks = [(part, kept, dict(kept)) for part in modes for kept in hooks_of(part)]
     parameters = list(module.parameters())
     states = [(parameter.grad, parameter.requires_grad) for parameter in parameters]
+    buffers = _copies_of_buffers(module)
     devices = {parameter.device.index or 0 for parameter in parameters if parameter.device.type == "cuda"}
     with torch.random.fork_rng(devices=sorted(devices)), uncompiled(module):
         try:
@@ -204,6 +259,8 @@ def left_as_found(module: torch.nn.Module) -> Iterator[None]:
         finally:
             for part, mode in modes.items():
                 part.training = mode
+            for buffer in buffers:
+                buffer.put_back()
             for part, kept, before in hooks:
                 own = own_hooks(part)
                 stay = {number: hook for number, hook in kept.items() if number in own}

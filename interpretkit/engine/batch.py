@@ -22,6 +22,7 @@ from interpretkit.model.outputs.settling import LOGITS
 from interpretkit.results import ranks
 from interpretkit.results.axes import has_grid
 from interpretkit.results.origin import Origin
+from interpretkit.results.stacking import stacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -246,11 +247,15 @@ class SkippedError(StepError):
 def _computed(step: Step, done: Pass, results: Mapping[str, Result], again: _Again, *, listener: Listener) -> Result:
     """Compute a step: once, or once for each of the top classes."""
     origin = origin_of(step, done.model)
+    if step.needs.own_passes and done.failure is None:
+        _check_batching(step, done)
     parts = []
     for wanted in step.targets or (None,):
         captured = _captured(step, done, results, wanted=wanted, again=again)
         heard = replace(captured, listener=listener)
         _warn_of_saturation(heard, done.model)
+        for remark in done.model.remarks:
+            heard.alert(remark)
         parts.append(_compute(step, heard, origin))
     if len(parts) == 1:
         return parts[0]
@@ -359,6 +364,8 @@ class _Again:
     results: Mapping[str, Result]
 
     def __call__(self, name: str, inputs: torch.Tensor, position: int) -> Result:
+        import torch
+
         step = self._step(name)
         model = self.done.model
         image = self.done.images[position]
@@ -369,7 +376,14 @@ class _Again:
             if others:
                 raise StepError(f"step {name!r} explains several classes of each image", hint="give it one target")
             step = replace(step, targets=(model.held(target),))
-        variants = passes.over([step], model, images, inputs)
+        apart = model.batching(inputs).apart
+        rows = torch.split(inputs, 1 if apart else len(inputs))
+        groups = [(image,) for image in images] if apart else [images]
+        parts = [self._of_variants(step, group, row, position) for group, row in zip(groups, rows, strict=True)]
+        return stacked(parts)
+
+    def _of_variants(self, step: Step, images: tuple[InputImage, ...], inputs: torch.Tensor, position: int) -> Result:
+        variants = passes.over([step], self.done.model, images, inputs)
         earlier = {read: self(read, inputs, position) for read in step.of}
         again = _Again(self.plan, variants, earlier)
         # What is repeated is a part of the step that asks for it, and that is what is heard.
@@ -391,8 +405,6 @@ def _compute(step: Step, captured: Captured, origin: Origin) -> Result:
     versions = {name: tensor._version for name, tensor in tensors.items()}  # noqa: SLF001
     where = place(step)
     with located(where):
-        if step.needs.own_passes:
-            _check_batching(captured)
         with _at_work(step.needs, captured):
             result = step.visualizer.compute(captured)
         check_result(result, "compute()")
@@ -405,14 +417,16 @@ def _compute(step: Step, captured: Captured, origin: Origin) -> Result:
     return replace(result, images=captured.images, targets=captured.targets, origin=origin)
 
 
-def _check_batching(captured: Captured) -> None:
-    """Find out how passes of the step's own may go, once for a model, and say what a reader must know of it."""
-    batching = captured.model.batching(captured.inputs)
-    if batching.apart and len(captured.images) > 1:
-        what = f"{batching.alert}, so what was captured of {len(captured.images)} images together is of none alone"
-        raise StepError(what, hint="give it one image at a time: batch_size 1, under `numerics:` in a recipe")
-    if batching.alert:
-        captured.alert(batching.alert)
+def _check_batching(step: Step, done: Pass) -> None:
+    """Find out how passes of the step's own may go, once for a model.
+
+    Raises:
+        StepError: If the network gives one image other numbers in each pass.
+    """
+    batching = done.model.batching(done.inputs)
+    if batching.state:
+        hint = "let it begin anew in each forward; what it gave in the shared pass can be explained by grad_cam"
+        raise StepError(batching.state, where=place(step), hint=hint)
 
 
 def _not_to_be_changed(step: Step, captured: Captured) -> dict[str, torch.Tensor]:
@@ -424,7 +438,8 @@ def _not_to_be_changed(step: Step, captured: Captured) -> dict[str, torch.Tensor
         tensors["the gradient of the model's input"] = captured.input_gradient
     if step.needs.wants_model:
         module = captured.model.module
-        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        # Not buffers: whatever passes make of them is put back.
+        for name, tensor in module.named_parameters():
             tensors[f"the model's {name}"] = tensor
     return tensors
 

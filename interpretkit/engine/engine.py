@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpretkit.digests import array_digest, plain, sha256_bytes, state_digest
 from interpretkit.engine import numerics
+from interpretkit.engine.apart import where_mixed
 from interpretkit.engine.batch import begin
 from interpretkit.engine.events import Event
 from interpretkit.engine.keep import KeptStep, plugin_record
@@ -100,9 +101,10 @@ class Engine:
 
     def _process(self, source: Source, executor: Executor) -> None:
         size = self._resolved.recipe.numerics.batch_size
-        if any(model.mixes for model in self._plan.models.values()):
+        models = self._plan.models
+        if any(model.mixes for model in models.values()):
             size = 1
-        shards = source.batches(self._plan.models, batch_size=size, leave_out=self._leave_out)
+        shards = where_mixed(source.batches(models, batch_size=size, leave_out=self._leave_out), models)
         for work in executor.map(partial(begin, self._plan, listener=self._announcer.listener), shards):
             self._keep_inputs(work)
             self._keep_outputs(work)

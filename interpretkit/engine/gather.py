@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
-from interpretkit import words
 from interpretkit.engine.batch import place
 from interpretkit.engine.returned import check_result
-from interpretkit.errors import InputError, located
-from interpretkit.results.table import Table
+from interpretkit.errors import located
+from interpretkit.results.stacking import stacked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from interpretkit.contracts.visualizer import Reduction
     from interpretkit.engine.resolve import Step
-    from interpretkit.results.axes import Array
-    from interpretkit.results.map import Map
     from interpretkit.results.result import Result
-
-
-Values = TypeVar("Values", "Array", "Map")
 
 
 class Gather:
@@ -80,7 +69,7 @@ class Gather:
         """
         if self._step.per_set:
             return self._finished(self._parts[0])
-        return _stacked(self._parts)
+        return stacked(self._parts)
 
     def _merged(self, first: Result, second: Result) -> Result:
         with located(place(self._step), doing="merge()"):
@@ -99,37 +88,3 @@ class Gather:
     @property
     def _reduction(self) -> Reduction:
         return cast("Reduction", self._step.visualizer)
-
-
-def _stacked(parts: Sequence[Result]) -> Result:
-    first = parts[0]
-    maps = [part.maps for part in parts]
-    arrays = [part.arrays for part in parts]
-    return replace(
-        first,
-        maps={name: _stacked_array(name, maps) for name in first.maps},
-        arrays={name: _stacked_array(name, arrays) for name in first.arrays},
-        tables={name: _stacked_table(name, parts) for name in first.tables},
-        images=tuple(chain.from_iterable(part.images for part in parts)),
-        targets=tuple(chain.from_iterable(part.targets for part in parts)),
-    )
-
-
-def _stacked_array(name: str, parts: Sequence[Mapping[str, Values]]) -> Values:
-    if not all(name in part for part in parts):
-        raise InputError(f"only some images have a map {name!r}", hint="visualize them one by one")
-    arrays = [part[name].values for part in parts]
-    shapes = {array.shape[1:] for array in arrays}
-    if len(shapes) > 1:
-        sizes = sorted(map(words.shape, shapes))
-        what = f"the maps {name!r} differ in size: {', '.join(sizes)}"
-        raise InputError(what, hint="visualize images of one size at a time")
-    first = parts[0][name]
-    return replace(first, values=np.concatenate(arrays))
-
-
-def _stacked_table(name: str, parts: Sequence[Result]) -> Table:
-    if not all(name in part.tables for part in parts):
-        raise InputError(f"only some images have a table {name!r}", hint="visualize them one by one")
-    tables = [part.tables[name] for part in parts]
-    return Table.stacked(tables)

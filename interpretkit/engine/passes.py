@@ -116,6 +116,9 @@ def _over(
         if any(target.of not in model.outputs and target.of in settled.outputs for target in targets):
             # Of the logits, nobody knew before this pass at which layer they are read.
             return _over(steps, settled, images, inputs, follow=follow)
+        if capture.drew:
+            # It may draw numbers that change nothing: passes of one image show it, and it is kept.
+            settled.batching(inputs)
         done.model = settled
         done.fields = capture.fields
         done.activations = capture.activations

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from interpretkit.contracts.kinds import VISUALIZER
 from interpretkit.contracts.registry import Plugin
 from interpretkit.engine import numerics
+from interpretkit.engine.apart import where_mixed
 from interpretkit.engine.batch import compute
 from interpretkit.engine.gather import Gather
 from interpretkit.engine.plan import Plan, check_counts, plan_step
@@ -103,7 +104,7 @@ def together(
     setting = Numerics.parse({"batch_size": batch_size})
     with numerics.in_force(setting):
         batches = source.batches(plan.models, batch_size=1 if model.mixes else setting.batch_size, leave_out=_raised)
-        for batch in batches:
+        for batch in where_mixed(batches, plan.models):
             ids = [image.id for image in batch.images]
             selected = {name: result.select(*ids) for name, result in given.items()}
             for name, result in selected.items():

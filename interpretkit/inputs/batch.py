@@ -50,6 +50,17 @@ class Batch:
     pixels: Mapping[str, tuple[np.ndarray, ...]]
     masks: Mapping[str, tuple[np.ndarray | None, ...]]
 
+    def singles(self) -> Iterator[Batch]:
+        """Yield batches of one image each."""
+        for position, image in enumerate(self.images):
+            one = slice(position, position + 1)
+            yield Batch(
+                images=(image,),
+                inputs={key: fed[one] for key, fed in self.inputs.items()},
+                pixels={key: pictures[one] for key, pictures in self.pixels.items()},
+                masks={key: masks[one] for key, masks in self.masks.items()},
+            )
+
 
 def batches(
     images: Iterable[tuple[InputImage, Image]],

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from interpretkit.errors import StepError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
     from torch import nn
+
+
+_SHOWN = 3
+"""How many layers an alert names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +23,60 @@ class Batching:
     Attributes:
         apart: Whether each must go alone, since the network mixes the images of a batch.
         alert: What a reader must know; empty if there is nothing.
+        state: What shows that the network keeps a state from pass to pass; empty if it keeps none.
     """
 
     apart: bool = False
     alert: str = ""
+    state: str = ""
 
 
 def mixes(module: nn.Module) -> bool:
-    """Return whether a network normalises over the images of a batch: batch normalisation without running statistics.
+    """Return whether a network normalises over the images of a batch.
+
+    Batch normalisation does where it has no running statistics, and where it is in training mode.
 
     Example:
         >>> from torch import nn
-        >>> mixes(nn.Sequential(nn.BatchNorm2d(2))), mixes(nn.BatchNorm2d(2, track_running_stats=False))
+        >>> mixes(nn.BatchNorm2d(2).eval()), mixes(nn.BatchNorm2d(2, track_running_stats=False).eval())
         (False, True)
+        >>> mixes(nn.BatchNorm2d(2))
+        True
     """
     from torch.nn.modules.batchnorm import _BatchNorm
 
     norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
-    return any(norm.running_mean is None for norm in norms)
+    return any(norm.training or norm.running_mean is None for norm in norms)
+
+
+def still_training(module: nn.Module) -> str:
+    """Return in words which layers are in training mode although the network is in eval mode; empty if none is.
+
+    A network's own `train()` may keep some so. Only layers whose outputs depend on their mode count.
+
+    Example:
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(2)).eval()
+        >>> net[0].training = net[1].training = True
+        >>> still_training(net)
+        'in eval mode a layer still trains: 1 (BatchNorm2d)'
+    """
+    from torch import nn
+    from torch.nn.modules.batchnorm import _BatchNorm
+    from torch.nn.modules.dropout import _DropoutNd
+
+    kinds = (_BatchNorm, _DropoutNd, nn.RReLU)
+    training = []
+    for name, part in module.named_modules():
+        if part.training and isinstance(part, kinds):
+            training.append(f"{name} ({type(part).__name__})" if name else type(part).__name__)
+    if not training:
+        return ""
+    shown = ", ".join(training[:_SHOWN])
+    if len(training) == 1:
+        return f"in eval mode a layer still trains: {shown}"
+    more = ", …" if len(training) > _SHOWN else ""
+    return f"in eval mode {len(training)} layers still train: {shown}{more}"
 
 
 def batching_of(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> Batching:
@@ -47,9 +85,6 @@ def batching_of(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> Batc
     Args:
         run: Runs the network and returns the numbers of each image, `(image, …)`; anything else cannot be compared.
         image: `(1, channel, y, x)`.
-
-    Raises:
-        StepError: If the network keeps a state from pass to pass.
     """
     import torch
 
@@ -64,9 +99,11 @@ def batching_of(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> Batc
             torch.manual_seed(0)
             return _unsteady(first, again, run(image))
         among = run(torch.cat([image, image.flip(-1) / 2]))
-        if len(among) and not _alike(first, among[:1]):
+        # Of other numbers of rows it is not known whose they are; who reads them refuses them.
+        each = first.ndim and len(first) == 1 and among is not None and len(among) == 2  # noqa: PLR2004 - images
+        if each and not _alike(first, among[:1]):
             text = f"an image gives {_number(first)} alone and {_number(among)} beside another"
-            return Batching(apart=True, alert=f"the network mixes the images of a batch: {text}")
+            return Batching(apart=True, alert=f"the network mixes the images of a batch, so each goes alone: {text}")
     return Batching()
 
 
@@ -79,11 +116,8 @@ def _unsteady(first: torch.Tensor, other: torch.Tensor, again: torch.Tensor) -> 
         again: What it gave with the first random numbers once more.
     """
     if not _alike(first, again):
-        raise StepError(
-            f"the network keeps a state from pass to pass: the same image gives {_number(first)}, then "
-            f"{_number(again)}",
-            hint="let it begin anew in each forward; what it gave in the shared pass can be explained by grad_cam",
-        )
+        text = f"the same image gives {_number(first)}, then {_number(again)}"
+        return Batching(state=f"the network keeps a state from pass to pass: {text}")
     text = f"two passes of the same image give {_number(first)} and {_number(other)}"
     return Batching(alert=f"the network is random in eval mode: {text}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from interpretkit.errors import Faults, InputError, InterpretkitError, RecipeError, StepError, cause, did_you_mean
 from interpretkit.model.advice import advice
 from interpretkit.model.baselines import Baseline, baseline_of
-from interpretkit.model.batching import Batching, batching_of, mixes
+from interpretkit.model.batching import Batching, batching_of, mixes, still_training
 from interpretkit.model.cuts import changes, no_gradient
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
@@ -325,7 +325,8 @@ class Model:
         """
         model = replace(self, outputs=settle(self.outputs, returned, ending_of))
         self._kept["settled"] = model
-        model._kept.update(settled=model, spacings=self.spacings)  # noqa: SLF001 - of this class
+        # What passes show is of the network, however its outputs are read.
+        object.__setattr__(model, "_kept", self._kept)
         return model
 
     def output_of(self, target: Target) -> Output:
@@ -417,15 +418,25 @@ class Model:
 
     @property
     def mixes(self) -> bool:
-        """Whether each image must go alone, since the network normalises over the images of a batch."""
-        return mixes(self.module)
+        """Whether each image must go alone, since the network normalises over the images of a batch in eval mode."""
+        from interpretkit.capture.capture import left_as_found
+
+        with left_as_found(self.module):
+            return mixes(self.module)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of any result must know of how the network runs, as far as it is known."""
+        from interpretkit.capture.capture import left_as_found
+
+        if "training" not in self._kept:
+            with left_as_found(self.module):
+                self._kept["training"] = still_training(self.module)
+        batching: Batching = self._kept.get("batching", Batching())
+        return tuple(filter(None, (self._kept["training"], batching.alert, batching.state)))
 
     def batching(self, inputs: torch.Tensor) -> Batching:
-        """Return how passes of a visualizer's own may go, which some passes of the first of `inputs` show; it is kept.
-
-        Raises:
-            StepError: If the network keeps a state from pass to pass.
-        """
+        """Return how images may go through the network, which some passes of the first of `inputs` show; it is kept."""
         from interpretkit.capture.capture import left_as_found
 
         if "batching" not in self._kept:

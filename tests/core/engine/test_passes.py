@@ -254,11 +254,11 @@ def test_a_network_that_cannot_be_followed_runs_without_and_its_cells_tile_the_i
     calls = []
     net.register_forward_hook(lambda *_: calls.append(1))
     model = ik.wrap(net.eval(), output=ik.Classes())
-    found = ik.visualize(model, tiny_images(2), "grad_cam", layers=["0"], target=1)
+    found = ik.visualize(model, tiny_images(1), "grad_cam", layers=["0"], target=1)
     assert found.maps["0"].spacing == {}
     assert found.maps["0"].grid.is_even
     assert len(calls) == 1
-    ik.visualize(model, tiny_images(2), "grad_cam", layers=["0"], target=0)
+    ik.visualize(model, tiny_images(1), "grad_cam", layers=["0"], target=0)
     assert len(calls) == 2
 
 

@@ -130,9 +130,72 @@ def test_a_reader_is_told(make, words, tmp_path):
     assert any(words in alert for alert in run.manifest["steps"][0]["alerts"])
 
 
-def test_images_that_mixed_in_the_shared_pass_are_refused():
-    with pytest.raises(ik.StepError, match=r"mixes the images of a batch: .* of 2 images together is of none alone"):
-        ik.visualize(ik.wrap(Shifted()), IMAGES, "occlusion", window=8, stride=8)
+@pytest.mark.parametrize(("method", "options"), [("occlusion", {"window": 8, "stride": 8}), ("saliency", {})])
+@pytest.mark.parametrize("make", MIXING)
+def test_images_that_would_mix_go_alone(make, method, options):
+    together = ik.visualize(ik.wrap(make()), IMAGES, method, target=1, **options)
+    for position, image in enumerate(IMAGES):
+        alone = ik.visualize(ik.wrap(make()), image[None], method, target=1, **options)
+        assert (together.maps["input"].values[position] == alone.maps["input"].values[0]).all()
+
+
+RECIPE = {
+    "schema": "interpretkit/1",
+    "name": "a",
+    "steps": [
+        {"id": "map", "uses": "saliency"},
+        {"id": "features", "uses": "feature_grid", "with": {"layers": ["conv"]}},
+        {"id": "windows", "uses": "occlusion", "with": {"window": 8, "stride": 8}},
+    ],
+}
+
+
+class Restless(Net):
+    """Its batch normalisation trains whatever mode it is told."""
+
+    def __init__(self):
+        super().__init__(nn.BatchNorm2d(8))
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.training = True
+        return self
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Dropped, "the network is random in eval mode: two passes"),
+        (Shifted, "the network mixes the images of a batch, so each goes alone: an image gives"),
+        (Restless, "in eval mode a layer still trains: norm (BatchNorm2d)"),
+    ],
+)
+def test_every_step_says_it_whether_it_makes_passes_or_not(make, words, tmp_path):
+    run = ik.run(RECIPE, model=make(), images=IMAGES, output=tmp_path)
+    alerts = {step["id"]: step["alerts"] for step in run.manifest["steps"]}
+    assert [name for name, texts in alerts.items() if any(words in text for text in texts)] == [
+        "map",
+        "features",
+        "windows",
+    ]
+
+
+def test_a_network_that_draws_numbers_and_does_not_use_them_is_not_random(tmp_path):
+    class Idle(Net):
+        def mixed(self, features):
+            torch.rand(3)
+            return features
+
+    run = ik.run(RECIPE, model=Idle(), images=IMAGES[:1], output=tmp_path)
+    assert [step["alerts"] for step in run.manifest["steps"]] == [[], [], []]
+
+
+def test_layers_that_train_see_each_image_alone():
+    found = ik.visualize(ik.wrap(Restless()), IMAGES, "saliency", target=1)
+    net = Restless()
+    with torch.no_grad():
+        alone = [float(net(image[None])[0, 1]) for image in IMAGES]
+    assert [target.score for target in found.targets] == pytest.approx(alone)
 
 
 def test_plain_networks_go_in_batches():

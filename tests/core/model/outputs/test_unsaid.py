@@ -112,5 +112,5 @@ def test_what_the_network_is_costs_no_pass_of_its_own():
     net.register_forward_hook(lambda *_: calls.append(1))
     model = ik.wrap(net)
     for _ in range(3):
-        ik.visualize(model, IMAGES, "saliency")
+        ik.visualize(model, IMAGES[:1], "saliency")
     assert len(calls) == 3
