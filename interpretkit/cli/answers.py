@@ -35,10 +35,12 @@ def plan_text(resolved: Resolved) -> str:
     from interpretkit.engine.carry_out import blank_plan
 
     recipe = resolved.recipe
-    planned, files = blank_plan(resolved)
-    models, images = planned.models, len(files)
+    planned, found = blank_plan(resolved)
+    models, images = planned.models, len(found.files)
     size = recipe.numerics.batch_size
     lines = [f"{recipe.name}: {words.count(images, 'image')} in batches of up to {size}"]
+    lines += [f"not in it: {fault}" for fault in found.faults]
+    lines += found.remarks
     for key, model in models.items():
         forward, backward = planned.passes(key)
         passes = f"{words.count(forward, 'forward pass')} and {words.count(backward, 'backward pass')} per batch"

@@ -19,7 +19,8 @@ from interpretkit.engine.plan import Plan, check_counts, check_labels, plan
 from interpretkit.engine.references import with_references
 from interpretkit.engine.resolve import parse_options, resolve
 from interpretkit.errors import Faults, InputError, InterpretkitError, cause
-from interpretkit.inputs.find import find_images
+from interpretkit.inputs.find import Found, find
+from interpretkit.inputs.pages import pages_of
 from interpretkit.inputs.source import Files, Given, Source
 from interpretkit.model.weights.load import blank, load
 from interpretkit.recipe.read import read_leniently
@@ -31,10 +32,9 @@ if TYPE_CHECKING:
 
     from interpretkit.contracts.registry import Registry
     from interpretkit.engine.resolve import Resolved
-    from interpretkit.inputs.find import ImageFile
     from interpretkit.model.model import Model
     from interpretkit.recipe.entries import ModelEntry, Numerics
-    from interpretkit.recipe.read import Setting
+    from interpretkit.recipe.read import GivenInput, Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def carry_out(
         listen: Called with every event.
     """
     given = GivenModels(models or {})
-    paths = [str(image) for image in images] if _are_paths(images) else []
+    paths = list(map(_as_input, images)) if _are_inputs(images) else []
     if images is not None and not paths and not _count(images):
         raise InputError("no images are given", hint="leave `images` out to look at the inputs of the recipe")
     names = paths or ([] if images is None else ["given in Python"])
@@ -80,7 +80,7 @@ def carry_out(
     resolved = _resolved(recipe, registry, settings=settings, images=names, given=given)
     source: Source = Given(images, resolved.readers)
     if paths or not names:
-        source = Files(find_images(resolved.recipe.inputs, suffixes=resolved.readers), resolved.readers)
+        source = Files(_found(resolved), resolved.readers)
     draft = create(Path(output), resolved.recipe.name)
     announcer = Announcer(draft, listen)
     try:
@@ -88,7 +88,7 @@ def carry_out(
         planned = plan(resolved, loaded)
         check_counts(planned, source.total)
         if isinstance(source, Files):
-            check_labels(planned, source.files)
+            check_labels(planned, source.found.files)
         planned = with_references(planned, resolved.readers)
     except BaseException:
         draft.abandon()
@@ -102,10 +102,20 @@ def carry_out(
     return Finished(path, tuple(engine.failures))
 
 
-def _are_paths(images: Any) -> bool:
+def _found(resolved: Resolved) -> Found:
+    """Find the images of a resolved recipe."""
+    return find(resolved.recipe.inputs, pages=pages_of, suffixes=resolved.readers)
+
+
+def _are_inputs(images: Any) -> bool:
+    """Whether images are named as a recipe names them."""
     if not isinstance(images, Sequence):
         return False
-    return all(isinstance(image, str | Path) for image in images)
+    return all(isinstance(image, str | Path | Mapping) for image in images)
+
+
+def _as_input(image: str | Path | Mapping[str, Any]) -> GivenInput:
+    return dict(image) if isinstance(image, Mapping) else str(image)
 
 
 def _count(images: Any) -> int:
@@ -117,7 +127,7 @@ def read_and_resolve(
     recipe: str | Path | Mapping[str, Any],
     *,
     settings: Sequence[Setting] = (),
-    images: Sequence[str] = (),
+    images: Sequence[GivenInput] = (),
     plugins: Sequence[str | Path] = (),
 ) -> Resolved:
     """Read a recipe and look up all that it names; no model is built. All faults are told at once."""
@@ -130,7 +140,7 @@ def _resolved(
     registry: Registry,
     *,
     settings: Sequence[Setting],
-    images: Sequence[str],
+    images: Sequence[GivenInput],
     given: GivenModels,
 ) -> Resolved:
     read = read_leniently(recipe, settings=settings, inputs=images, models=given.entries())
@@ -157,7 +167,7 @@ def load_models(resolved: Resolved, announcer: Announcer) -> dict[str, Model]:
     return models
 
 
-def blank_plan(resolved: Resolved) -> tuple[Plan, tuple[ImageFile, ...]]:
+def blank_plan(resolved: Resolved) -> tuple[Plan, Found]:
     """Plan a resolved recipe for models without weights, and find its images: what a run would do, without running it.
 
     Raises:
@@ -168,14 +178,14 @@ def blank_plan(resolved: Resolved) -> tuple[Plan, tuple[ImageFile, ...]]:
     for key, model in resolved.models.items():
         with faults.collect(), placed(resolved.recipe.models[key]):
             models[key] = blank(model.builder)
-    files: tuple[ImageFile, ...] = ()
+    found = Found(listed=())
     with faults.collect():
-        files = find_images(resolved.recipe.inputs, suffixes=resolved.readers)
+        found = _found(resolved)
     planned = Plan(models={}, steps=())
     with faults.collect():
         planned = plan(resolved, models)
     faults.tell()
-    return planned, files
+    return planned, found
 
 
 @contextmanager
@@ -194,11 +204,14 @@ def _load(builder: Any, entry: ModelEntry, setting: Numerics) -> Model:
 
 
 def _command(
-    recipe: str | Path, settings: Sequence[Setting], images: Sequence[str], plugins: Sequence[str | Path]
+    recipe: str | Path, settings: Sequence[Setting], images: Sequence[GivenInput], plugins: Sequence[str | Path]
 ) -> str:
     words = ["interpretkit", "run", str(recipe)]
-    for image in images:
-        words += ["-i", image]
+    names = [image for image in images if isinstance(image, str)]
+    if len(names) < len(images):
+        names, settings = [], [*settings, ("inputs", images)]
+    for name in names:
+        words += ["-i", name]
     for setting in settings:
         words += ["--set", _typed(setting)]
     for plugin in plugins:

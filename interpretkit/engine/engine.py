@@ -61,6 +61,7 @@ class Engine:
         self._images = 0
         self._unread: list[InputError] = []
         self._masked = False
+        self._remarks: tuple[str, ...] = ()
         self._known: dict[str, ModelRecord] = {}
 
     @property
@@ -80,9 +81,12 @@ class Engine:
         """
         recipe = self._resolved.recipe
         self._masked = source.masked
+        self._remarks = source.remarks
         self._draft.record(Begun(run=self._begun()))
         self._draft.write_text("recipe.yaml", recipe.text)
         self._draft.write_text("resolved.yaml", dump(self._resolved.as_data()))
+        for remark in self._remarks:
+            self._tell("image", remark, failed=True)
         try:
             for key, model in self._plan.models.items():
                 digest = state_digest(model.module.state_dict())
@@ -179,6 +183,7 @@ class Engine:
         digest = sha256_bytes(recipe.text.encode())
         alerts = [self._alert(key) for key in models]
         alerts += [self._mask_alert(key) for key in models]
+        alerts += self._remarks
         return RunRecord(
             schema_=SCHEMA,
             name=recipe.name,

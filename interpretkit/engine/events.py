@@ -25,9 +25,9 @@ class Event:
     """Something that happened while a run goes on.
 
     Attributes:
-        kind: `loading` (a model, now), `model` (ready), `image` (cannot be read), `begun` (a step, for some images),
-            `progress` (of that step), `alert` (a step says what a reader must know), `step` (done), `batch` (done),
-            `sealed` (the run).
+        kind: `loading` (a model, now), `model` (ready), `image` (one cannot be read, or something is to be said of the
+            inputs), `begun` (a step, for some images), `progress` (of that step), `alert` (a step says what a reader
+            must know), `step` (done), `batch` (done), `sealed` (the run).
         text: What happened, in one line; the directory for `sealed`.
         step: The step that it is about; empty if it is about none.
         about: The images that a step computes, in words.

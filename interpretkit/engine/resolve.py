@@ -106,7 +106,7 @@ class Resolved:
             "schema": recipe.schema_,
             "name": recipe.name,
             "models": {key: self._model_data(key) for key in recipe.models},
-            "inputs": list(recipe.inputs),
+            "inputs": [each if isinstance(each, str) else each.model_dump() for each in recipe.inputs],
             "steps": [_step_data(step) for step in self.steps],
             "numerics": recipe.numerics.model_dump(),
         }

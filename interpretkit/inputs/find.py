@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import glob
-import io
+import os
 import re
 import stat
 import unicodedata
@@ -16,23 +14,33 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interpretkit import words
 from interpretkit.digests import sha256_file
-from interpretkit.errors import InputError, did_you_mean
+from interpretkit.errors import MOST_FAULTS, InputError, RecipeError, did_you_mean
+from interpretkit.inputs import ids
+from interpretkit.inputs.manifest import MANIFESTS, read_manifest
+from interpretkit.recipe.entries import Columns, InputEntry
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+    from interpretkit.inputs.manifest import Row
+
+EXTENSIONS = (
+    *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
+    *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
+)
 """The endings of the files that are taken out of a folder or a glob, in small or capital letters."""
 
 SAMPLES = {"grace_hopper": "grace_hopper.jpg", "present": "Minduka_Present_Blue_Pack.png"}
 """Images that come with matplotlib, for `sample:NAME`."""
 
 _RELATIVE = "paths in a manifest are relative to its folder, others to the working directory"
-_ID_LENGTH = 80
-_PORTS = {f"{port}{number}" for port in ("com", "lpt") for number in range(10)}
-_DEVICE_NAMES = {"con", "prn", "aux", "nul", *_PORTS}
+_OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
+"""Files that systems put into folders and hide."""
+
+_PAGE = re.compile(r"(.+)#([1-9][0-9]{0,8})", re.DOTALL)
+_FRACTION = re.compile(r"[+-]?[0-9]+[.,][0-9]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +51,9 @@ class ImageFile:
         id: Unique within the run, even where upper and lower case are not told apart; a file name on every system.
         source: Where it came from, as given or as found; unprintable characters are escaped.
         path: The file.
-        label: Its label from the manifest: a class index or name.
+        label: Its label, from the manifest or the name of its folder: a class index or name.
         mask: The file of its mask from the manifest.
+        page: Which page of the file, from 0; None where nobody asks for one.
     """
 
     id: str
@@ -52,67 +61,319 @@ class ImageFile:
     path: Path
     label: str | None = None
     mask: Path | None = None
+    page: int | None = None
 
 
-def find_images(entries: Sequence[str], *, suffixes: Iterable[str] = ()) -> tuple[ImageFile, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What inputs come to.
+
+    Attributes:
+        listed: Every image in order; in the place of one that cannot be used, why.
+        remarks: What whoever looks at the images must know, such as what else was in a folder.
+    """
+
+    listed: tuple[ImageFile | InputError, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[ImageFile, ...]:
+        """The images that can be used."""
+        return tuple(each for each in self.listed if isinstance(each, ImageFile))
+
+    @property
+    def faults(self) -> tuple[InputError, ...]:
+        """Why the others cannot."""
+        return tuple(each for each in self.listed if isinstance(each, InputError))
+
+
+def find(entries: Sequence[str | InputEntry], *, pages: Callable[[Path], int], suffixes: Iterable[str] = ()) -> Found:
     """Find the images that `entries` name, in their order, and check each file without decoding it.
 
-    An entry is a file; a folder, for the images directly inside; a glob with `*`, `?`, `[` or `**`; a CSV manifest
-    with a column `path` (relative to the manifest's folder) and, if there are any, `label` and `mask` (the path of an
-    image that is non-zero where the object is); or `sample:grace_hopper`, `sample:present`. Of folders and globs, files
-    with the extension of an image are taken, sorted, without hidden ones.
+    An entry is a file; a folder, for the images directly inside; a glob with `*`, `?`, `[` or `**`; a manifest (CSV, or
+    Parquet, Feather and Arrow where pyarrow is installed) with a column `path` (relative to the manifest's folder) and,
+    if there are any, `label` and `mask` (the path of an image that is non-zero where the object is); or
+    `sample:grace_hopper`, `sample:present`. `stack.tif#3` is the third page of a file. Of folders and globs, files with
+    the extension of an image are taken, sorted, without hidden ones.
+
+    A file of a folder, a glob or a manifest that is missing, empty or no regular file costs only itself, and so does a
+    named file that is empty.
 
     Args:
         entries: What is named.
+        pages: Tells how many pages a file has.
         suffixes: What further files of folders and globs are images, in lower case with the dot.
 
     Raises:
-        InputError: If an entry names no image, or a file that is missing, empty, or no regular file.
+        InputError: If an entry names no image or what is not there, or if no image is left.
+        RecipeError: If what is said of an entry does not fit it.
+        PluginError: If a manifest needs pyarrow, and that is not installed.
+
+    Example:
+        >>> [image.id for image in find(["sample:grace_hopper"], pages=lambda path: 1).files]
+        ['grace_hopper']
+    """
+    return _find(entries, pages, suffixes)
+
+
+def find_images(entries: Sequence[str], *, suffixes: Iterable[str] = ()) -> tuple[ImageFile, ...]:
+    """Find images as `find` does, but raise whatever it would leave out.
 
     Example:
         >>> [image.id for image in find_images(["sample:grace_hopper"])]
         ['grace_hopper']
     """
+    found = _find(entries, None, suffixes)
+    for fault in found.faults:
+        raise fault
+    return found.files
+
+
+def _find(entries: Sequence[str | InputEntry], pages: Callable[[Path], int] | None, suffixes: Iterable[str]) -> Found:
     if not entries:
         raise InputError("no images are given", hint="name files, folders, globs, or sample:grace_hopper")
-    endings = (*EXTENSIONS, *sorted({*suffixes} - {*EXTENSIONS}))
-    files: list[ImageFile] = []
+    listed: list[ImageFile | InputError] = []
+    remarks: list[str] = []
     for entry in entries:
-        files += _expand(entry, endings)
-    return _with_unique_ids(files)
+        if not entry:
+            raise InputError("an empty name names no image", hint="'.' is this folder")
+        # Not parsed: the name of a file may be no text, which pydantic would refuse.
+        asked = InputEntry.model_construct(path=entry) if isinstance(entry, str) else entry
+        expanding = _Expanding(asked, pages, suffixes)
+        expanding.expand()
+        listed += expanding.listed
+        remarks += expanding.remarks
+    found = Found(listed=_with_unique_ids(listed), remarks=tuple(remarks))
+    if not found.files:
+        raise found.faults[0]
+    return found
 
 
-def _expand(entry: str, endings: tuple[str, ...]) -> Sequence[ImageFile]:
-    if entry.startswith("sample:"):
-        return [_sample(entry)]
-    if not entry:
-        raise InputError("an empty name names no image", hint="'.' is this folder")
-    path = Path(entry)
-    where = printable(entry)
-    status = _status(path, where)
-    if status is not None and stat.S_ISDIR(status.st_mode):
-        return _images_among(_inside(path, where), where, endings, otherwise="the folder holds no image")
-    # A file whose name happens to look like a pattern is that file.
-    if status is None and glob.has_magic(entry):
-        matches = glob.iglob(entry, recursive=True)  # noqa: PTH207 - Path.glob means other things in each Python
-        return _images_among(map(Path, matches), where, endings, otherwise="the pattern matches no image")
-    _check_file(path, where)
-    if path.suffix.lower() == ".csv":
-        return _manifest(path)
-    return [_image_file(path, where)]
+class _Expanding:
+    """One entry, on its way to the images that it names.
+
+    Args:
+        asked: The entry.
+        pages: Tells how many pages a file has; None where nobody asks.
+        suffixes: What further files are images.
+    """
+
+    def __init__(self, asked: InputEntry, pages: Callable[[Path], int] | None, suffixes: Iterable[str]) -> None:
+        self.listed: list[ImageFile | InputError] = []
+        self.remarks: list[str] = []
+        self._asked = asked
+        self._where = printable(asked.path)
+        self._pages = pages
+        self._endings = (*EXTENSIONS, *sorted({*suffixes} - {*EXTENSIONS}))
+        self._faults = 0
+
+    def expand(self) -> None:
+        """Find its images."""
+        name = self._asked.path
+        if name.startswith("sample:"):
+            self._check_fits("a sample")
+            self._add(_sample(name))
+            return
+        path = Path(name)
+        status = _status(path, self._where)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            self._check_fits("a folder", labels=True)
+            self._take_folder(path)
+        # A file whose name happens to look like a pattern is that file.
+        elif status is None and glob.has_magic(name):
+            self._check_fits("a glob", labels=True)
+            matches = glob.iglob(name, recursive=True)  # noqa: PTH207 - Path.glob means other things in each Python
+            self._take_among(map(Path, matches), _fixed_part(path), otherwise="the pattern matches no image")
+        elif path.suffix.lower() in MANIFESTS:
+            self._check_fits("a manifest", columns=True)
+            _check_file(path, self._where)
+            self._take_manifest(path)
+        else:
+            self._check_fits("a file")
+            self._take_named(path)
+
+    def _check_fits(self, kind: str, *, labels: bool = False, columns: bool = False) -> None:
+        """Check that nothing is said of the entry that makes no sense for what it is."""
+        for key, fits in (("labels", labels), ("columns", columns)):
+            if getattr(self._asked, key) is not None and not fits:
+                place = self._asked.place(key, part="key") or self._where
+                raise RecipeError(f"{self._where} is {kind}, of which nobody can say {key!r}", where=place)
+
+    def _take_named(self, path: Path) -> None:
+        path, page = _with_page(path, self._where)
+        status = _status(path, self._where)
+        try:
+            file = _image_file(path, self._where, page=page)
+        except InputError as fault:
+            # What is not there was perhaps mistyped, and nothing has been computed yet.
+            if status is None or not stat.S_ISREG(status.st_mode):
+                raise
+            self._leave_out(fault)
+        else:
+            self._add(file)
+
+    def _take_folder(self, folder: Path) -> None:
+        if self._asked.labels:
+            self._take_among(_below(folder, self._where), folder, otherwise="the folder holds no image")
+            return
+        self._take_among(_inside(folder, self._where), folder, otherwise="the folder holds no image")
+
+    def _take_among(self, paths: Iterable[Path], root: Path, *, otherwise: str) -> None:
+        """Take the images among some files, and say what the others are."""
+        with _file_errors(self._where):
+            files = sorted(path for path in paths if not _is_hidden(path) and not path.is_dir())
+        images = [path for path in files if path.name.lower().endswith(self._endings)]
+        others = _counted(path for path in files if not path.name.lower().endswith(self._endings))
+        if not images:
+            what = f"{otherwise}, but {others}" if others else otherwise
+            raise InputError(what, where=self._where, hint=self._advice(root))
+        labelled = [path for path in images if _label(path, root)] if self._asked.labels else images
+        if not labelled:
+            what = f"no image lies in a folder below {printable(str(root))}"
+            raise InputError(what, where=self._where, hint="the names of these folders are the labels")
+        if unlabelled := len(images) - len(labelled):
+            others = ", ".join(filter(None, [f"{words.count(unlabelled, 'image')} in no folder of a label", others]))
+        if others:
+            self.remarks.append(f"{self._where}: left out {others}")
+        for path in labelled:
+            label = _label(path, root) if self._asked.labels else None
+            self._try(path, printable(str(path)), label=label)
+
+    def _advice(self, root: Path) -> str:
+        """Say where images may be, if none is where they were looked for."""
+        known = f"images are {' '.join(self._endings)}"
+        if self._asked.labels or not root.is_dir():
+            return known
+        deeper = (path for path in _below(root, self._where) if path.name.lower().endswith(self._endings))
+        for path in deeper:
+            folder = printable(str(root))
+            return f"there are some deeper: {folder}/**/*{path.suffix}, or {{path: {folder}, labels: folder}}"
+        return known
+
+    def _take_manifest(self, path: Path) -> None:
+        columns = self._asked.columns or Columns()
+        rows: list[Row] = []
+        with _file_errors(self._where):
+            for row in read_manifest(path, self._where, columns):
+                if isinstance(row, InputError):
+                    self._leave_out(row)
+                else:
+                    rows.append(row)
+                    self._take_row(row, path.parent)
+        if not self.listed:
+            hint = "each line after the first names one"
+            raise InputError("the manifest lists no image", where=self._where, hint=hint)
+        self.remarks += _remarks(rows, self._where)
+
+    def _take_row(self, row: Row, folder: Path) -> None:
+        try:
+            mask = _listed(row.mask, folder, row.where) if row.mask else None
+            if mask is not None:
+                _check_file(mask, row.where, advise=self._faults < MOST_FAULTS)
+            path = _listed(row.path, folder, row.where)
+        except InputError as fault:
+            self._leave_out(fault)
+        else:
+            self._try(path, row.where, label=row.label or None, mask=mask)
+
+    def _try(self, path: Path, where: str, *, label: str | None = None, mask: Path | None = None) -> None:
+        """Take a file that is one of many: if it cannot be used, that costs only itself."""
+        try:
+            path, page = _with_page(path, where)
+            file = _image_file(path, where, page=page, advise=self._faults < MOST_FAULTS)
+        except InputError as fault:
+            self._leave_out(fault)
+        else:
+            self._add(replace(file, label=label, mask=mask))
+
+    def _leave_out(self, fault: InputError) -> None:
+        self._faults += 1
+        self.listed.append(fault)
+
+    def _add(self, file: ImageFile) -> None:
+        """Add an image, or one for each of its pages."""
+        if self._pages is None or (file.page is None and self._asked.pages != "each"):
+            self.listed.append(file)
+            return
+        count = self._pages(file.path)
+        if file.page is not None:
+            self._check_page(file, count)
+        elif count == 1:
+            self.listed.append(file)
+        else:
+            self.listed += [_page_of(file, page) for page in range(count)]
+
+    def _check_page(self, file: ImageFile, count: int) -> None:
+        if file.page is not None and file.page >= count:
+            what = f"there is no page {file.page + 1}"
+            self._leave_out(InputError(what, where=file.source, hint=f"it has {words.count(count, 'page')}"))
+        else:
+            self.listed.append(file)
 
 
-def _images_among(paths: Iterable[Path], where: str, endings: tuple[str, ...], *, otherwise: str) -> list[ImageFile]:
-    chosen = sorted(path for path in paths if _looks_like_an_image(path, endings))
-    if not chosen:
-        raise InputError(otherwise, where=where, hint=f"images are {' '.join(endings)}")
-    return [_image_file(path, printable(str(path))) for path in chosen]
+def _with_page(path: Path, where: str) -> tuple[Path, int | None]:
+    """Return a file and which of its pages is meant, from 0; a file whose name really ends so is that file."""
+    numbered = _PAGE.fullmatch(str(path))
+    if numbered is None or _status(path, where) is not None:
+        return path, None
+    file = Path(numbered[1])
+    return (file, int(numbered[2]) - 1) if _status(file, where) is not None else (path, None)
 
 
-def _looks_like_an_image(path: Path, endings: tuple[str, ...]) -> bool:
-    known = path.name.lower().endswith(endings)
-    hidden = path.name.startswith(".")
-    return known and not hidden and not path.is_dir()
+def _page_of(file: ImageFile, page: int) -> ImageFile:
+    mark = f"-p{page + 1}"
+    return replace(file, id=ids.ending_in(mark, file.id), source=f"{file.source}#{page + 1}", page=page)
+
+
+def _listed(name: str, folder: Path, where: str) -> Path:
+    """Return a path of a manifest; one that is written as on Windows is that of the file that is there."""
+    path = folder / name
+    if "\\" in name and _status(path, where) is None:
+        slashed = folder / name.replace("\\", "/")
+        if _status(_with_page(slashed, where)[0], where) is not None:
+            return slashed
+    return path
+
+
+def _remarks(rows: Sequence[Row], name: str) -> Iterator[str]:
+    """Say what of a manifest is probably not meant so."""
+    places: dict[str, list[str]] = {}
+    for row in rows:
+        places.setdefault(row.path, []).append(row.where.removeprefix(name).lstrip(":, "))
+    repeated = {path: found for path, found in places.items() if len(found) > 1}
+    for path, found in islice(repeated.items(), 1):
+        others = f", and {words.count(len(repeated) - 1, 'other')}" if len(repeated) > 1 else ""
+        yield f"{name}: {printable(path)} is listed more than once ({words.listed(found, most=3)}){others}"
+    fractions = [row.label for row in rows if _FRACTION.fullmatch(row.label)]
+    if fractions:
+        count = words.count(len(fractions), "label")
+        yield f"{name}: {count} such as {fractions[0]!r}: that is no index of a class, but a name"
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS
+
+
+def _counted(files: Iterable[Path]) -> str:
+    """Return how many files there are of each ending, the most first."""
+    kinds = Counter(path.suffix.lower() for path in files)
+    return ", ".join(f"{count} {printable(ending) or 'without an ending'}" for ending, count in kinds.most_common())
+
+
+def _label(path: Path, root: Path) -> str:
+    """Return the name of the folder directly below `root` that a file lies in; empty if it lies in none."""
+    folder, *inside = path.relative_to(root).parts
+    return unicodedata.normalize("NFC", printable(folder)) if inside else ""
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Return the part of a glob before the first that is no plain name."""
+    plain = []
+    for part in pattern.parts:
+        if glob.has_magic(part):
+            break
+        plain.append(part)
+    return Path(*plain)
 
 
 def _sample(entry: str) -> ImageFile:
@@ -126,77 +387,21 @@ def _sample(entry: str) -> ImageFile:
     return _image_file(path, entry, source=entry)
 
 
-def _manifest(path: Path) -> list[ImageFile]:
-    name = printable(str(path))
-    with _file_errors(name):
-        data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError("is not UTF-8 text", where=f"{name}:{line}", hint="save it as CSV in UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
-    files = []
-    try:
-        columns = [column.strip() for column in next(reader, [])]
-        _check_columns(columns, f"{name}:1")
-        for row in reader:
-            where = f"{name}:{reader.line_num}"
-            if row:
-                files.append(_listed(row, columns, path.parent, where))
-    except csv.Error as error:
-        hint = 'a cell with a comma or a quote stands between quotes, "like ""this"""'
-        raise InputError(f"is not CSV: {error}", where=f"{name}:{reader.line_num}", hint=hint) from error
-    if not files:
-        raise InputError("the manifest lists no image", where=name, hint="each line after the first names one")
-    return files
+def _image_file(path: Path, where: str, *, source: str = "", page: int | None = None, advise: bool = True) -> ImageFile:
+    _check_file(path, where, advise=advise)
+    name = ids.fit_for_a_file_name(path.stem)
+    file = ImageFile(id=name, source=source or printable(str(path)), path=path)
+    return file if page is None else _page_of(file, page)
 
 
-def _check_columns(columns: Sequence[str], where: str) -> None:
-    """Check that each column occurs as often as it may, and that none is a misspelt `label` or `mask`.
-
-    Unknown columns are not read, so nobody would notice that one is misspelt.
-    """
-    if columns.count("path") != 1 or columns.count("label") > 1 or columns.count("mask") > 1:
-        what = "a manifest has one column 'path', at most one 'label' and at most one 'mask'"
-        raise InputError(what, where=where, hint="the first line names the columns: path, or path,label,mask")
-    for wanted in {"label", "mask"} - {*columns}:
-        for column in columns:
-            if difflib.get_close_matches(wanted, [column.casefold()], cutoff=0.8):
-                raise InputError(f"column {column!r} is not read", where=where, hint=f"write {wanted!r}, or rename it")
-
-
-def _listed(row: Sequence[str], columns: Sequence[str], folder: Path, where: str) -> ImageFile:
-    if len(row) != len(columns):
-        raise InputError(
-            f"{len(row)} cells, but the first line names {len(columns)} columns",
-            where=where,
-            hint="put a cell that holds a comma between quotes",
-        )
-    cells = dict(zip(columns, row, strict=True))
-    if not cells["path"]:
-        raise InputError("the path is empty", where=where, hint="name an image, or take the line away")
-    label = cells.get("label", "").strip()
-    name = cells.get("mask", "").strip()
-    mask = folder / name if name else None
-    if mask is not None:
-        _check_file(mask, where)
-    file = _image_file(folder / cells["path"], where)
-    return replace(file, label=label or None, mask=mask)
-
-
-def _image_file(path: Path, where: str, *, source: str = "") -> ImageFile:
-    _check_file(path, where)
-    name = _fit_for_a_file_name(path.stem)
-    return ImageFile(id=name, source=source or printable(str(path)), path=path)
-
-
-def _check_file(path: Path, where: str) -> None:
+def _check_file(path: Path, where: str, *, advise: bool = True) -> None:
+    """Check that a file is there and can be one; `advise` says whether names like it are worth the time."""
     named = printable(str(path))
     subject = "" if named == where else f"{named} "
     status = _status(path, where)
     if status is None:
-        hint = did_you_mean(path.name, _siblings(path, where), otherwise=_RELATIVE)
+        siblings = _siblings(path, where) if advise else []
+        hint = did_you_mean(path.name, siblings, otherwise=_RELATIVE)
         raise InputError(f"{subject}does not exist", where=where, hint=hint)
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
@@ -218,6 +423,22 @@ def _status(path: Path, where: str) -> os.stat_result | None:
             return path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+
+def _below(folder: Path, where: str) -> Iterator[Path]:
+    """Yield the files in a folder and in those below it, also where links lead, without hidden folders."""
+    seen: set[str] = set()
+    with _file_errors(where):
+        for name, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+            real = os.path.realpath(name)
+            folders[:] = [] if real in seen else sorted(each for each in folders if not each.startswith("."))
+            if real not in seen:
+                yield from (Path(name, file) for file in sorted(files))
+            seen.add(real)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _inside(folder: Path, where: str) -> Iterator[Path]:
@@ -252,44 +473,27 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _fit_for_a_file_name(stem: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", stem)
-    letters = [character for character in decomposed if not unicodedata.combining(character)]
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", "".join(letters)).lstrip(".-")
-    first_part = name.partition(".")[0]
-    if first_part.lower() in _DEVICE_NAMES:
-        name = f"_{name}"
-    return name[:_ID_LENGTH].rstrip(".") or "image"
-
-
-def _with_unique_ids(files: Sequence[ImageFile]) -> tuple[ImageFile, ...]:
+def _with_unique_ids(listed: Sequence[ImageFile | InputError]) -> tuple[ImageFile | InputError, ...]:
     """Put the hash of the file into every id that several files would share, whatever the order of the files."""
-    counts = Counter(file.id.lower() for file in files)
-    taken = {name for name, count in counts.items() if count == 1}
-    unique = []
-    for file in files:
-        if counts[file.id.lower()] == 1:
-            unique.append(file)
-            continue
-        marked = _marked(file, taken)
-        taken.add(marked.id.lower())
-        unique.append(marked)
+    names = [each.id for each in listed if isinstance(each, ImageFile)]
+    shared = ids.shared(names)
+    taken = {*map(ids.folded, names)} - shared
+    unique: list[ImageFile | InputError] = []
+    for each in listed:
+        if isinstance(each, ImageFile) and ids.folded(each.id) in shared:
+            unique.append(_marked(each, taken))
+        else:
+            unique.append(each)
     return tuple(unique)
 
 
-def _marked(file: ImageFile, taken: set[str]) -> ImageFile:
-    """Return a file with its hash, and a number if need be, in its id, so that its id is not among those `taken`."""
-    with _file_errors(file.source):
-        mark = f"-{sha256_file(file.path)[:8]}"
-    name = _ending_in(mark, file.id)
-    count = 1
-    while name.lower() in taken:
-        count += 1
-        name = _ending_in(f"{mark}-{count}", file.id)
+def _marked(file: ImageFile, taken: set[str]) -> ImageFile | InputError:
+    """Return a file with its hash in its id, which is added to those `taken`; why not, if it cannot be read."""
+    try:
+        with _file_errors(file.source):
+            mark = f"-{sha256_file(file.path)[:8]}"
+    except InputError as fault:
+        return fault
+    name = ids.marked(file.id, mark, taken)
+    taken.add(ids.folded(name))
     return replace(file, id=name)
-
-
-def _ending_in(ending: str, name: str) -> str:
-    """Return a name with an ending, cut so that both fit an id."""
-    room = _ID_LENGTH - len(ending)
-    return name[:room] + ending

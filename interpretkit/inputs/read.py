@@ -56,9 +56,9 @@ class FileReader(Protocol):
 def read_image(file: ImageFile, *, readers: Mapping[str, FileReader] | None = None) -> tuple[InputImage, Image.Image]:
     """Read a file as an upright 8-bit RGB image, and record what was done to make it one, in order.
 
-    Of an animation the first frame is taken. 16-bit and integer grey is scaled from 0 … 65535, floating-point grey
-    from 0 … 1, to 8 bits; other values are refused. Transparency is composited over white. The size is that of the
-    upright image. Colour profiles are not applied.
+    Of a file of several pages or frames the one that is asked for is taken, else the first. 16-bit and integer grey is
+    scaled from 0 … 65535, floating-point grey from 0 … 1, to 8 bits; other values are refused. Transparency is
+    composited over white. The size is that of the upright image. Colour profiles are not applied.
 
     The mask of the image, where the manifest names one, is read along, `(y, x)` bool over the upright image.
 
@@ -96,7 +96,7 @@ def read_image(file: ImageFile, *, readers: Mapping[str, FileReader] | None = No
 def _read_by_pillow(file: ImageFile) -> tuple[Image.Image, tuple[str, ...], str]:
     """Return an image, what was done to make it 8-bit RGB, and the hash of its file."""
     with _opened(file.path, file.source) as (opened, remarks):
-        unasked = [*_first_frame(opened), *_narrowed(opened)]
+        unasked = [*_chosen_frame(opened, file.page), *_narrowed(opened)]
         picture, done = _as_rgb(opened)
         sha256 = sha256_file(file.path)
     return picture, (*unasked, *done, *remarks), sha256
@@ -235,11 +235,14 @@ def _no_image(head: bytes, where: str) -> InputError:
     return InputError("is no image that can be read", where=where, hint=f"known are {', '.join(FORMATS)}")
 
 
-def _first_frame(opened: Image.Image) -> list[str]:
+def _chosen_frame(opened: Image.Image, page: int | None) -> list[str]:
+    """Go to a page, and say which of several it is."""
     frames = getattr(opened, "n_frames", 1)
-    if frames > 1:
-        return [f"first of {frames} frames"]
-    return []
+    if page is not None:
+        opened.seek(page)
+    if frames == 1:
+        return []
+    return [f"first of {frames} frames" if page is None else f"page {page + 1} of {frames}"]
 
 
 def _narrowed(opened: Image.Image) -> list[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from interpretkit.inputs.batch import Batch
-    from interpretkit.inputs.find import ImageFile
+    from interpretkit.inputs.find import Found
     from interpretkit.inputs.read import FileReader
     from interpretkit.model.model import Model
     from interpretkit.results.image import InputImage
@@ -35,6 +35,11 @@ class Source(ABC):
         """Whether any image comes with a mask."""
         return False
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What whoever looks at the images must know of where they come from."""
+        return ()
+
     @abstractmethod
     def batches(
         self, models: Mapping[str, Model], *, batch_size: int, leave_out: Callable[[InputError], None]
@@ -47,22 +52,27 @@ class Files(Source):
     """Images in files.
 
     Attributes:
-        files: The files.
+        found: The files.
         readers: What reads files of a suffix, in place of Pillow.
     """
 
-    files: tuple[ImageFile, ...]
+    found: Found
     readers: Mapping[str, FileReader] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
         """How many files there are."""
-        return len(self.files)
+        return len(self.found.listed)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was found beside them."""
+        return self.found.remarks
 
     @property
     def masked(self) -> bool:
         """Whether a manifest names a mask."""
-        return any(file.mask is not None for file in self.files)
+        return any(file.mask is not None for file in self.found.files)
 
     def batches(
         self, models: Mapping[str, Model], *, batch_size: int, leave_out: Callable[[InputError], None]
@@ -71,8 +81,10 @@ class Files(Source):
         return batches(self._readable(leave_out), models, batch_size=batch_size, unfit=leave_out)
 
     def _readable(self, leave_out: Callable[[InputError], None]) -> Iterator[tuple[InputImage, Image]]:
-        for position, file in enumerate(self.files):
+        for position, file in enumerate(self.found.listed):
             try:
+                if isinstance(file, InputError):
+                    raise file
                 image, picture = read_image(file, readers=self.readers)
                 yield replace(image, position=position), picture
             except InputError as error:

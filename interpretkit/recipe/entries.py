@@ -264,6 +264,40 @@ class ModelEntry(Placed):
     """Where its weights come from."""
 
 
+class Columns(Entry):
+    """What the columns of a manifest are called."""
+
+    path: Filled = "path"
+    """The column of paths."""
+    label: Filled | None = None
+    """The column of labels; by default `label`, if there is one."""
+    mask: Filled | None = None
+    """The column of paths of masks; by default `mask`, if there is one."""
+
+
+class InputEntry(Placed):
+    """An input of a recipe, with what is to be said of its files."""
+
+    path: Filled
+    """A file, a folder, a glob, a manifest, a sample."""
+    labels: Literal["folder"] | None = None
+    """folder: the label of an image is the name of the folder, directly below `path`, that it lies in."""
+    columns: Columns | None = None
+    """What the columns of a manifest are called."""
+    pages: Literal["first", "each"] = "first"
+    """What becomes of a file of several pages: the first is an image, or each is one."""
+
+
+def _input_kind(value: Any) -> str:
+    return "mapping" if isinstance(value, dict | InputEntry) else "name"
+
+
+Input = Annotated[
+    Annotated[Filled, Tag("name")] | Annotated[InputEntry, Tag("mapping")],
+    Discriminator(_input_kind),
+]
+
+
 class StepEntry(Placed):
     """A step of a recipe: one use of a visualizer."""
 

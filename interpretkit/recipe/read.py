@@ -37,9 +37,12 @@ _EXAMPLE = (
 Setting = str | tuple[str, Any]
 """A value to put into a recipe: `key.path=value` as typed, or path and value."""
 
+GivenInput = str | Mapping[str, Any]
+"""An input of a recipe: a name, or a mapping as a recipe has it."""
+
 
 def read_recipe(
-    path: Path | str | Mapping[str, Any], *, settings: Sequence[Setting] = (), inputs: Sequence[str] = ()
+    path: Path | str | Mapping[str, Any], *, settings: Sequence[Setting] = (), inputs: Sequence[GivenInput] = ()
 ) -> Recipe:
     """Read a recipe from a file.
 
@@ -61,7 +64,7 @@ def read_leniently(
     path: Path | str | Mapping[str, Any],
     *,
     settings: Sequence[Setting] = (),
-    inputs: Sequence[str] = (),
+    inputs: Sequence[GivenInput] = (),
     models: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """Read a recipe as `read_recipe` does, but leave out the parts that cannot be read; `faults` says what is wrong.
@@ -140,7 +143,7 @@ def _with_models(root: Node, models: Mapping[str, Any] | None) -> Node:
     return replace(root, value=keys)
 
 
-def _put(root: Node, settings: Sequence[Setting], inputs: Sequence[str], faults: Faults) -> Node:
+def _put(root: Node, settings: Sequence[Setting], inputs: Sequence[GivenInput], faults: Faults) -> Node:
     """Return the recipe with the settings and inputs of the command line; a setting that does not fit is left out."""
     for number, setting in enumerate(settings, start=1):
         with faults.collect():

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from interpretkit.errors import Faults, RecipeError, did_you_mean
 from interpretkit.recipe.entries import (
-    Filled,
     HubWeights,
+    Input,
+    InputEntry,
     ModelEntry,
     Numerics,
     PathWeights,
@@ -74,8 +75,8 @@ class Recipe(Placed):
     """What runs of the recipe are called."""
     models: dict[Slug, ModelEntry] = Field(default_factory=dict)
     """The models by name. `model: …` is the short form of `models: {model: …}`."""
-    inputs: Annotated[list[Filled], Field(min_length=1)]
-    """Files, folders, globs, a CSV manifest, samples."""
+    inputs: Annotated[list[Input], Field(min_length=1)]
+    """Files, folders, globs, manifests, samples; or mappings that say more of them."""
     steps: Annotated[list[StepEntry], Field(min_length=1)]
     """What to do with the model."""
     numerics: Numerics = Field(default_factory=Numerics)
@@ -92,6 +93,9 @@ class Recipe(Placed):
         context.tell(self)
         for key, model in self.models.items():
             context.tell(model, "models", key)
+        for position, entry in enumerate(self.inputs):
+            if isinstance(entry, InputEntry):
+                context.tell(entry, "inputs", position)
         for position, step in enumerate(self.steps):
             context.tell(step, "steps", position)
 
@@ -160,6 +164,7 @@ def faults_of_options(
 _BELONGS: dict[type[BaseModel], str] = {
     Recipe: "at the top level",
     ModelEntry: "beside the 'uses:' of a model",
+    InputEntry: "beside the 'path:' of an input",
     StepEntry: "beside the 'uses:' of a step",
     Numerics: "under 'numerics:'",
     PathWeights: "beside 'path:' of weights",

@@ -167,6 +167,37 @@ def test_an_image_that_cannot_be_used_does_not_cost_the_others_the_run(run, fold
     assert any("bad.png" in alert for alert in opened.manifest["alerts"])
 
 
+def test_inputs_with_what_is_said_of_them_lead_to_a_run_that_tells_what_it_lacks(run, folder):
+    from PIL import Image
+
+    names = ("猫/снимок", "猫/प्रतिमा", "собака/Grüße", "собака/صورة", "собака/고양이", "собака/снимок")
+    for level, name in enumerate(names):
+        (folder / "train" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (40, 40), 40 * level).save(folder / "train" / f"{name}.png")
+    (folder / "train/猫/empty.png").touch()
+    (folder / "train/猫/scan.dcm").write_bytes(b"DICM")
+    setting = "inputs=[{path: train, labels: folder}]"
+    plan = run("plan", "recipe.yaml", "--plugin", "plugin.py", "--set", setting)
+    assert "6 images" in plan[1]
+    assert "train/猫/empty.png: is empty" in plan[1]
+    code, out, err = run("run", "recipe.yaml", "--plugin", "plugin.py", "--set", setting)
+    assert code == 4
+    assert "train: left out 1 .dcm" in err
+    opened = ik.open_run(out.strip())
+    assert {image["label"] for image in opened.manifest["inputs"]} == {"猫", "собака"}
+    ids = [image["id"] for image in opened.manifest["inputs"]]
+    assert sorted({name.partition("-")[0] for name in ids}) == sorted({name.split("/")[1] for name in names})
+    assert len(ids) == 6
+    assert "train: left out 1 .dcm" in opened.manifest["alerts"]
+    assert any("train/猫/empty.png: is empty" in alert for alert in opened.manifest["alerts"])
+    page = (opened.path / "report.html").read_text()
+    assert all(name in page for name in ids)
+    assert "labels: folder" in (opened.path / "resolved.yaml").read_text()
+    assert run("verify", out.strip())[0] == 0
+    again = run("run", str(opened.path / "resolved.yaml"), "--plugin", "plugin.py")
+    assert [image["id"] for image in ik.open_run(again[1].strip()).manifest["inputs"]] == ids
+
+
 def test_a_broken_installed_plugin_never_stops_a_recipe_that_does_not_use_it(folder, command):
     broken = folder / "site" / "broken_plugin-1.0.dist-info"
     broken.mkdir(parents=True)

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
+import unicodedata
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from interpretkit.inputs.find import SAMPLES, find_images
+from interpretkit.errors import RecipeError
+from interpretkit.inputs import find as find_module
+from interpretkit.inputs.find import SAMPLES, find, find_images
+from interpretkit.inputs.pages import pages_of
 from interpretkit.inputs.read import read_image
+from interpretkit.recipe.entries import Columns, InputEntry
 
 
 @pytest.fixture
@@ -87,75 +90,6 @@ def test_no_entry_at_all_is_refused(refusal):
     assert "no images" in refusal(find_images, []).message
 
 
-def test_a_manifest_gives_paths_relative_to_itself_and_labels(folder):
-    text = f'path, label ,note\r\n\r\nc.png, "tabby, tiger","a\nb"\r\n{folder / "b.PNG"},  ,\r\n'
-    Path("deep/list.CSV").write_text(text, encoding="utf-8-sig", newline="")
-    first, second = find_images(["deep/list.CSV"])
-    assert (first.path, first.label, first.source) == (Path("deep/c.png"), "tabby, tiger", "deep/c.png")
-    assert (second.path, second.label) == (folder / "b.PNG", None)
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "message"),
-    [
-        (b"file,label\na.jpeg,1\n", ":1", "one column 'path'"),
-        (b"path,path\na.jpeg,1\n", ":1", "one column 'path'"),
-        (b"path,mask,mask\na.jpeg,1,1\n", ":1", "at most one 'mask'"),
-        (b"path,masks\na.jpeg,\n", ":1", "column 'masks' is not read"),
-        (b"path,Label\na.jpeg,1\n", ":1", "column 'Label' is not read"),
-        (b"path,lable,mask\na.jpeg,1,\n", ":1", "column 'lable' is not read"),
-        (b"path,mask\na.jpeg,\nb.PNG,gone.png\n", ":3", "gone.png does not exist"),
-        (b"path,mask\na.jpeg,deep\n", ":2", "deep is a folder, not an image"),
-        (b"path,mask\na.jpeg,empty.png\n", ":2", "empty.png is empty"),
-        (b"path\n", "", "lists no image"),
-        (b"\n\n", ":1", "one column 'path'"),
-        (b"path,label\na.jpeg,1\n\nb.PNG,1,2\n", ":4", "3 cells, but the first line names 2"),
-        (b"path,label\na.jpeg,1\n,2\n", ":3", "the path is empty"),
-        (b"path\na.jpeg\na.jpg\n", ":3", "a.jpg does not exist"),
-        (b"path\ndeep\n", ":2", "deep is a folder, not an image"),
-        (b"path\nempty.png\n", ":2", "empty.png is empty"),
-        (b'path\na.jpeg\n"a"b\n', ":3", "is not CSV"),
-        (b"path\na.jpeg\n\xff\xfe\n", ":3", "is not UTF-8 text"),
-        (b"path\na.jpeg\na\0b\n", ":3", "embedded null byte"),
-    ],
-)
-def test_an_error_in_a_manifest_names_its_line(folder, text, line, message, *, refusal):
-    Path("empty.png").touch()
-    Path("list.csv").write_bytes(text)
-    error = refusal(find_images, ["list.csv"])
-    assert error.where == f"list.csv{line}"
-    assert message in error.message
-    assert error.hint
-
-
-@pytest.mark.parametrize(
-    ("stem", "expected"),
-    [
-        ("plain-1.2_3", "plain-1.2_3"),
-        ("two words", "two_words"),
-        ("line\nbreak", "line_break"),
-        ("Grüße", "Gru_e"),
-        ("Gru\u0308ße", "Gru_e"),
-        ("猫🐈", "_"),
-        ("..-dots", "dots"),
-        ("---", "image"),
-        ("dots..", "dots"),
-        ("CON", "_CON"),
-        ("nul.tar", "_nul.tar"),
-        ("com1", "_com1"),
-        ("console", "console"),
-        ("C:\\x", "C_x"),
-        ("y" * 80, "y" * 80),
-        ("y" * 81, "y" * 80),
-        ("y" * 79 + ".z", "y" * 79),
-    ],
-)
-def test_ids_are_fit_for_file_names(tmp_path, stem, expected):
-    path = tmp_path / f"{stem}.png"
-    path.write_bytes(b"x")
-    assert [file.id for file in find_images([str(path)])] == [expected]
-
-
 def test_ids_that_would_collide_are_all_marked_with_the_hash_of_their_file(tmp_path):
     contents = {"a/cat.png": b"1", "a/dog.png": b"2", "b/Cat.jpg": b"3", "b/cat.png": b"1"}
     for name, content in contents.items():
@@ -178,12 +112,175 @@ def test_ids_that_are_cut_to_the_same_are_marked_and_stay_short(tmp_path):
     assert {file.id for file in find_images([str(tmp_path)])} == expected
 
 
-def test_ids_of_any_names_are_unique_short_and_portable(tmp_path):
-    generator = np.random.default_rng(1)
-    alphabet = list("aAéß.-_ ~\n:\\*猫\u202e\udcff")
-    for number in range(400):
-        stem = "".join(generator.choice(alphabet, generator.choice([1, 2, 3, 60])))
-        (tmp_path / f"{stem}.png").write_bytes(bytes([number % 7]))
-    ids = [file.id for file in find_images([str(each) for each in tmp_path.iterdir()])]
-    assert len({name.lower() for name in ids}) == len(ids) > 300
-    assert all(re.fullmatch(r"(?![.-])[A-Za-z0-9._-]{1,80}(?<!\.)", name) for name in ids)
+def test_files_that_only_marks_on_letters_or_their_case_tell_apart_get_other_ids(tmp_path):
+    for number, stem in enumerate(["Ärzte", "A\u0308RZTE", "ärzte", "STRASSE", "Straße", "снимок", "СНИМОК"]):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}" / f"{stem}.png").write_text(stem)
+    names = [file.id for file in find_images([str(tmp_path / "*" / "*.png")])]
+    assert len({unicodedata.normalize("NFD", name).casefold() for name in names}) == 7
+    assert all("-" in name for name in names)
+
+
+def test_a_file_that_cannot_be_hashed_for_its_id_costs_only_itself(tmp_path, monkeypatch):
+    for name in ("a/cat.png", "b/cat.png", "c/cat.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(name)
+    hashed = find_module.sha256_file
+
+    def refusing(path):
+        if path.parent.name == "b":
+            raise PermissionError(13, "Permission denied")
+        return hashed(path)
+
+    monkeypatch.setattr(find_module, "sha256_file", refusing)
+    found = find([str(tmp_path / "*/cat.png")], pages=pages_of)
+    assert [file.path.parent.name for file in found.files] == ["a", "c"]
+    assert [str(fault) for fault in found.faults] == [
+        f"{tmp_path}/b/cat.png: cannot be looked at: Permission denied (check the name and who may read)"
+    ]
+
+
+LAYOUT = ("cat/0.png", "cat/deep/1.JFIF", "dog/2.jpe", "dog/.hidden.png", ".trash/3.png", "4.png", "dog/notes.txt")
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in LAYOUT:
+        path = Path("train", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path
+
+
+def found(**entry):
+    return find([InputEntry(**entry)], pages=pages_of)
+
+
+@pytest.mark.parametrize("path", ["train", "train/**/*", "./train/**"])
+def test_the_folders_of_images_are_their_labels(train, path):
+    images = found(path=path, labels="folder")
+    assert [(image.id, image.label) for image in images.files] == [("0", "cat"), ("1", "cat"), ("2", "dog")]
+    assert images.remarks == (f"{path}: left out 1 image in no folder of a label, 1 .txt",)
+
+
+def test_the_folders_of_labels_may_be_links_and_circles_end(train):
+    Path("elsewhere").mkdir()
+    Path("elsewhere/5.png").write_text("5")
+    Path("train/elk").symlink_to(Path("elsewhere").resolve())
+    Path("train/dog/again").symlink_to(Path("train").resolve())
+    images = found(path="train", labels="folder").files
+    assert [(image.id, image.label) for image in images] == [("0", "cat"), ("1", "cat"), ("2", "dog"), ("5", "elk")]
+
+
+def test_a_label_is_in_one_form_of_unicode(tmp_path):
+    (tmp_path / "a\u0308").mkdir()
+    (tmp_path / "a\u0308" / "0.png").write_text("0")
+    assert [file.label for file in found(path=str(tmp_path), labels="folder").files] == ["ä"]
+
+
+def test_images_that_lie_deeper_are_hinted_at(train, refusal):
+    Path("train/4.png").rename("train/list.csv")
+    error = refusal(find_images, ["train"])
+    assert error.message == "the folder holds no image, but 1 .csv"
+    assert error.hint == "there are some deeper: train/**/*.png, or {path: train, labels: folder}"
+    assert len(find_images(["train/**/*.png"])) == 1
+
+
+def test_labels_without_folders_are_refused(train, refusal):
+    assert (
+        refusal(found, path="train/cat/*.png", labels="folder").message == "no image lies in a folder below train/cat"
+    )
+
+
+def test_what_is_left_out_of_a_folder_is_counted_by_kind(tmp_path):
+    names = ["a.jpg", "b.JFIF", "c.jpe", "d.dcm", "e.DCM", "f.heic", "g.txt", "h", "i.npy"]
+    for name in [*names, ".DS_Store", "Thumbs.db", "desktop.ini", "._a.jpg"]:
+        (tmp_path / name).write_text(name)
+    images = found(path=str(tmp_path))
+    assert [file.path.name for file in images.files] == ["a.jpg", "b.JFIF", "c.jpe"]
+    kinds = "2 .dcm, 1 .heic, 1 .txt, 1 without an ending, 1 .npy"
+    assert images.remarks == (f"{tmp_path}: left out {kinds}",)
+    globbed = found(path=f"{tmp_path}/*")
+    assert [file.path.name for file in globbed.files] == ["a.jpg", "b.JFIF", "c.jpe"]
+    assert found(path=f"{tmp_path}/*.jpg").remarks == ()
+
+
+def test_an_empty_file_costs_only_itself_unless_it_is_the_only_one(tmp_path, refusal):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").write_text("b")
+    os.mkfifo(tmp_path / "c.png")
+    names = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    for entries in ([str(tmp_path)], names):
+        images = find(entries, pages=pages_of)
+        assert [file.id for file in images.files] == ["b"]
+        assert images.faults[0].message == "is empty"
+        assert refusal(find_images, entries).message == "is empty"
+    assert refusal(find, names[:1], pages=pages_of).message == "is empty"
+    # A name that is mistyped is found out before anything is computed.
+    assert "does not exist" in refusal(find, [*names, str(tmp_path / "bb.png")], pages=pages_of).message
+
+
+def test_what_does_not_fit_an_input_is_refused(train):
+    Path("list.csv").write_text("path\ntrain/4.png\n")
+    for entry, words in [
+        ({"path": "train/4.png", "labels": "folder"}, "is a file, of which nobody can say 'labels'"),
+        ({"path": "list.csv", "labels": "folder"}, "is a manifest, of which nobody can say 'labels'"),
+        ({"path": "train", "columns": Columns()}, "is a folder, of which nobody can say 'columns'"),
+        ({"path": "train/*", "columns": Columns()}, "is a glob, of which nobody can say 'columns'"),
+        ({"path": "sample:present", "labels": "folder"}, "is a sample, of which nobody can say 'labels'"),
+    ]:
+        with pytest.raises(RecipeError, match=words):
+            found(**entry)
+
+
+@pytest.fixture
+def stack(tmp_path, monkeypatch):
+    """Write a file of three pages."""
+    monkeypatch.chdir(tmp_path)
+    pages = [Image.new("L", (4, 3), level) for level in (10, 20, 30)]
+    pages[0].save("stack.tif", save_all=True, append_images=pages[1:])
+    Image.new("L", (4, 3)).save("one.png")
+    return tmp_path
+
+
+def test_a_page_is_chosen_by_its_number(stack, refusal):
+    Path("list.csv").write_text("path,label\nstack.tif#1,cat\nstack.tif#3,dog\n")
+    images = find(["stack.tif#3", "list.csv", "stack.tif"], pages=pages_of).files
+    assert [(image.page, image.source, image.label) for image in images] == [
+        (2, "stack.tif#3", None),
+        (0, "stack.tif#1", "cat"),
+        (2, "stack.tif#3", "dog"),
+        (None, "stack.tif", None),
+    ]
+    assert images[1].id == "stack-p1"
+    assert images[0].id.startswith("stack-p3-")
+    assert {image.path for image in images} == {Path("stack.tif")}
+    error = refusal(find, ["stack.tif#4"], pages=pages_of)
+    assert str(error) == "stack.tif#4: there is no page 4 (it has 3 pages)"
+    for name in ("stack.tif#0", "gone.tif#1", "stack.tif#x"):
+        assert "does not exist" in refusal(find, [name], pages=pages_of).message
+
+
+def test_a_file_whose_name_ends_like_a_page_is_that_file(stack):
+    Path("stack.tif").rename("stack.tif#3")
+    [image] = find(["stack.tif#3"], pages=pages_of).files
+    assert (image.page, image.path) == (None, Path("stack.tif#3"))
+
+
+def test_each_page_becomes_an_image(stack):
+    images = find([InputEntry(path="*", pages="each")], pages=pages_of).files
+    assert [(image.id, image.page, image.source) for image in images] == [
+        ("one", None, "one.png"),
+        ("stack-p1", 0, "stack.tif#1"),
+        ("stack-p2", 1, "stack.tif#2"),
+        ("stack-p3", 2, "stack.tif#3"),
+    ]
+    assert found(path="stack.tif#2", pages="each").files[0].page == 1
+    levels = [read_image(image)[1].getpixel((0, 0)) for image in images[1:]]
+    assert levels == [(10, 10, 10), (20, 20, 20), (30, 30, 30)]
+
+
+def test_pages_of_what_is_no_image_are_one(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert pages_of(tmp_path / "a.png") == 1

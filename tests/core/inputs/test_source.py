@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from interpretkit.errors import InputError
-from interpretkit.inputs.find import find_images
+from interpretkit.inputs.find import find
+from interpretkit.inputs.pages import pages_of
 from interpretkit.inputs.source import Files, Given
 from interpretkit.model.model import Model
 from interpretkit.model.preprocessing import Preprocessing
@@ -24,21 +25,42 @@ def saved(folder, *names):
         Image.new("RGB", (6, 5), "teal").save(folder / f"{name}.png")
 
 
+def files(*paths):
+    return Files(find(list(map(str, paths)), pages=pages_of))
+
+
 def test_a_file_that_cannot_be_read_is_told_and_left_out(tmp_path):
     saved(tmp_path, "a", "c", "d")
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
-    source = Files(find_images([str(tmp_path)]))
+    source = files(tmp_path)
     told = []
     assert ids(source, told.append) == [["a", "c"], ["d"]]
     assert [error.where for error in told] == [str(tmp_path / "b.png")]
     assert source.total == 4
 
 
+def test_a_file_that_is_empty_or_a_link_to_nothing_costs_only_itself_and_keeps_its_place(tmp_path):
+    saved(tmp_path, "b", "d")
+    (tmp_path / "a.png").touch()
+    (tmp_path / "c.png").symlink_to("gone.png")
+    (tmp_path / "notes.txt").touch()
+    source = files(tmp_path)
+    told = []
+    batches = source.batches(MODELS, batch_size=2, leave_out=told.append)
+    assert [(image.id, image.position) for batch in batches for image in batch.images] == [("b", 1), ("d", 3)]
+    assert [(error.where, error.message) for error in told] == [
+        (str(tmp_path / "a.png"), "is empty"),
+        (str(tmp_path / "c.png"), "does not exist"),
+    ]
+    assert source.total == 4
+    assert source.remarks == (f"{tmp_path}: left out 1 .txt",)
+
+
 @pytest.mark.parametrize(("mask", "masked"), [("", False), ("b.png", True)])
 def test_files_are_masked_where_one_of_them_has_a_mask(tmp_path, mask, masked):
     saved(tmp_path, "a", "b")
     (tmp_path / "list.csv").write_text(f"path,mask\na.png,\nb.png,{mask}\n")
-    assert Files(find_images([str(tmp_path / "list.csv")])).masked is masked
+    assert files(tmp_path / "list.csv").masked is masked
 
 
 @pytest.mark.parametrize("several", [False, True])

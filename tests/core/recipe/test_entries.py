@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from interpretkit.recipe.entries import HubWeights, ModelEntry, PathWeights, PublishedWeights
+from interpretkit.recipe.entries import Columns, HubWeights, InputEntry, ModelEntry, PathWeights, PublishedWeights
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,56 @@ def test_entries_given_in_python_are_refused_in_plain_words(refusal):
         error.message
         == "weights: 'random', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} is wanted"
     )
+
+
+INPUTS = "inputs: [sample:grace_hopper]"
+
+
+def plain(recipe):
+    return [each if isinstance(each, str) else each.model_dump() for each in recipe.inputs]
+
+
+def test_inputs_are_names_or_mappings_that_know_where_they_stand(read, replaced):
+    entry = "{path: train, labels: folder, columns: {path: file, label: kind}, "
+    recipe = read(replaced(INPUTS, f"inputs:\n- a.png\n- {entry}pages: each}}\n- {{path: b.png}}"))
+    assert plain(recipe) == [
+        "a.png",
+        InputEntry(
+            path="train",
+            labels="folder",
+            columns=Columns(path="file", label="kind"),
+            pages="each",
+        ).model_dump(),
+        InputEntry(path="b.png").model_dump(),
+    ]
+    second = recipe.inputs[1]
+    assert isinstance(second, InputEntry)
+    assert second.place("labels", part="key") == "r.yaml:9:17"
+    assert InputEntry.model_validate(second.model_dump()).model_dump() == second.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("entry", "refused"),
+    [
+        ("{path: a, labls: folder}", "11: unknown key 'labls' (did you mean 'labels'?)"),
+        ("{pth: a}", "2: unknown key 'pth' (did you mean 'path'?)"),
+        ("{labels: folder}", "1: key 'path' is missing"),
+        ("{path: a, columns: {lable: x}}", "21: unknown key 'lable' (did you mean 'label'?)"),
+        ("{path: a, columns: finding}", "20: columns: a mapping is wanted, not 'finding'"),
+        ("{path: a, labels: true}", "19: labels: 'folder' is wanted, not true"),
+        ("{path: a, pages: all}", "18: pages: 'first' or 'each' is wanted, not 'all'"),
+        ("7", "1: inputs[0]: text is wanted, not 7 (put text that looks like something else in quotes)"),
+    ],
+)
+def test_what_is_wrong_with_an_input_is_told_at_its_place(read, entry, refused, *, refusal, replaced):
+    column, _, message = refused.partition(":")
+    error = str(refusal(read, replaced(INPUTS, f"inputs:\n- {entry}")))
+    assert error == f"r.yaml:8:{int(column) + 2}:{message}"
+
+
+def test_inputs_are_changed_from_outside(read, replaced):
+    text = replaced(INPUTS, "inputs: [{path: a.png, labels: folder}]")
+    changed = read(text, settings=["inputs.0.path=d", "inputs.0.pages=each"])
+    assert plain(changed) == [InputEntry(path="d", labels="folder", pages="each").model_dump()]
+    replacing = read(text, inputs=["b.png", {"path": "c", "labels": "folder"}])
+    assert plain(replacing) == ["b.png", InputEntry(path="c", labels="folder").model_dump()]
