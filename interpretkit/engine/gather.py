@@ -30,6 +30,7 @@ class Gather:
         >>> from interpretkit.contracts.registry import discover
         >>> from interpretkit.engine.resolve import Step
         >>> from interpretkit.results.result import Result
+        >>> from interpretkit.results.table import Table
         >>> found = discover().find(VISUALIZER, "compare")
         >>> visualizer = found.offer(found.offer.Options())
         >>> step = Step(id="compare", visualizer=visualizer, plugin=found.plugin, model="model")

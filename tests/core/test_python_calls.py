@@ -58,13 +58,13 @@ def test_several_steps_share_one_pass_and_give_what_each_gives_alone():
         "saliency": ik.step("saliency", target=0),
         "alike": ik.step("compare", of=["cam", "saliency"]),
     }
-    together = ik.visualize(net, tiny_images(), steps)
+    together = ik.visualize(net, tiny_images(1), steps)
     assert net.passes == 1
     assert list(together) == list(steps)
-    alone = ik.visualize(net, tiny_images(), "grad_cam", layers=["features"], target=0)
+    alone = ik.visualize(net, tiny_images(1), "grad_cam", layers=["features"], target=0)
     assert np.array_equal(together["cam"].maps["features"].values, alone.maps["features"].values)
     read = {name: together[name] for name in ("cam", "saliency")}
-    compared = ik.visualize(net, tiny_images(), "compare", of=read)
+    compared = ik.visualize(net, tiny_images(1), "compare", of=read)
     assert compared.tables["pairs"]["pearson"].tolist() == together["alike"].tables["pairs"]["pearson"].tolist()
 
 

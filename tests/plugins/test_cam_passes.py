@@ -252,7 +252,7 @@ def test_all_layers_of_smooth_grad_cam_plusplus_share_the_passes(net, images):
         ik.wrap(net), images, "smooth_grad_cam_plusplus", layers=layers, samples=5, internal_batch_size=3, target=0
     )
     assert list(result.maps) == layers
-    assert seen == [2, *PROBES, 3, 2, 3, 2]
+    assert seen == [*PROBES, 2, 3, 2, 3, 2]
 
 
 def test_smooth_grad_cam_plusplus_keeps_the_contract():
