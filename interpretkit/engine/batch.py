@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,7 +26,7 @@ from interpretkit.results.origin import Origin
 from interpretkit.results.stacking import stacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     import torch
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from interpretkit.model.outputs.output import Prediction
     from interpretkit.results.image import InputImage
     from interpretkit.results.result import Result
+    from interpretkit.results.targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,16 +265,34 @@ def _computed(step: Step, done: Pass, results: Mapping[str, Result], again: _Aga
 
 
 def _warn_of_saturation(captured: Captured, model: Model) -> None:
-    """Say that a score is 1 but for rounding, and how to explain what is before the softmax or sigmoid."""
+    """Say that what is left of a score's gradient is rounding, and what can be explained in its place."""
     saturated = [target for target in captured.targets if target.saturated]
     if not saturated:
         return
-    target = saturated[0]
     whose = f" of {len(saturated)} images" if len(saturated) > 1 else ""
+    captured.alert(_saturation(saturated[0], model, whose=whose))
+
+
+def _saturation(target: Target, model: Model, *, whose: str) -> str:
+    if target.quantity == "norm":
+        score = f"the norm{whose} is {target.score:.4g} but for rounding, as of any normalised vector"
+        return f"{score}, so there is nothing to explain: ask {{like: IMAGE}}, or read the layer before that"
+    if target.quantity == "cosine":
+        score = f"the vector{whose} has the direction that it is compared with"
+        return f"{score}, where the gradient of the cosine is 0 but for rounding; compare it with another"
     way = "let the network return its logits"
     if LOGITS in model.outputs:
-        way = f"explain the logits: target {{of: {LOGITS}, class: {target.index}}}"
-    captured.alert(f"the probability of {target.label!r}{whose} is 1 but for rounding, and so is its gradient 0; {way}")
+        way = f"explain the logits: target {_of_logits(target)}"
+    limit = round(target.probability)
+    score = f"the probability of {target.label!r}{whose} is {limit} but for rounding"
+    return f"{score}, and so is its gradient 0; {way}"
+
+
+def _of_logits(target: Target) -> str:
+    """Return the same target of the logits, as a recipe writes it."""
+    spec = target.spec if isinstance(target.spec, Mapping) else {"class": target.spec}
+    asked = {"of": LOGITS, **spec}
+    return "{" + ", ".join(f"{key}: {value}" for key, value in asked.items()) + "}"
 
 
 def _captured(

@@ -27,7 +27,8 @@ class Target:
             known; `value`; `logit difference`; `norm`.
         unit: The unit of a value; empty without one.
         probability: That of `label`; NaN where there is none.
-        saturated: Whether the score is a probability so near to 1 that what is left of its gradient is rounding.
+        saturated: Whether what is left of the score's gradient is rounding: of a probability of 1 or 0, of the norm of
+            a normalised vector, of the cosine of a vector with itself.
         against_label: The name of what it is set against; empty without a contrast.
         region: The pixels that the score is summed over, of a network that gives each pixel a class; else None.
         vector: What the image's vector is compared with; empty without that.
@@ -78,8 +79,8 @@ class Target:
 
     def __str__(self) -> str:
         score = f"{self.quantity} {self.score:.4g} {self.unit}".rstrip()
-        if math.isnan(self.probability):
-            return f"{self.name} ({score})"
-        contrast = f" against {self.against_label!r}" if self.against_label else ""
         saturated = ", saturated" if self.saturated else ""
+        if math.isnan(self.probability):
+            return f"{self.name} ({score}{saturated})"
+        contrast = f" against {self.against_label!r}" if self.against_label else ""
         return f"{self.label!r}{contrast} ({score}, probability {self.probability:.3g}{saturated})"

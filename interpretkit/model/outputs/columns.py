@@ -38,7 +38,9 @@ LISTED = 5
 """So many of what a network finds are listed of each image."""
 
 _SAY = "say what it returns: wrap(…, output=…)"
-_DIGITS_LOST = 100
+DIGITS_LOST = 100
+"""From so many units in the last place on, what is left of a difference is rounding."""
+
 _MATRIX = len(("image", "class"))
 
 
@@ -186,6 +188,13 @@ class Columns(Output):
     def quantities(self, columns: torch.Tensor) -> list[str]:
         """Return what the numbers of each image are: `logit`, `output` or `value`."""
 
+    def check_numbers(self, columns: torch.Tensor) -> None:
+        """Check that the numbers are what they are said to be.
+
+        Raises:
+            StepError: If they are no probabilities, and are said to be.
+        """
+
     def opposites(self, columns: torch.Tensor) -> torch.Tensor:
         """Return what speaks against each class, `(image, class)`: the negative logit, what is missing to 1."""
         return -columns
@@ -306,13 +315,14 @@ class Columns(Output):
     def _rows(self, columns: torch.Tensor) -> Iterator[Row]:
         import torch
 
+        self.check_numbers(columns)
         probabilities = self.probabilities(columns)
         numbers = columns.double()
         opposites = self.opposites(numbers)
-        rounding = torch.finfo(columns.dtype).eps
+        kind = torch.finfo(columns.dtype)
         for position, quantity in enumerate(self.quantities(columns)):
             likely = None if probabilities is None else probabilities[position]
-            yield Row(numbers[position], opposites[position], likely, quantity, rounding)
+            yield Row(numbers[position], opposites[position], likely, quantity, kind.eps, kind.tiny)
 
     def _predictions(self, row: Row) -> tuple[Prediction, ...]:
         found = []
@@ -369,8 +379,9 @@ class Columns(Output):
             against_label=name_of(against, self.names),
             score=row.number(index) - row.number(against),
             quantity=f"{row.quantity} difference",
+            unit=self.unit(index),
             probability=row.probability(index),
-            saturated=row.saturated(index) or row.saturated(against),
+            saturated=row.is_one(index) or row.is_one(against) or (row.is_none(index) and row.is_none(against)),
         )
 
     def _index(self, spec: Hashable, image: InputImage, row: Row) -> int:
@@ -408,6 +419,7 @@ class Row(NamedTuple):
         probabilities: The same of the probabilities; None where nothing is one.
         quantity: What the numbers are.
         rounding: How far a number may be off, as a part of it.
+        least: The least number above 0 that has all its digits.
     """
 
     numbers: torch.Tensor
@@ -415,6 +427,7 @@ class Row(NamedTuple):
     probabilities: torch.Tensor | None
     quantity: str
     rounding: float
+    least: float
 
     def number(self, index: int) -> float:
         """Return one number."""
@@ -425,8 +438,16 @@ class Row(NamedTuple):
         return math.nan if self.probabilities is None else float(self.probabilities[index])
 
     def saturated(self, index: int) -> bool:
-        """Whether a number is a probability that is so near to 1 that what is left of its gradient is rounding."""
-        return self.quantity == "output" and 1 - self.probability(index) < _DIGITS_LOST * self.rounding
+        """Whether a number is a probability so near to 1 or 0 that what is left of its gradient is rounding."""
+        return self.is_one(index) or self.is_none(index)
+
+    def is_one(self, index: int) -> bool:
+        """Whether a number is a probability of 1 but for rounding."""
+        return self.quantity == "output" and 1 - self.probability(index) < DIGITS_LOST * self.rounding
+
+    def is_none(self, index: int) -> bool:
+        """Whether a number is a probability of 0, or has lost its digits on the way there."""
+        return self.quantity == "output" and self.probability(index) < DIGITS_LOST * self.least
 
 
 def as_columns(values: Any, *, noun: str) -> torch.Tensor:

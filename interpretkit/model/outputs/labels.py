@@ -68,6 +68,16 @@ class Labels(Columns):
         """Return `logit`, or `output` for probabilities and for what is not known."""
         return ["logit" if self.returns == "logits" else "output"] * len(columns)
 
+    def check_numbers(self, columns: torch.Tensor) -> None:
+        """Check that probabilities are 0 to 1."""
+        if self.returns != "probabilities" or bool(((columns >= 0) & (columns <= 1)).all()):
+            return
+        raise StepError(
+            f"the network is to return probabilities, and returns {float(columns.min()):.4g} to "
+            f"{float(columns.max()):.4g}",
+            hint=f"for logits say {type(self).__name__}(returns='logits')",
+        )
+
     def opposites(self, columns: torch.Tensor) -> torch.Tensor:
         """Return negative logits, and what is missing of probabilities to 1."""
         return 1 - columns if self.returns == "probabilities" else -columns

@@ -116,6 +116,10 @@ class Pixels(Output):
         grids = self.grids(values).detach()
         if not bool(grids.isfinite().all()):
             raise StepError("the output of the network is not finite, so there is nothing to explain")
+        if self.returns == "probabilities" and not bool(((grids >= 0) & (grids <= 1)).all()):
+            found = f"{float(grids.min()):.4g} to {float(grids.max()):.4g}"
+            hint = "for logits say Pixels(returns='logits')"
+            raise StepError(f"the network is to return probabilities, and returns {found}", hint=hint)
         return tuple(self._target(spec, grid, image) for grid, image in zip(grids, images, strict=True))
 
     def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from interpretkit import words
 from interpretkit.errors import InputError
-from interpretkit.model.outputs.columns import LISTED, Columns, Opposite, Ranked
+from interpretkit.model.outputs.columns import LISTED, Columns, Contrast, Opposite, Ranked
 from interpretkit.model.outputs.names import LABEL, PREDICTED
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Values(Columns):
     """Numbers that are what they are: of a regression, a rank or a count. None of them is a probability.
 
-    Its targets are an index or a name, `predicted` where there is one value, and `{for: …, against: …}`.
+    Its targets are an index or a name, `predicted` where there is one value, and `{for: …, against: …}` of
+    one unit.
 
     Attributes:
         names: Names of the values by index, such as `("age",)`; may be empty.
@@ -70,6 +71,18 @@ class Values(Columns):
             choice = ", ".join(self.names)
             raise InputError("there are several values, and none comes first", hint=f"name one: {choice}")
         Columns.check(self, spec)
+        if isinstance(spec, Contrast):
+            self._check_units(spec)
+
+    def _check_units(self, spec: Contrast) -> None:
+        """Check that both values of a difference have one unit; without units there is nothing to tell them by."""
+        if not self.units:
+            return
+        sides = spec.for_, spec.against
+        told = {side: self.unit(self.index(side, count=self.count)) or "no unit" for side in sides}
+        if len(set(told.values())) > 1:
+            found = " and ".join(f"{side} ({unit})" for side, unit in told.items())
+            raise InputError(f"values of different units have no difference: {found}", hint="explain each by itself")
 
     def ranked(self, rank: int, numbers: torch.Tensor) -> int:
         """Return the only value there is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from interpretkit import words
 from interpretkit.errors import InputError, StepError
-from interpretkit.model.outputs.columns import Grammar, Numbers, Ranked
+from interpretkit.model.outputs.columns import DIGITS_LOST, Grammar, Numbers, Ranked
 from interpretkit.model.outputs.names import PREDICTED
 from interpretkit.model.outputs.output import Output, for_each
 from interpretkit.model.outputs.parts import described
@@ -97,8 +98,14 @@ class Vector(Output):
         vectors = self.vectors(values)
         if isinstance(spec, Compared):
             return self._alike(spec, vectors)
-        norms = vectors.detach().double().norm(dim=1).tolist()
-        return tuple(Target(spec="", label=self.name, score=norm, quantity="norm") for norm in norms[: len(images)])
+        norms = vectors.detach().double().norm(dim=1).tolist()[: len(images)]
+        # What normalised vectors have for every image: by their length, or by their variance, as layer norms do.
+        fixed = (1.0, math.sqrt(vectors.shape[1]))
+        found = []
+        for norm in norms:
+            saturated = any(abs(norm - each) <= _rounding(vectors) * each for each in fixed)
+            found.append(Target(spec="", label=self.name, score=norm, quantity="norm", saturated=saturated))
+        return tuple(found)
 
     def _alike(self, spec: Compared, vectors: torch.Tensor) -> tuple[Target, ...]:
         given, like = spec.vector, spec.like.like
@@ -115,7 +122,8 @@ class Vector(Output):
             vector=given,
         )
         scores = _cosines(vectors.detach().double(), [given] * len(vectors)).tolist()
-        return tuple(replace(found, score=score) for score in scores)
+        most = 1 - _rounding(vectors)
+        return tuple(replace(found, score=score, saturated=abs(score) >= most) for score in scores)
 
     def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:
         """Return the length of the vector of each image, or its cosine with another, `(image,)`."""
@@ -150,6 +158,12 @@ class Vector(Output):
             noun = "a vector" if self.token is None else "tokens"
             raise StepError(f"{where} returns {returned}, not {noun} ({', '.join(axes)})")
         return values if self.token is None else values[:, self.token]
+
+
+def _rounding(vectors: torch.Tensor) -> float:
+    import torch
+
+    return DIGITS_LOST * torch.finfo(vectors.dtype).eps
 
 
 def _cosines(vectors: torch.Tensor, others: Sequence[tuple[float, ...]]) -> torch.Tensor:

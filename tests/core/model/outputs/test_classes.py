@@ -5,6 +5,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+import interpretkit as ik
 from interpretkit.errors import InputError, StepError
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.columns import Contrast
@@ -151,3 +152,39 @@ def test_logits_that_are_not_finite_fail_the_step(value):
 def test_a_contrast_names_two_classes_and_nothing_else(document):
     with pytest.raises(ValidationError):
         Contrast.model_validate(document)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [[[0.5, 0.5], [0.5, 0.5001]], [[0.1, 0.9], [0.25, 0.75 + 5e-4]], [[1.0, 0.0], [0.3, 0.7]]],
+    ids=["rounded", "half precision", "certain"],
+)
+def test_probabilities_may_be_off_by_rounding(numbers):
+    output = Classes(returns="probabilities")
+    found = output.targets(0, torch.tensor(numbers), [None, None])
+    assert [target.probability for target in found] == pytest.approx([row[0] for row in numbers])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ([[0.5, 0.5], [2.0, -3.0]], r"-3 to 2 for an image, with the sum -1 \(for logits say Classes"),
+        ([[0.4, 0.9]], r"0\.4 to 0\.9 for an image, with the sum 1\.3 \(.*Labels\(returns='probabilities'\)"),
+        ([[1.5, -0.5]], r"-0\.5 to 1\.5 for an image, with the sum 1 "),
+    ],
+    ids=["logits", "sigmoids", "one below 0"],
+)
+def test_what_is_no_distribution_is_not_believed_to_be_one(numbers, message):
+    values = torch.tensor(numbers)
+    with pytest.raises(StepError, match=message):
+        Classes(returns="probabilities").targets(0, values, [None] * len(values))
+    with pytest.raises(StepError, match=message):
+        Classes(returns="probabilities").summary(values)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_softmax_over_the_images_is_refused(images):
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 1), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    net.append(torch.nn.Softmax(dim=0))
+    with pytest.raises(StepError, match=r"a softmax goes over the classes, dim=1"):
+        ik.visualize(net.eval(), torch.rand(images, 1, 4, 4), "saliency")

@@ -170,3 +170,36 @@ def test_cam_and_lrp_explain_both_sides():
     torch.testing.assert_close(mean["here"], gradient_map(net) * 256)
     torch.testing.assert_close(mean["absent"], -mean["here"])
     torch.testing.assert_close(mean["absent relevance"], -mean["here relevance"])
+
+
+def test_logits_are_no_probabilities_of_labels():
+    with pytest.raises(ik.StepError, match=r"returns -0\.5 to 2 \(for logits say Labels\(returns='logits'\)"):
+        Labels(returns="probabilities").targets(0, torch.tensor([[0.3, 2.0], [-0.5, 0.1]]), [None, None])
+
+
+def alerts_of(net, tmp_path, target):
+    steps = [{"id": "map", "uses": "saliency", "with": {"target": target}}]
+    messages = []
+    recipe = {"schema": "interpretkit/1", "name": "a", "steps": steps}
+    run = ik.run(recipe, model=net, images=IMAGES, output=tmp_path, listen=lambda event: messages.append(event.text))
+    return run.results["map"], messages
+
+
+def test_a_probability_of_0_has_no_gradient_and_says_so(tmp_path):
+    class Steep(nn.Module):
+        def forward(self, logits):
+            return (logits - 100) * 1e3
+
+    net = network(3, Steep(), nn.Sigmoid())
+    found, messages = alerts_of(net, tmp_path, 0)
+    assert not found.maps["input"].values.any()
+    assert all(target.score == 0 and target.saturated for target in found.targets)
+    (said,) = {text for text in messages if "but for rounding" in text}
+    assert "is 0 but for rounding, and so is its gradient 0; explain the logits: target {of: logits, class: 0}" in said
+    found, messages = alerts_of(net, tmp_path, {"not": 0})
+    assert any("is 1 but for rounding" in text and "target {of: logits, not: 0}" in text for text in messages)
+
+
+def test_a_small_probability_still_has_a_gradient():
+    (target,) = Labels(returns="probabilities").targets(0, torch.tensor([[1e-30]]), [None])
+    assert not target.saturated

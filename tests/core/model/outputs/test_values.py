@@ -73,3 +73,14 @@ def test_deletion_and_insertion_watch_the_value_itself():
     with torch.no_grad():
         ends = [net(images).item(), net(torch.zeros_like(images)).item()]
     assert deletion["score"][[0, -1]].tolist() == pytest.approx(ends)
+
+
+@pytest.mark.parametrize("units", [("cm", "kg", "cm"), ("cm", "", "cm")])
+def test_values_of_different_units_have_no_difference(units):
+    output = ik.Values(names=("height", "weight", "arm"), units=units)
+    model = ik.wrap(nn.Flatten(), output=output)
+    images = torch.tensor([[[[180.0, 75.0, 70.0]]]])
+    with pytest.raises(ik.InputError, match=rf"no difference: height \(cm\) and weight \({units[1] or 'no unit'}\)"):
+        ik.visualize(model, images, "saliency", target={"for": "height", "against": "weight"})
+    found = ik.visualize(model, images, "saliency", target={"for": "height", "against": 2})
+    assert str(found.targets[0]) == "height against arm (value difference 110 cm)"

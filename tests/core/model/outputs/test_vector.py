@@ -129,3 +129,29 @@ def test_what_is_no_vector_to_compare_with_is_refused(like, message):
 def test_a_class_of_a_vector_is_refused():
     with pytest.raises(ik.InputError, match="has no target 3"):
         ik.visualize(embedder(), torch.rand(1, 3, 8, 8), "saliency", target=3)
+
+
+class Normalised(Embedder):
+    def forward(self, images):
+        vectors = super().forward(images)["image_embeds"]
+        return nn.functional.layer_norm(vectors, (4,), eps=0) if self.layer_norm else nn.functional.normalize(vectors)
+
+    layer_norm = False
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_norm_of_a_normalised_vector_is_said_to_explain_nothing(tmp_path, layer_norm):
+    net = Normalised().eval()
+    net.layer_norm = layer_norm
+    model = ik.wrap(net, output=ik.Vector())
+    recipe = {"schema": "interpretkit/1", "name": "a", "steps": [{"id": "map", "uses": "saliency"}]}
+    said = []
+    images = torch.rand(2, 3, 8, 8)
+    run = ik.run(recipe, model=model, images=images, output=tmp_path, listen=lambda event: said.append(event.text))
+    targets = run.results["map"].targets
+    assert [target.score for target in targets] == pytest.approx([2.0 if layer_norm else 1.0] * 2)
+    assert all("saturated" in str(target) for target in targets)
+    assert any("as of any normalised vector, so there is nothing to explain" in text for text in said)
+    vector = net(images[:1])[0].tolist()
+    like = ik.visualize(model, images, "saliency", target={"like": vector})
+    assert [target.saturated for target in like.targets] == [True, False]
