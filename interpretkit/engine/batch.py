@@ -20,6 +20,7 @@ from interpretkit.engine.returned import check_per_image, check_result, read_onl
 from interpretkit.errors import InterpretkitError, StepError, located
 from interpretkit.model.cuts import no_gradient
 from interpretkit.model.outputs.settling import LOGITS
+from interpretkit.model.preprocessing import shown_channels
 from interpretkit.results import ranks
 from interpretkit.results.axes import has_grid
 from interpretkit.results.origin import Origin
@@ -71,6 +72,7 @@ class Work:
         masks: The masks over these pixels, by model and image, `(y, x)` bool or None.
         predictions: What is found, by model and image; empty where the output cannot be read.
         outputs: What each output is, in words, as the pass has shown it; by model and name.
+        shown: Which channels of its input the pictures of a model show, in words; by model.
         outcomes: The outcome of each step, in the order of the plan; each is computed when it is asked for.
     """
 
@@ -79,6 +81,7 @@ class Work:
     masks: Mapping[str, tuple[Any, ...]]
     predictions: Mapping[str, tuple[tuple[Prediction, ...], ...]]
     outputs: Mapping[str, Mapping[str, str]]
+    shown: Mapping[str, str]
     outcomes: Iterator[StepOutcome]
 
 
@@ -148,6 +151,7 @@ def begin(
         masks=batch.masks,
         predictions={key: done.predictions for key, done in passed.items()},
         outputs={key: done.model.outputs_in_words for key, done in passed.items()},
+        shown={key: shown_channels(done.inputs.shape[1]) for key, done in passed.items()},
         outcomes=steps.outcomes(),
     )
 
@@ -248,7 +252,7 @@ class SkippedError(StepError):
 
 def _computed(step: Step, done: Pass, results: Mapping[str, Result], again: _Again, *, listener: Listener) -> Result:
     """Compute a step: once, or once for each of the top classes."""
-    origin = origin_of(step, done.model)
+    origin = origin_of(step, done)
     if step.needs.own_passes and done.failure is None:
         _check_batching(step, done)
     parts = []
@@ -476,8 +480,9 @@ def _at_work(needs: Needs, captured: Captured) -> Iterator[None]:
         yield
 
 
-def origin_of(step: Step, model: Model) -> Origin:
+def origin_of(step: Step, done: Pass) -> Origin:
     """Return the origin of a step's results."""
+    model = done.model
     return Origin(
         step=step.id,
         uses=step.visualizer.name,
@@ -486,6 +491,7 @@ def origin_of(step: Step, model: Model) -> Origin:
         model=model.name,
         weights=str(model.weights),
         alert=model.alert,
+        shown=shown_channels(done.inputs.shape[1]),
         visualizer=step.visualizer,
     )
 

@@ -22,7 +22,8 @@ def draw(visualizer: Visualizer, result: Result) -> Iterator[tuple[str | None, F
     """Yield the figures of a result image by image with the image's id, or with None those of a reduction.
 
     Each says in the picture, in the caption and in the alt text where it comes from: model, weights, step, image and
-    target. Where the weights are random, it also says that nothing in it was learned.
+    target. Where the weights are random, it also says that nothing in it was learned; where pictures of the input show
+    some of its channels, which.
 
     Raises:
         InputError: If the result does not say which step made it.
@@ -59,8 +60,10 @@ def _finished(visualizer: Visualizer, result: Result, origin: Origin, about: lis
 
 def _stamped(figure: Figure, origin: Origin, about: list[str]) -> Figure:
     footer = " · ".join([origin.model, origin.weights, *about])
-    picture = figures.stamp(figure.picture, [figure.caption, footer], alert=origin.alert)
-    caption = _after_alert(origin, figure.caption)
+    shown = f"Pictures of the input show {origin.shown}." if origin.shown else ""
+    words = " ".join(filter(None, [figure.caption, shown]))
+    picture = figures.stamp(figure.picture, [words, footer], alert=origin.alert)
+    caption = _after_alert(origin, words)
     alt = _after_alert(origin, figure.alt)
     return replace(figure, picture=picture, caption=caption, alt=alt)
 

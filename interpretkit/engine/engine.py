@@ -112,6 +112,7 @@ class Engine:
         for work in executor.map(partial(begin, self._plan, listener=self._announcer.listener), shards):
             self._keep_inputs(work)
             self._keep_outputs(work)
+            self._keep_shown(work)
             last = self._images + len(self._unread) == source.total
             for outcome in work.outcomes:
                 step = self._steps[outcome.step]
@@ -139,6 +140,14 @@ class Engine:
             for name, words in outputs.items():
                 if first and "not known" in words:
                     self._tell("model", f"{known.name}: {name}: {words}; so nothing is called a probability")
+
+    def _keep_shown(self, work: Work) -> None:
+        """Keep and say which channels of its input the pictures of a model show, where these are not all."""
+        for key, shown in work.shown.items():
+            known = self._known[key]
+            if shown and not known.shown:
+                self._know(key, known.model_copy(update={"shown": shown}))
+                self._tell("model", f"{known.name}: pictures of its input show {shown}")
 
     def _finish(self, step: KeptStep) -> None:
         step.finish()

@@ -165,10 +165,25 @@ def stretched(tensor: torch.Tensor) -> np.ndarray:
     return as_picture((values - low) / (span or 1.0))
 
 
+def shown_channels(channels: int) -> str:
+    """Return which channels of an input its picture shows, in words; empty where it shows all.
+
+    Example:
+        >>> shown_channels(3), shown_channels(2), shown_channels(6)
+        ('', 'channel 1 of 2 alone, in grey', 'channels 1 to 3 of 6 as red, green and blue')
+    """
+    if channels in (1, 3):
+        return ""
+    if channels < 3:  # noqa: PLR2004 - red, green and blue
+        return f"channel 1 of {channels} alone, in grey"
+    return f"channels 1 to 3 of {channels} as red, green and blue"
+
+
 def as_picture(values: np.ndarray) -> np.ndarray:
     """Return values `(channel, y, x)` between 0 and 1 as a picture `(y, x, 3)` uint8.
 
-    Of one or two channels, the first is shown in grey; of more than three, the first three are shown.
+    Of one or two channels, the first is shown in grey; of more than three, the first three are shown: `shown_channels`
+    says it.
     """
     levels = values.clip(0.0, 1.0) * 255.0
     picture = np.moveaxis(levels.round().astype(np.uint8), 0, -1)

@@ -71,6 +71,7 @@ class Origin:
         model: The name of the model.
         weights: Where the model's weights come from, in words.
         alert: What every picture of the model must say before anything else; empty if there is nothing.
+        shown: Which channels of the model's input its pictures show, in words; empty where all.
         visualizer: The visualizer itself, in the process that computed the result; None for a stored one.
     """
 
@@ -81,6 +82,7 @@ class Origin:
     model: str
     weights: str
     alert: str = ""
+    shown: str = ""
     visualizer: Any = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:

@@ -87,7 +87,11 @@ class WeightsRecord(Record):
 
 
 class ModelRecord(Record):
-    """A model as it was looked into; `outputs` says in words what each output is, as far as it is known."""
+    """A model as it was looked into.
+
+    `outputs` says in words what each output is, as far as it is known, and `shown` which channels of its input pictures
+    show, where these are not all.
+    """
 
     name: str
     uses: str
@@ -100,6 +104,7 @@ class ModelRecord(Record):
     parameters: int
     classes: int
     outputs: dict[str, str] = Field(default_factory=dict)
+    shown: str = ""
 
 
 class PredictionRecord(Record):

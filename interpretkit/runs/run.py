@@ -143,14 +143,16 @@ class Run:
         model, plugin = self.record.models.get(step.model), step.plugin
         if model is None:
             return None
+        weights = WeightsInfo(**model.weights.model_dump(exclude={"state_sha256"}))
         return Origin(
             step=step.id,
             uses=step.uses,
             plugin=f"{plugin.distribution} {plugin.version}" if plugin.distribution else plugin.package,
             options=step.options,
             model=model.name,
-            weights=str(WeightsInfo(**model.weights.model_dump(exclude={"state_sha256"}))),
-            alert=UNTRAINED if "untrained" in model.notes else "",
+            weights=str(weights),
+            alert=UNTRAINED if "untrained" in model.notes else weights.alert,
+            shown=model.shown,
         )
 
     def _image(self, record: ImageRecord, model: str) -> InputImage:
