@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from interpretkit import words
 from interpretkit.contracts.options import Options
 from interpretkit.errors import RecipeError
 from interpretkit.model.outputs.classes import Classes
@@ -67,6 +68,6 @@ class Headed(Options):
             return tuple(known) if fit else ()
         two_sides = count == 1 and len(self.names) == len(Binary.SIDES) and self.output != "values"
         if len(self.names) != count and not two_sides:
-            what = f"there are {len(self.names)} names, and the network returns {count} numbers"
+            what = f"the network returns {words.count(count, 'number')}, for {words.count(len(self.names), 'name')}"
             raise RecipeError(what, hint="give one name for each, in their order", subject=self.names)
         return tuple(self.names)

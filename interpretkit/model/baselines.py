@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from interpretkit.errors import StepError, cause
 from interpretkit.model.preprocessing import Preprocessing
+from interpretkit.words import count
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +70,7 @@ def _level_of_black(image: torch.Tensor, preprocessing: Any) -> torch.Tensor:
     except Exception as error:
         raise StepError(f"the preprocessing makes no black image: {cause(error)}", hint=hint) from error
     if len(level) != channels:
-        what = f"the preprocessing makes black of {len(level)} channels, and the images have {channels}"
+        what = f"the preprocessing makes black of {count(len(level), 'channel')}, and the images have {channels}"
         raise StepError(what, hint=hint)
     return level.to(image)
 

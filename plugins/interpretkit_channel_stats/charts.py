@@ -45,7 +45,7 @@ def _channels(layer: str, table: Table, about: Table, histogram: Table) -> Figur
     ranked = Table({name: values[order] for name, values in table.columns.items()})
     facts = {name: column[0] for name, column in about.columns.items()}
     dead = int(table["dead"].sum())
-    figure = figures.chart(9.0, 5.4, title=f"{layer}: {len(table)} channels, {dead} dead")
+    figure = figures.chart(9.0, 5.4, title=f"{layer}: {figures.count(len(table), 'channel')}, {dead} dead")
     (values, beside), (shares, corner) = figure.subplots(2, 2, height_ratios=(3, 1.2), width_ratios=(5, 1))
     corner.set_axis_off()
     _draw_values(values, ranked)
@@ -129,7 +129,7 @@ def _of_layer(layer: str, table: Table, facts: Mapping[str, Any], *, extent: str
     return (
         f"Channel statistics of {layer} over all images and positions ({count} values each), "
         f"channels from the greatest mean to the least: {extent}; mean sparsity {sparsity}, "
-        f"{dead} of {len(table)} channels dead, {saturated} of all values saturated. "
+        f"{dead} of {figures.count(len(table), 'channel')} dead, {saturated} of all values saturated. "
         f"{between}Median {figures.number(facts['p50'])}, 99 % of values up to "
         f"{figures.number(facts['p99'])} (±0.8 %). Right: how often values occur, on a logarithmic scale."
     )

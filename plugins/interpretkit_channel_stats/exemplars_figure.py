@@ -26,8 +26,9 @@ def draw(part: Part) -> Figure:
     )
     field = _field_in_words(part)
     top = int(part.table["rank"].max(initial=0))
+    channels = figures.count(len(part.shown), "channel")
     caption = (
-        f"Exemplars of {part.layer}: for {len(part.shown)} channels the images with the greatest values, {top} at "
+        f"Exemplars of {part.layer}: for {channels} the images with the greatest values, {top} at "
         f"most, the greatest first; below each the value and the image, and no pixels where the value is 0. {field}"
     )
     if silent:

@@ -43,8 +43,9 @@ def draw(features: str, attribution: str, ranked: Table, result: Result) -> Figu
     )
     extent = _extent(about)
     own, other = (figures.shape(each.values.shape[-2:]) for each in (ends["most"], reference))
+    channels = figures.count(int(about["channels"]), "channel")
     caption = (
-        f"Spearman rank correlation of the {about['channels']} channels of {features} ({own}) with {explained} "
+        f"Spearman rank correlation of {channels} of {features} ({own}) with {explained} "
         f"({other}), on the coarser grid by area averaging: {extent}; {about['undefined']} undefined (the same value "
         "everywhere)."
     )

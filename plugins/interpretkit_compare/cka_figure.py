@@ -83,8 +83,8 @@ def _warning(table: Table) -> str:
     count = int(table["n"][0])
     channels = np.concatenate([table["row_channels"], table["column_channels"]])
     low, high = int(channels.min()), int(channels.max())
-    reach = f"{low}" if low == high else f"{low} to {high}"
-    here = f"{count} for {reach} channels"
+    reach = figures.count(low, "channel") if low == high else f"{low} to {high} channels"
+    here = f"{count} for {reach}"
     if count == 2:  # noqa: PLR2004 - two examples are always told apart in one direction
         return f"; with two examples it is 1 for any layers ({here})"
     return f", as here: {here}" if count < high else f" (here {here})"

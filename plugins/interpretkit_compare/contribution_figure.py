@@ -35,7 +35,10 @@ def draw(layer: str, result: Result) -> Figure:
     tiles = []
     for end in ("for", "against"):
         shown = result.maps[f"{layer}, {end}"]
-        tiles.append(_tiles(shown, end, channels, limits=limits))
+        rows = _rows(channels, end)[: len(shown.values[0])]
+        # Where hardly any channel speaks on one side, the map goes on with those of the other.
+        if len(rows):
+            tiles.append(_tiles(shown, end, channels, rows, limits=limits))
     charts = _charts(about, channels, ablation, target)
     words = in_words(about, channels, ablation)
     return Figure(
@@ -51,15 +54,19 @@ def _map(shown: Map, pixels: np.ndarray, *, title: str) -> Image:
     return figures.attribution(shown.values[0], pixels, title=title, polarity=shown.polarity, grid=shown.grid)
 
 
-def _tiles(shown: Map, end: str, channels: Table, *, limits: tuple[float, float]) -> Image:
-    values = shown.values[0]
-    rows = np.arange(len(channels))
-    if end == "against":
-        rows = rows[::-1]
+def _rows(channels: Table, end: str) -> np.ndarray:
+    """Return the rows of the channels that speak on one side, the most first."""
+    contribution = channels["contribution"]
+    if end == "for":
+        return np.flatnonzero(contribution > 0)
+    return np.flatnonzero(contribution < 0)[::-1]
+
+
+def _tiles(shown: Map, end: str, channels: Table, rows: np.ndarray, *, limits: tuple[float, float]) -> Image:
     return figures.grid(
-        values,
+        shown.values[0][: len(rows)],
         title=f"Channels that speak most {end} the target: mean gradient × activation",
-        labels=[_label(channels, row) for row in rows[: len(values)]],
+        labels=[_label(channels, row) for row in rows],
         scope="layer",
         polarity="signed",
         limits=limits,

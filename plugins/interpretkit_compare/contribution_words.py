@@ -58,7 +58,7 @@ def in_words(about: Mapping[str, Any], channels: Table, ablation: Table) -> str:
 
 
 def _made_of(about: Mapping[str, Any]) -> str:
-    speaking = f"{_with_sign(about['sum_positive'])} by {about['positive']} channels that speak for it"
+    speaking = f"{_with_sign(about['sum_positive'])} by {figures.count(int(about['positive']), 'channel')} for it"
     against = f"{_with_sign(about['sum_negative'])} by {about['negative']} against it"
     rest = f"{_with_sign(about['rest'])} that no channel accounts for"
     return f"The score {figures.number(about['score'])} is made up of {speaking}, {against}, and {rest}."

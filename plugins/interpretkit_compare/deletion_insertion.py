@@ -43,8 +43,8 @@ class DeletionInsertion(Visualizer):
     What has no probability is watched by its score: a contrast by the difference of its logits. Tables `auc` (one row
     for each image, map and curve) and `curves` (all points).
 
-    It cannot tell a map that finds what the network uses from one that finds where strange images fool it: the network
-    was trained on no images with holes.
+    It cannot tell a map that finds what the network uses from one that finds where strange images fool it: images
+    with parts replaced may be unlike any that the network was trained on.
     """
 
     name = "deletion_insertion"

@@ -77,8 +77,8 @@ def _caption(options: CurveOptions, random_orders: int) -> str:
         "Score while the image is replaced cell by cell of each map's native grid, greatest value first. "
         f"Deletion: by {IN_WORDS[options.fill]}; lower is better. Insertion: of the blurred image (Gaussian, "
         f"standard deviation {options.blur:g} of the shorter side) by the image; higher is better. An AUC means "
-        f"something only beside that of random order, here the mean of {random_orders}. The network was "
-        "trained on no images with holes."
+        f"something only beside that of random order, here the mean of {random_orders}. Images with "
+        "parts replaced may be unlike any that the network was trained on."
     )
 
 

@@ -19,10 +19,6 @@ _LOCALIZATION = {
     "pointing": ("greatest cell points inside", "s:"),
     "overlap": ("IoU of the top cells", "^-"),
 }
-_VIEWS = {
-    "overlay": "the positive part over the grey photo, interpolated bilinearly",
-    "native": "signed, on their native grids",
-}
 _OUTSIDE = 0.35  # of the brightness of the photo where the mask is not
 _LETTERS = 45  # that fit below a panel
 
@@ -45,9 +41,20 @@ def draw(result: Result, view: str) -> Figure:
     return Figure(
         name="depth",
         picture=figures.panels([montage, _chart(table)], title=title, columns=1),
-        caption=f"Maps of {step} from layer to layer: {_VIEWS[view]}, each on a scale of its own. {words}",
+        caption=f"Maps of {step} from layer to layer: {_drawn(result, view)}, each on a scale of its own. {words}",
         alt=f"{title}. {words}",
     )
+
+
+def _drawn(result: Result, view: str) -> str:
+    """Say how maps are drawn."""
+    signal = all(shown.values[0].ndim == 1 for shown in result.maps.values())
+    if view == "native":
+        signed = any(shown.polarity == "signed" for shown in result.maps.values())
+        return f"{'signed' if signed else 'unsigned'}, {'in steps' if signal else 'on their native grids'}"
+    if signal:
+        return "in steps below the signal"
+    return "the positive part over the grey photo, interpolated bilinearly"
 
 
 def _map(layer: str, shown: Map, image: InputImage, view: str) -> Image:

@@ -41,7 +41,9 @@ def draw(layer: str, chosen: np.ndarray, result: Result, *, order: str, normaliz
     surveyed = figures.survey(values)
     polarity = figures.polarity_of(values)
     by, total = _ORDERS[order], len(values)
-    which = f"{len(chosen)} of {total} channels" if len(chosen) < total else f"all {total} channels"
+    channels = figures.count(total, "channel")
+    whole = f"all {channels}" if total > 1 else "its only channel"
+    which = f"{len(chosen)} of {channels}" if len(chosen) < total else whole
     beside = len(chosen) <= _READABLE
     fixed = (normalize[0], normalize[1]) if isinstance(normalize, list) else None
     picture = figures.grid(
@@ -59,7 +61,7 @@ def draw(layer: str, chosen: np.ndarray, result: Result, *, order: str, normaliz
     caption = f"Feature maps of {layer}: {which} of {cells} cells, {by}, {scale}."
     if beside:
         caption += " The input stands before them, stretched to the size of a tile."
-    caption += f" Of all {total} channels: {extent}; {_counts(surveyed)}.{_contributed(table, result)}"
+    caption += f" Of all {channels}: {extent}; {_counts(surveyed)}.{_contributed(table, result)}"
     strongest = int(chosen[surveyed.high[chosen].argmax()])
     what = f"Grid of feature maps of {layer} for {image.id}, {which}, {extent}; the strongest, channel {strongest}"
     return Figure(name=layer, picture=picture, caption=caption, alt=figures.alt(values[strongest], what=what))
@@ -109,7 +111,8 @@ def _contributed(table: Table, result: Result) -> str:
     given = table["contribution"]
     total = figures.number(given.sum())
     speaking, against = int((given > 0).sum()), int((given < 0).sum())
+    channels = figures.count(speaking, "channel")
     return (
-        f" Contributions to {result.targets[0]} add up to {total}: {speaking} channels for it, {against} against it; "
+        f" Contributions to {result.targets[0]} add up to {total}: {channels} for it, {against} against it; "
         "shares are of the sum of their magnitudes."
     )

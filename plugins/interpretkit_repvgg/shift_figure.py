@@ -66,14 +66,18 @@ def _scale_ratios(axes: Axes) -> None:
 
 def _in_words(channels: Table, branches: Table) -> str:
     missing, count = int(branches["undefined"].sum()), int(branches["channels"].sum())
-    undefined = f"{missing} of {count} channels undefined (γ ≈ 0)."
+    undefined = f"{missing} of {figures.count(count, 'channel')} undefined (γ ≈ 0)."
     if not len(channels):
         return undefined
     medians = _medians(channels)
     (block, branch), most = max(medians.items(), key=lambda item: item[1])
     overall = float(np.median(np.abs(channels["shift_sigma"])))
     still = int((channels["variance_ratio"] < _LEAST_RATIO).sum())
-    constant = f"{still} channels hardly vary (ratio below {_LEAST_RATIO:g}). " if still else ""
+    constant = (
+        f"Of {figures.count(still, 'channel')} the variance is hardly any (ratio below {_LEAST_RATIO:g}). "
+        if still
+        else ""
+    )
     return (
         f"Median |shift| over all channels {figures.number(overall)} σ; it is greatest in the {branch} branch of "
         f"{block}: {figures.number(most)} σ. {constant}{undefined}"

@@ -317,3 +317,27 @@ def test_what_a_channel_contributes_does_not_depend_on_the_map_that_is_read(mode
     for column in ("channel", "contribution", "share", "cumulative"):
         np.testing.assert_array_equal(alone.tables["channels"][column], beside.tables["channels"][column])
     np.testing.assert_array_equal(beside.maps["3, Grad-CAM"].values, alone.maps["3, attribution"].values)
+
+
+def test_tiles_show_under_each_side_only_channels_that_speak_for_it(monkeypatch):
+    net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    with torch.no_grad():
+        net[0].weight.fill_(1.0)
+        net[0].bias.zero_()
+        net[4].weight.copy_(torch.tensor([[1.0, -2.0, 3.0], [1.0, 2.0, 3.0]]))
+    shown = []
+    grid = ik.figures.grid
+
+    def seen(values, *, title, labels, **more):
+        shown.append((title.split(":")[0], [label.split(":")[0] for label in labels], len(values)))
+        return grid(values, title=title, labels=labels, **more)
+
+    monkeypatch.setattr("interpretkit.figures.grid", seen)
+    image = torch.rand(1, 3, 6, 6)
+    ik.draw(ik.visualize(ik.wrap(net.eval(), output=ik.Classes()), image, ID, layers=["1"], target=0))
+    words = "Channels that speak most {} the target"
+    assert shown == [(words.format("for"), ["2", "0"], 2), (words.format("against"), ["1"], 1)]
+    shown.clear()
+    (figure,) = ik.draw(ik.visualize(ik.wrap(net.eval(), output=ik.Classes()), image, ID, layers=["1"], target=1))
+    assert shown == [(words.format("for"), ["2", "1", "0"], 3)]
+    assert "by 3 channels for it, 0 by 0 against it" in figure.caption

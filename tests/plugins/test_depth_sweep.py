@@ -223,3 +223,16 @@ def test_flat_maps_are_drawn_as_undefined(model, paths):
 def test_depth_sweep_keeps_the_contract():
     cam = ik.visualize(tiny_model(), tiny_images(), "grad_cam", layers=["features.0", "features"])
     check_visualizer(DepthSweep, of={"cam": cam})
+
+
+@pytest.mark.parametrize(
+    ("view", "words"), [("overlay", "in steps below the signal"), ("native", "signed, in steps")], ids=str
+)
+def test_maps_of_a_signal_are_no_grey_photo(view, words):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv1d(1, 3, 3), nn.Conv1d(3, 2, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    steps = {"cam": ik.step("grad_cam", layers=["0", "1"]), "deep": ik.step("depth_sweep", of=["cam"], view=view)}
+    found = ik.visualize(ik.wrap(net.eval(), output=ik.Classes()), torch.rand(1, 1, 20), steps)
+    (figure,) = ik.draw(found["deep"])
+    assert f"Maps of cam from layer to layer: {words}, each on a scale of its own." in figure.caption
+    assert "photo" not in figure.caption

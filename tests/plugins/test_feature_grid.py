@@ -197,7 +197,10 @@ def test_tiles_by_contribution_say_share_and_sign_and_come_by_magnitude(classifi
     (given,) = grids
     assert given["labels"] == expected
     assert str(result.targets[0]) in given["title"]
-    assert f"{int((share > 0).sum())} channels for it, {int((share < 0).sum())} against it" in figure.caption
+    assert (
+        f"{figures.count(int((share > 0).sum()), 'channel')} for it, {int((share < 0).sum())} against it"
+        in figure.caption
+    )
 
 
 def test_only_contributions_cost_a_backward_pass(classifier):

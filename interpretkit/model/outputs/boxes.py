@@ -99,7 +99,7 @@ class Boxes(Output):
             return
         nameless = [index for each in found for index in each["labels"].tolist() if not 0 <= index < len(self.names)]
         if nameless:
-            what = f"the network finds class {nameless[0]}, and there are {words.count(len(self.names), 'name')}"
+            what = f"the network finds class {nameless[0]}, of {words.count(len(self.names), 'name')}"
             raise StepError(what, hint="name every class from 0; of torchvision's detectors 0 is the background")
 
     def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:

@@ -254,7 +254,7 @@ class Columns(Output):
         width = columns.shape[1]
         if self.names and width != len(self.names):
             named = words.count(len(self.names), f"{self.noun} name")
-            what = f"the network returns {words.count(width, 'number')} for each image, and there are {named}"
+            what = f"the network returns {words.count(width, 'number')} for each image, for {named}"
             raise StepError(what, hint="give one name for each, in their order")
         return columns
 

@@ -107,7 +107,7 @@ class Pixels(Output):
         count = values.shape[1]
         if self.names and count != len(self.names):
             named = words.count(len(self.names), "class name")
-            raise StepError(f"the network returns {words.count(count, 'class')} for each pixel, and there are {named}")
+            raise StepError(f"the network returns {words.count(count, 'class')} for each pixel, for {named}")
         return values
 
     def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:

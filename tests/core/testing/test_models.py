@@ -107,9 +107,7 @@ BROKEN = {
     Forgets: {"state_round_trip": "built from its own weights, it has others"},
     Careless: {"unfit_state": "weights that do not fit are not refused"},
     Strict: {"unfit_state": "weights that do not fit raise RuntimeError"},
-    Misnamed: {
-        "outputs": "output 'classes': the network returns 2 numbers for each image, and there are 3 class names"
-    },
+    Misnamed: {"outputs": "output 'classes': the network returns 2 numbers for each image, for 3 class names"},
     Taken: {"free_id": "the id 'repvgg' is taken by interpretkit"},
 }
 

@@ -137,6 +137,6 @@ def test_a_detector_is_known_by_what_it_returns_and_each_method_explains_it():
 
 def test_a_class_without_a_name_is_refused_for_the_others_may_have_the_wrong_ones():
     highest = int(FOUND["labels"].max())
-    words = rf"finds class {highest}, and there are {highest} names \(.* the background"
+    words = rf"finds class {highest}, of {highest} names \(.* the background"
     with pytest.raises(ik.StepError, match=words):
         Boxes(names=NAMES[:highest]).summary([FOUND])
