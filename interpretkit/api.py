@@ -95,7 +95,7 @@ def wrap(
         transform: Turns a PIL image into a tensor `(channel, y, x)`, or is a processor of transformers; by default the
             usual one of ImageNet.
         classes: Names of classes by index; of a network that returns one number, the name of what it tells, or the
-            names `(negative, positive)` of what it tells apart.
+            names `(negative, positive)` of what it tells apart. Where `output` is given, the names are in it.
         output: How what the network returns is read: `Classes`, `Labels`, `Values`, …; or several outputs by name, the
             usual first. Where it is not said, the network's last operation tells: a softmax, a sigmoid. Where that
             tells nothing either, no number is called a probability.
@@ -118,6 +118,12 @@ def wrap(
 
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"an nn.Module is wanted, not a {type(module).__name__}")
+    _check_weights(module)
+    if classes and output is not None:
+        raise InputError(
+            "classes are names for a network whose output is not said, and the output is said too",
+            hint="give the names there: output=Classes(names=…)",
+        )
     outputs = Unsaid(names=classes) if output is None else output
     return Model(
         module=module,
@@ -127,6 +133,22 @@ def wrap(
         aliases=dict(aliases or {}),
         layouts=dict(layouts or {}),
     )
+
+
+def _check_weights(module: torch.nn.Module) -> None:
+    """Check that a network has weights, and that gradients can be taken of them."""
+    from torch.nn.parameter import is_lazy
+
+    for name, weight in (*module.named_parameters(), *module.named_buffers()):
+        if is_lazy(weight):
+            # Its first pass makes it.
+            continue
+        if weight.is_meta:
+            what = f"{name} lies on the device meta, where no tensor has values"
+            raise InputError(what, hint="load the weights first: net.load_state_dict(…, assign=True)")
+        if weight.is_inference():
+            what = f"{name} was made under torch.inference_mode, so no gradients can be taken"
+            raise InputError(what, hint="build the network outside of it, or give copy.deepcopy(net)")
 
 
 def step(visualizer: str | type[Visualizer], *, of: Sequence[str] = (), **options: Any) -> StepOf:

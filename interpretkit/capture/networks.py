@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 _RUN_BEFORE: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 _OWN_HOOKS: weakref.WeakKeyDictionary[nn.Module, set[int]] = weakref.WeakKeyDictionary()
-_NO_GRADIENT = "cannot register a hook on a tensor that doesn't require gradient"
+_NO_GRADIENT = (
+    "cannot register a hook on a tensor that doesn't require gradient",
+    "does not require grad and does not have a grad_fn",
+    "One of the differentiated Tensors does not require grad",
+)
+"""What a network raises that wants gradients in its own forward, where none are taken."""
 
 
 def plain(module: nn.Module) -> nn.Module:
@@ -67,8 +72,8 @@ def uncompiled(module: nn.Module) -> Iterator[None]:
 def run(module: nn.Module, inputs: torch.Tensor, *, again: Callable[[], None] | None = None) -> Any:
     """Run a network once on a copy of `inputs`: its first operation may work in place.
 
-    Networks that register hooks on their own tensors want gradients there; where none are taken, they run again with
-    gradients.
+    Networks that register hooks on their own tensors, or differentiate them, want gradients there; where none are
+    taken, they run again with gradients.
 
     Args:
         module: The network.
@@ -79,7 +84,8 @@ def run(module: nn.Module, inputs: torch.Tensor, *, again: Callable[[], None] | 
         try:
             return module(inputs.clone())
         except RuntimeError as error:
-            if _NO_GRADIENT not in str(error) or inputs.requires_grad:
+            lacks = any(words in str(error) for words in _NO_GRADIENT)
+            if not lacks or inputs.requires_grad:
                 raise
             if again is not None:
                 again()

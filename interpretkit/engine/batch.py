@@ -368,7 +368,9 @@ def _calls(layers: Sequence[Layer], done: Pass) -> list[Layer]:
 
 
 def _check_rows(layer: Layer, values: torch.Tensor, *, images: int) -> None:
-    """Check that a layer returns one row for each image: of clips, crops or tiles nobody knows whose they are."""
+    """Check that a layer returns numbers, a row for each image: of clips, crops, tiles nobody knows whose they are."""
+    if not values.numel():
+        raise StepError(f"layer {layer.name} returns {words.shape(values.shape)}, no number at all")
     rows = len(values) if values.ndim else 0
     if rows != images:
         raise StepError(

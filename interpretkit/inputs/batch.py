@@ -239,6 +239,10 @@ def _checked(
     known = [len(each) for each in axes]
     if not isinstance(tensor, torch.Tensor):
         found = f"a {type(tensor).__name__}"
+    elif tensor.layout != torch.strided:
+        found = "a sparse tensor"
+    elif tensor.is_meta:
+        found = "a tensor on the device meta, which has no values"
     elif tensor.ndim not in known or not tensor.is_floating_point() or tensor.numel() == 0:
         found = _shaped(tensor)
     else:

@@ -9,6 +9,10 @@ from interpretkit.model.cuts import CUT
 _ADVICE = (
     (r"inference tensor", f"the network cuts its gradients: {CUT}; a method without gradients takes it: occlusion"),
     (
+        r"differentiated tensor",
+        "it takes gradients in its own forward, which end at recorded layers: explain it at the input, by saliency",
+    ),
+    (
         r"use_reentrant",
         "it checkpoints with use_reentrant=True: let it use use_reentrant=False, or explain it by occlusion",
     ),

@@ -187,7 +187,8 @@ class Model:
         Args:
             *patterns: Restrict the list as in `find`.
             size: Height and width of the image in pixels, `(x,)` of a signal, `(z, y, x)` of a volume; by default what
-                the preprocessing makes, else 224 × 224.
+                a preprocessing of its own makes, what the network declares (`img_size` or `image_size`, its own or of
+                its `config`), else 224 × 224.
 
         Raises:
             RecipeError: If a pattern matches nothing.
@@ -711,6 +712,9 @@ class Model:
 
     def _input_size(self) -> tuple[int, ...]:
         preprocessing = self.preprocessing
+        declared = declared_size(self.module) if preprocessing == Preprocessing() else ()
+        if declared:
+            return self.size_of(declared)
         if isinstance(preprocessing, Preprocessing):
             side = preprocessing.crop or preprocessing.resize or _USUAL_SIZE
             return (side, side)
@@ -753,6 +757,25 @@ def _among_others(output: str, spec: TargetData) -> TargetData:
     if isinstance(spec, Mapping):
         return {"of": output, **spec}
     return {"of": output, "class": spec}
+
+
+def declared_size(module: torch.nn.Module) -> tuple[int, ...]:
+    """Return the size of images that a network says it takes, one length or one for each axis; empty where it does not.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Identity()
+        >>> net.image_size = 32
+        >>> declared_size(net)
+        (32,)
+    """
+    for holder in (module, getattr(module, "config", None)):
+        for name in ("img_size", "image_size"):
+            size = getattr(holder, name, None)
+            lengths = tuple(size) if isinstance(size, tuple | list) else (size,)
+            if all(isinstance(length, int) for length in lengths):
+                return lengths
+    return ()
 
 
 def first_convolution(module: torch.nn.Module) -> torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -229,3 +231,18 @@ def test_what_is_printed_is_short():
     for shown in (model, result, table, next(iter(result.arrays.values()), table)):
         assert len(repr(shown)) < 400, repr(shown)
     assert repr(model) == "Model(tiny: Sequential, 127 parameters; weights as given; untrained)"
+
+
+def test_names_of_classes_are_given_once():
+    with pytest.raises(ik.InputError, match=r"the output is said too \(give the names there: output=Classes\(names=…"):
+        ik.wrap(nn.Flatten(), classes=["a", "b"], output=ik.Classes())
+
+
+def test_weights_that_have_no_values_or_no_gradients_are_refused():
+    with torch.inference_mode():
+        net = nn.Sequential(nn.Conv2d(3, 2, 1))
+    with pytest.raises(ik.InputError, match=r"weight was made under torch\.inference_mode, .*copy\.deepcopy"):
+        ik.wrap(net)
+    assert ik.wrap(copy.deepcopy(net)).layers(size=(3, 3))[0].shape == (2, 3, 3)
+    with pytest.raises(ik.InputError, match="weight lies on the device meta"):
+        ik.wrap(nn.Sequential(nn.Conv2d(3, 2, 1, device="meta")))

@@ -85,10 +85,10 @@ def _found(returned: Any, parts: Mapping[Any, Any]) -> Any:
     for name in KNOWN:
         if name in parts:
             return parts[name]
-    filled = [value for value in parts.values() if value is not None]
+    filled = [value for value in parts.values() if _has_tensors(value)]
     tensors = [value for value in filled if hasattr(value, "shape")]
     if len(filled) == 1 and tensors:
-        return filled[0]
+        return tensors[0]
     # A detector returns a list of what it finds in each image, which is no part.
     if tensors:
         names = list(parts)
@@ -97,6 +97,10 @@ def _found(returned: Any, parts: Mapping[Any, Any]) -> Any:
             f"the network returns {described(returned)}, and it is not known which part is meant", hint=hint
         )
     return returned
+
+
+def _has_tensors(value: Any) -> bool:
+    return hasattr(value, "shape") or any(_has_tensors(part) for part in _parts(value).values())
 
 
 def _listed(parts: Mapping[Any, Any]) -> str:

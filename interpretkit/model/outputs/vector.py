@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from interpretkit import words
 from interpretkit.errors import InputError, StepError
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from interpretkit.results.image import InputImage
 
 
+def _path(given: Any) -> Any:
+    """Return a path as text; refuse an image itself, which cannot be written down as a target."""
+    if hasattr(given, "getpixel"):
+        raise ValueError("an image is no data that a target can hold: give its path, or its vector")
+    return str(given) if isinstance(given, PurePath) else given
+
+
 class Like(Grammar):
     """A target that asks how similar an image's vector is to another: the cosine of both.
 
@@ -33,7 +41,7 @@ class Like(Grammar):
         'like other.png'
     """
 
-    like: str | Numbers = Field(
+    like: Annotated[str | Numbers, BeforeValidator(_path)] = Field(
         description="an image whose vector it is compared with, a .npy file with a vector, or the vector itself"
     )
 

@@ -373,3 +373,65 @@ def test_a_network_that_goes_on_with_what_its_own_hook_kept_has_its_gradients(la
     expected = ik.visualize(ik.wrap(plain), images, "grad_cam", layers=["0" if layer == "body.0" else "1"], target=1)
     (cam,), (other,) = found.maps.values(), expected.maps.values()
     np.testing.assert_allclose(cam.values, other.values, rtol=1e-5, atol=1e-8)
+
+
+class Differentiating(nn.Module):
+    """Adds the mean of a gradient that it takes itself: of 0.5 · (w · x)², w · x times the mean of w."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, images):
+        flat = images.flatten(1)
+        if not flat.requires_grad:
+            flat.requires_grad_()
+        with torch.enable_grad():
+            energy = self.head(flat).pow(2).sum() / 2
+        (gradient,) = torch.autograd.grad(energy, flat, create_graph=True)
+        return self.head(flat) + gradient.mean(1, keepdim=True)
+
+
+def test_a_network_that_differentiates_in_its_forward_is_explained_at_the_input():
+    net = Differentiating().eval()
+    images = torch.rand(2, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    weight = net.head.weight.detach()
+    # By hand: s = W₀x + b₀ + mean(Wᵀ(Wx + b)), so its gradient is W₀ + the mean of the rows of WᵀW.
+    expected = weight[0] + (weight.T @ weight).mean(0)
+    model = ik.wrap(net, output=ik.Classes(returns="logits"))
+    found = ik.visualize(model, images, "input_x_gradient", target=0)
+    by_hand = (expected.reshape(1, 2, 2) * images[:, 0]).numpy()
+    np.testing.assert_allclose(found.maps["input"].values, by_hand, rtol=1e-5)
+    occluded = ik.visualize(model, images, "occlusion", target=0, window=1, stride=1)
+    np.testing.assert_allclose(occluded.maps["input"].values, by_hand, rtol=1e-4, atol=1e-6)
+
+
+class DifferentiatingByLayer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv2d(1, 3, 1)
+
+    def forward(self, images):
+        images = images.requires_grad_()
+        values = self.body(images).mean((2, 3))
+        (gradient,) = torch.autograd.grad(values.pow(2).sum(), images, create_graph=True)
+        return values + gradient.mean((1, 2, 3))[:, None]
+
+
+def test_a_layer_that_cuts_the_gradients_of_such_a_network_is_refused_with_the_cause():
+    model = ik.wrap(DifferentiatingByLayer().eval(), output=ik.Classes(returns="logits"))
+    with pytest.raises(ik.StepError, match="takes gradients in its own forward, which end at recorded layers"):
+        ik.visualize(model, torch.rand(1, 1, 2, 2), "grad_cam", layers=["body"], target=0)
+
+
+def test_a_layer_that_returns_no_number_is_refused():
+    class Cropped(nn.Sequential):
+        def forward(self, images):
+            values = self[0](images)
+            return values.mean((2, 3)) + self[1](values[..., :0]).sum((2, 3))
+
+    model = ik.wrap(Cropped(nn.Conv2d(3, 4, 3), nn.Identity()).eval(), output=ik.Classes())
+    for name in ("feature_grid", "grad_cam", "channel_stats"):
+        with pytest.raises(ik.StepError, match="layer 1 returns 2×4×14×0, no number at all"):
+            ik.visualize(model, IMAGES, name, layers=["1"])

@@ -176,9 +176,11 @@ def test_the_hash_of_an_image_in_a_tensor_is_that_of_its_bytes_in_order():
         torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
         torch.zeros(0, 3, 4, 4),
         torch.full((1, 3, 4, 4), torch.inf),
+        torch.ones(1, 3, 4, 4).to_sparse(),
+        torch.ones(1, 3, 4, 4, device="meta"),
         COLOUR,
     ],
-    ids=["two dims", "six dims", "integers", "empty", "infinite", "array"],
+    ids=["two dims", "six dims", "integers", "empty", "infinite", "sparse", "meta", "array"],
 )
 def test_what_cannot_be_fed_as_it_is_is_refused(tensor, refusal):
     assert "(image, channel, y, x)" in refusal(list, tensor_batches(tensor, {}, batch_size=1)).message

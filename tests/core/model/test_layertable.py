@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -109,6 +111,35 @@ def test_an_image_that_the_network_cannot_take_is_an_error_that_says_so():
         Model(module=net, name="net").layers()
     assert len(Model(module=net).layers(size=(32, 32))) == 3
     assert not any(part._forward_hooks for part in net.modules())
+
+
+class OfOneSize(nn.Module):
+    def __init__(self, *sides, **declared):
+        super().__init__()
+        self.body = nn.Conv2d(3, 2, 1)
+        self.sides = sides
+        vars(self).update(declared)
+
+    def forward(self, images):
+        assert images.shape[2:] == self.sides
+        return self.body(images)
+
+
+@pytest.mark.parametrize(
+    ("sides", "declared"),
+    [
+        ((32, 32), {"img_size": 32}),
+        ((32, 48), {"image_size": (32, 48)}),
+        ((16, 16), {"config": SimpleNamespace(image_size=16)}),
+    ],
+)
+def test_a_network_that_declares_its_size_is_looked_at_in_it(sides, declared):
+    assert Model(module=OfOneSize(*sides, **declared)).layers()[0].shape == (2, *sides)
+
+
+def test_a_preprocessing_of_its_own_goes_before_the_size_that_a_network_declares():
+    net = OfOneSize(40, 40, img_size=32)
+    assert Model(module=net, preprocessing=Preprocessing(crop=40)).layers()[0].shape == (2, 40, 40)
 
 
 def test_the_size_is_what_the_preprocessing_makes():

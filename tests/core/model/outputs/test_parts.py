@@ -42,6 +42,9 @@ class Plain:
         [LOGITS],
         (LOGITS, None),
         {"scores": LOGITS},
+        {"scores": LOGITS, "n": 5},
+        (LOGITS, "x"),
+        {"names": ["a", "b"], "scores": LOGITS, "seconds": (0.1, None)},
     ],
     ids=lambda each: type(each).__name__,
 )
@@ -63,6 +66,11 @@ def test_the_part_that_is_meant_is_found_by_itself(returned):
 )
 def test_a_part_is_taken_by_name_or_position(returned, key):
     assert part_of(returned, key) is LOGITS
+
+
+def test_a_tensor_beside_a_list_of_others_is_not_the_only_one():
+    with pytest.raises(StepError, match="it is not known which part is meant"):
+        part_of({"scores": LOGITS, "hidden": [FEATURES, FEATURES]}, None)
 
 
 def test_parts_of_which_none_is_known_are_listed_with_a_way_to_name_one():

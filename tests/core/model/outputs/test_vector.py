@@ -155,3 +155,14 @@ def test_the_norm_of_a_normalised_vector_is_said_to_explain_nothing(tmp_path, la
     vector = net(images[:1])[0].tolist()
     like = ik.visualize(model, images, "saliency", target={"like": vector})
     assert [target.saturated for target in like.targets] == [True, False]
+
+
+def test_a_target_holds_the_path_of_an_image_and_no_image(tmp_path):
+    model = embedder(transform=ik.Preprocessing(resize=None, crop=None))
+    path = tmp_path / "a.png"
+    name = photo(path, 0)
+    found = ik.visualize(model, [name], "saliency", target={"like": path})
+    assert found.targets[0].spec == {"like": name}
+    assert found.targets[0].score == pytest.approx(1.0)
+    with Image.open(path) as image, pytest.raises(ik.RecipeError, match="give its path, or its vector"):
+        ik.visualize(model, [name], "saliency", target={"like": image})
