@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 from interpretkit import figures
 from interpretkit.errors import InputError, located
+from interpretkit.figures.text import legible
 from interpretkit.results import ranks
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from interpretkit.results.figure import Figure
     from interpretkit.results.origin import Origin
     from interpretkit.results.result import Result
+
+_ESCAPES = "Characters that the font of pictures lacks stand here as escapes; the caption has them."
 
 
 def draw(visualizer: Visualizer, result: Result) -> Iterator[tuple[str | None, Figure]]:
@@ -62,10 +66,15 @@ def _stamped(figure: Figure, origin: Origin, about: list[str]) -> Figure:
     footer = " · ".join([origin.model, origin.weights, *about])
     shown = f"Pictures of the input show {origin.shown}." if origin.shown else ""
     words = " ".join(filter(None, [figure.caption, shown]))
-    picture = figures.stamp(figure.picture, [words, footer], alert=origin.alert)
+    escapes = [_ESCAPES] if _has_escapes(words + figure.alt + footer) else []
+    picture = figures.stamp(figure.picture, [words, footer, *escapes], alert=origin.alert)
     caption = _after_alert(origin, words)
     alt = _after_alert(origin, figure.alt)
     return replace(figure, picture=picture, caption=caption, alt=alt)
+
+
+def _has_escapes(text: str) -> bool:
+    return legible(text) != normalize("NFC", text)
 
 
 def _after_alert(origin: Origin, text: str) -> str:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from interpretkit.figures.text import wrap
+from interpretkit.figures.text import legible, wrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
 _DPI = 100
 _INK, _SOFT, _RULE = "#1f2328", "#57606a", "#d0d7de"
@@ -51,6 +52,7 @@ def picture(figure: Figure) -> Image.Image:
     """Render a matplotlib figure as an RGB picture."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    _make_legible(figure)
     for axes in figure.axes:
         # `set_title` and `legend` take their sizes from matplotlib's settings, so this can only be done now.
         axes.title.set(fontsize=_TEXT, color=_INK)
@@ -64,6 +66,32 @@ def picture(figure: Figure) -> Image.Image:
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())
     return Image.fromarray(pixels).convert("RGB")
+
+
+class _Legible:
+    """Writes the names of ticks with escapes."""
+
+    def __init__(self, names: FuncFormatter) -> None:
+        self._names = names
+
+    def __call__(self, value: float, position: Any) -> str:
+        # Names may be numbers.
+        return legible(str(self._names(value, position)))
+
+
+def _make_legible(figure: Figure) -> None:
+    """Write characters that the font lacks as escapes, in all texts and in ticks that have names."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FuncFormatter
+
+    for text in figure.findobj(Text):
+        text.set_text(legible(text.get_text()))
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            # Names of ticks are written anew by each drawing; matplotlib keeps them in a formatter of this kind.
+            names = axis.get_major_formatter()
+            if isinstance(names, FuncFormatter):
+                axis.set_major_formatter(_Legible(names))
 
 
 def _style(figure: Figure) -> None:

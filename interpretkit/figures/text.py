@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -22,22 +23,52 @@ STRONG, SOFT = 1.0, 0.72
 @cache
 def font(points: int) -> ImageFont.FreeTypeFont:
     """Return the font that matplotlib brings along, so that pictures look the same on every machine."""
+    return ImageFont.truetype(str(_font_file()), points, layout_engine=ImageFont.Layout.BASIC)
+
+
+def _font_file() -> Path:
     import matplotlib as mpl
 
-    path = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
-    return ImageFont.truetype(str(path), points, layout_engine=ImageFont.Layout.BASIC)
+    return Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+
+
+@cache
+def _known() -> frozenset[int]:
+    """Return the characters that the font has."""
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(str(_font_file())).get_charmap())
+
+
+def legible(text: str) -> str:
+    r"""Return `text` with an escape for each printable character that the font lacks, which would be an empty box.
+
+    Letters and accents that stand one by one are put together first.
+
+    Example:
+        >>> legible("cafe\u0301, 猫")
+        'café, \\u732b'
+    """
+    composed = normalize("NFC", text)
+    return "".join(map(_escaped, composed))
+
+
+def _escaped(character: str) -> str:
+    if ord(character) in _known() or not character.isprintable() or character.isspace():
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def width_of(text: str, points: int) -> int:
     """Return the width of a line in pixels."""
-    length = font(points).getlength(text)
+    length = font(points).getlength(legible(text))
     return int(np.ceil(length))
 
 
 def wrap(text: str, *, points: int, width: int) -> list[str]:
     """Break `text` into lines of at most `width` pixels, between words, and within words that are longer."""
     lines = []
-    for part in text.splitlines():
+    for part in legible(text).splitlines():
         line = ""
         for piece in _pieces(part, points, width):
             longer = f"{line} {piece}" if line else piece
@@ -68,6 +99,7 @@ def labels_of(texts: Sequence[str], *, points: int = LABEL, shade: float = SOFT)
 
     Each character is rendered once: drawing a thousand numbers one by one takes ten times as long.
     """
+    texts = [legible(text) for text in texts]
     characters = set("".join(texts))
     glyphs = {character: _coverage(character, points) for character in characters}
     empty = _coverage("", points)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import interpretkit as ik
+from interpretkit import figures
 from interpretkit.results.origin import WeightsInfo
 
 WORDS = {
@@ -35,17 +36,17 @@ def test_figures_say_which_channels_of_the_input_they_show(channels, tmp_path):
         output=tmp_path,
         listen=lambda event: said.append(event.text),
     )
-    figures = [figure for step in run.record.steps for figure in step.figures]
-    assert len(figures) == 3
+    drawn = [figure for step in run.record.steps for figure in step.figures]
+    assert len(drawn) == 3
     page = run.read("report.html").decode()
     if WORDS[channels]:
-        assert all(WORDS[channels] in figure.caption for figure in figures)
+        assert all(WORDS[channels] in figure.caption for figure in drawn)
         assert any("tiny: pictures of its input show channel" in text for text in said)
         assert "Pictures of the input of tiny show channel" in page
     else:
         assert "ictures of the input" not in page
     (again, *_) = ik.draw(ik.open_run(run.path).results["map"])
-    assert again.caption == figures[0].caption
+    assert again.caption == drawn[0].caption
 
 
 def test_a_stored_result_is_drawn_with_the_alert_of_partly_random_weights(tmp_path):
@@ -66,3 +67,19 @@ def test_a_model_given_in_python_is_from_no_plugin(tmp_path):
     page = run.read("report.html").decode()
     assert "<dt>Model</dt><dd>given in Python</dd>" in page
     assert "from given" not in page
+
+
+@pytest.mark.parametrize(("name", "escaped"), [("犬", True), ("chien", False)])
+def test_figures_say_that_characters_are_escapes_and_captions_have_them(monkeypatch, name, escaped):
+    lines = []
+    stamp = figures.stamp
+
+    def seen(picture, given, *, alert=""):
+        lines.extend(given)
+        return stamp(picture, given, alert=alert)
+
+    monkeypatch.setattr("interpretkit.figures.stamp", seen)
+    model = ik.wrap(network(3).module, classes=["a", name, "c"])
+    (figure, *_) = ik.draw(ik.visualize(model, torch.rand(1, 3, 12, 12), "grad_cam", layers=["1"], target=name))
+    assert name in figure.alt
+    assert any("the font of pictures lacks stand here as escapes" in line for line in lines) == escaped

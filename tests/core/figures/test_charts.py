@@ -25,3 +25,17 @@ def test_charts_share_a_style_wrap_their_title_and_leave_matplotlibs_settings_al
     assert " ".join(title.split()) == " ".join(LONG.split())
     assert title.count("\n") >= 3
     assert dict(mpl.rcParams) == settings
+
+
+def test_texts_of_charts_have_escapes_for_what_the_font_lacks():
+    def drawn(name):
+        figure = figures.chart(4, 3, title=name)
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], label=name)
+        axes.set(title=name, xlabel=name)
+        axes.set_xticks([0, 1], [name, "b"])
+        axes.legend()
+        return np.asarray(figures.picture(figure))
+
+    # matplotlib warns of each box that it draws, and warnings are errors here.
+    np.testing.assert_array_equal(drawn("猫"), drawn(r"\u732b"))
