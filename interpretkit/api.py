@@ -119,7 +119,7 @@ def wrap(
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"an nn.Module is wanted, not a {type(module).__name__}")
     _check_weights(module)
-    if classes and output is not None:
+    if len(classes) and output is not None:
         raise InputError(
             "classes are names for a network whose output is not said, and the output is said too",
             hint="give the names there: output=Classes(names=…)",

@@ -447,7 +447,7 @@ class Row(NamedTuple):
 
     def is_none(self, index: int) -> bool:
         """Whether a number is a probability of 0, or has lost its digits on the way there."""
-        return self.quantity == "output" and self.probability(index) < DIGITS_LOST * self.least
+        return self.quantity == "output" and self.probability(index) < self.least
 
 
 def as_columns(values: Any, *, noun: str) -> torch.Tensor:

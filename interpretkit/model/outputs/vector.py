@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from interpretkit.results.image import InputImage
 
 
+_MOST_OFF = 1e-3
+"""In half precision too: the roundings of many numbers cancel each other in a sum."""
+
+
 def _path(given: Any) -> Any:
     """Return a path as text; refuse an image itself, which cannot be written down as a target."""
     if hasattr(given, "getpixel"):
@@ -169,9 +173,10 @@ class Vector(Output):
 
 
 def _rounding(vectors: torch.Tensor) -> float:
+    """Return how far a norm or a cosine may be off, as a part of it."""
     import torch
 
-    return DIGITS_LOST * torch.finfo(vectors.dtype).eps
+    return min(DIGITS_LOST * torch.finfo(vectors.dtype).eps, _MOST_OFF)
 
 
 def _cosines(vectors: torch.Tensor, others: Sequence[tuple[float, ...]]) -> torch.Tensor:

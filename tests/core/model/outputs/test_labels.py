@@ -200,6 +200,15 @@ def test_a_probability_of_0_has_no_gradient_and_says_so(tmp_path):
     assert any("is 1 but for rounding" in text and "target {of: logits, not: 0}" in text for text in messages)
 
 
-def test_a_small_probability_still_has_a_gradient():
-    (target,) = Labels(returns="probabilities").targets(0, torch.tensor([[1e-30]]), [None])
-    assert not target.saturated
+@pytest.mark.parametrize(
+    ("probability", "dtype", "saturated"),
+    [
+        (1e-30, torch.float32, False),
+        (1e-40, torch.float32, True),
+        (2e-3, torch.float16, False),
+        (0.0, torch.float16, True),
+    ],
+)
+def test_a_small_probability_has_a_gradient_as_long_as_it_has_its_digits(probability, dtype, saturated):
+    (target,) = Labels(returns="probabilities").targets(0, torch.tensor([[probability]], dtype=dtype), [None])
+    assert target.saturated == saturated

@@ -166,3 +166,12 @@ def test_a_target_holds_the_path_of_an_image_and_no_image(tmp_path):
     assert found.targets[0].score == pytest.approx(1.0)
     with Image.open(path) as image, pytest.raises(ik.RecipeError, match="give its path, or its vector"):
         ik.visualize(model, [name], "saliency", target={"like": image})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_normalised_vector_is_known_in_any_precision_and_one_of_nearly_that_norm_is_not(dtype):
+    torch.manual_seed(0)
+    unit = nn.functional.normalize(torch.randn(1, 768, dtype=torch.float64)).to(dtype)
+    (normalised,) = ik.Vector().targets(None, unit, [None])
+    (longer,) = ik.Vector().targets(None, unit * 1.0625, [None])
+    assert (normalised.saturated, longer.saturated) == (True, False)
