@@ -55,6 +55,7 @@ from .model.outputs.pixels import Pixels as Pixels
 from .model.outputs.values import Values as Values
 from .model.outputs.vector import Like as Like
 from .model.outputs.vector import Vector as Vector
+from .model.preprocessing import EightBit as EightBit
 from .model.preprocessing import Preprocessing as Preprocessing
 from .model.weights.fitting import load_state as load_state
 from .model.weights.fitting import without_prefix as without_prefix
@@ -67,6 +68,7 @@ from .results.map import Map as Map
 from .results.measures import bootstrap_of_mean as bootstrap_of_mean
 from .results.measures import rank_correlation as rank_correlation
 from .results.result import Result as Result
+from .results.stored import Stored as Stored
 from .results.table import Table as Table
 from .results.targets import Target as Target
 from .results.verdict import Verdict as Verdict

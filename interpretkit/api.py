@@ -93,7 +93,7 @@ def wrap(
     Args:
         module: The network; its mode, weights and hooks are left alone.
         transform: Turns a PIL image into a tensor `(channel, y, x)`, or is a processor of transformers; by default the
-            usual one of ImageNet.
+            usual one of ImageNet. Images of other than 8 bits come as they are stored, unless it is an `EightBit`.
         classes: Names of classes by index; of a network that returns one number, the name of what it tells, or the
             names `(negative, positive)` of what it tells apart. Where `output` is given, the names are in it.
         output: How what the network returns is read: `Classes`, `Labels`, `Values`, …; or several outputs by name, the

@@ -127,8 +127,9 @@ def test_the_documented_reader_reads(tmp_path):
     file = tmp_path / "steps.grid"
     file.write_text("09\n90\n")
     keeps_its_contract(reader, files=[file])
-    picture, _ = reader(reader.Options()).read(file)
-    assert np.asarray(picture)[..., 0].tolist() == [[0, 255], [255, 0]]
+    stored = reader(reader.Options()).read(file, 0)
+    assert stored.values.tolist() == [[0, 9], [9, 0]]
+    assert stored.range == (0, 9)
 
 
 def test_the_documented_exporter_writes_pictures_with_their_captions(tmp_path):

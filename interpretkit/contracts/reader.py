@@ -10,26 +10,26 @@ from interpretkit.contracts.offer import Offer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from PIL.Image import Image
+    from interpretkit.results.stored import Stored
 
 
 class Reader(Offer):
-    """Reads files that Pillow does not. Derive from it, give it a `name`, `suffixes` and `read`.
+    """Reads files that the core does not. Derive from it, give it a `name`, `suffixes` and `read`.
 
     Files of these suffixes are found in folders and read by it, in place of Pillow; of several suffixes that fit a
     file, the longest counts.
 
     Example:
-        >>> from PIL import Image
+        >>> import numpy as np
+        >>> from interpretkit import Stored
         >>> class TextReader(Reader):
         ...     '''Rows of digits: 0 is black, 9 is white.'''
         ...     name = "text"
         ...     suffixes = (".grid",)
-        ...     def read(self, path):
+        ...     def read(self, path, page):
         ...         rows = path.read_text().split()
-        ...         pixels = bytes(int(digit) * 255 // 9 for row in rows for digit in row)
-        ...         grey = Image.frombytes("L", (len(rows[0]), len(rows)), pixels)
-        ...         return grey.convert("RGB"), ("digits to grey",)
+        ...         values = np.array([list(map(int, row)) for row in rows], np.uint8)
+        ...         return Stored(values=values, range=(0, 9), said_by="digits")
         >>> TextReader(TextReader.Options()).suffixes
         ('.grid',)
     """
@@ -37,10 +37,28 @@ class Reader(Offer):
     suffixes: ClassVar[tuple[str, ...]]
     """Of the files that it reads, in lower case, with the dot: `(".dcm",)`."""
 
+    package: ClassVar[str] = ""
+    """What it imports to read them, as it is called in an error: `pydicom`; empty if it needs nothing."""
+
+    extra: ClassVar[str] = ""
+    """The extra of interpretkit that installs the package: `dicom`; empty if there is none."""
+
+    fallback: ClassVar[bool] = False
+    """Whether it reads only those of these files that the core does not read as they are stored, rather than all."""
+
     @abstractmethod
-    def read(self, path: Path) -> tuple[Image, tuple[str, ...]]:
-        """Return a file's image as 8-bit RGB, and what was done to make that of it, in words and in order.
+    def read(self, path: Path, page: int) -> Stored:
+        """Return what a file stores, upright, with its values as they are.
+
+        Args:
+            path: The file.
+            page: Which of its pages, frames or slices, from 0.
 
         Raises:
-            InputError: If it cannot be read; any other exception is told as one, with the file as its place.
+            InputError: If it cannot be read; any other exception is told as one, with the file as its place. An
+                ImportError is told as the lack of the `package`.
         """
+
+    def pages(self, path: Path) -> int:  # noqa: ARG002 - most files hold one image
+        """Return how many pages, frames or slices a file has."""
+        return 1

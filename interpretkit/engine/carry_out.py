@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,8 @@ from interpretkit.engine.plan import Plan, check_counts, check_labels, plan
 from interpretkit.engine.references import with_references
 from interpretkit.engine.resolve import parse_options, resolve
 from interpretkit.errors import Faults, InputError, InterpretkitError, cause
+from interpretkit.inputs.decode import told_pages
 from interpretkit.inputs.find import Found, find
-from interpretkit.inputs.pages import pages_of
 from interpretkit.inputs.source import Files, Given, Source
 from interpretkit.model.weights.load import blank, load
 from interpretkit.recipe.read import read_leniently
@@ -104,7 +105,8 @@ def carry_out(
 
 def _found(resolved: Resolved) -> Found:
     """Find the images of a resolved recipe."""
-    return find(resolved.recipe.inputs, pages=pages_of, suffixes=resolved.readers)
+    pages = partial(told_pages, readers=resolved.readers)
+    return find(resolved.recipe.inputs, pages=pages, suffixes=resolved.readers)
 
 
 def _are_inputs(images: Any) -> bool:

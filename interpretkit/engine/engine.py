@@ -16,7 +16,7 @@ from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.recipe.yaml12 import dump
 from interpretkit.report import page as report
 from interpretkit.runs.environment import environment
-from interpretkit.runs.journal import Begun, ImageUnread, ModelKnown
+from interpretkit.runs.journal import Begun, ImageUnread, ModelKnown, alerts_of
 from interpretkit.runs.manifest import SCHEMA
 from interpretkit.runs.pictures import encoded
 from interpretkit.runs.records import ImageRecord, ModelRecord, RecipeRecord, RunRecord, WeightsRecord
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from interpretkit.runs.draft import Draft
     from interpretkit.runs.records import RunStatus
 
-_IMAGE_FACTS = ("id", "source", "sha256", "size", "conversions", "label")
+_IMAGE_FACTS = ("id", "source", "sha256", "size", "conversions", "alerts", "label")
 
 
 class Engine:
@@ -60,6 +60,7 @@ class Engine:
         }
         self._images = 0
         self._unread: list[InputError] = []
+        self._doubtful: list[ImageRecord] = []
         self._masked = False
         self._remarks: tuple[str, ...] = ()
         self._known: dict[str, ModelRecord] = {}
@@ -121,6 +122,8 @@ class Engine:
                     self._finish(step)
             done, total = self._images, source.total
             self._tell("batch", f"{done} of {total} images", done=done, total=total)
+        for alert in alerts_of(self._doubtful):
+            self._announcer.tell(Event(kind="alert", text=alert, failed=True))
         # Files that cannot be read may come after the last batch.
         for step in self._steps.values():
             if not step.finished:
@@ -169,6 +172,8 @@ class Engine:
             masks, predictions = _masks(work, position), _predictions(work, position)
             record = ImageRecord.from_facts(**facts, pictures=pictures, masks=masks, predictions=predictions)
             self._draft.write_image(record, files)
+            if record.alerts:
+                self._doubtful.append(record)
             self._images += 1
 
     def _picture_file(self, image: InputImage, key: str) -> str:

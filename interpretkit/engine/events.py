@@ -26,8 +26,8 @@ class Event:
 
     Attributes:
         kind: `loading` (a model, now), `model` (ready), `image` (one cannot be read, or something is to be said of the
-            inputs), `begun` (a step, for some images), `progress` (of that step), `alert` (a step says what a reader
-            must know), `step` (done), `batch` (done), `sealed` (the run).
+            inputs), `begun` (a step, for some images), `progress` (of that step), `alert` (what a reader must know of a
+            step, or of images), `step` (done), `batch` (done), `sealed` (the run).
         text: What happened, in one line; the directory for `sealed`.
         step: The step that it is about; empty if it is about none.
         about: The images that a step computes, in words.

@@ -11,10 +11,9 @@ from interpretkit.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from PIL.Image import Image
-
     from interpretkit.contracts.check import Check
     from interpretkit.contracts.registry import Registry
+    from interpretkit.results.stored import Stored
 
 
 def readers_of(registry: Registry) -> dict[str, Reader]:
@@ -45,6 +44,6 @@ class _Contested(Reader):
         super().__init__(Reader.Options())
         self._providers = providers
 
-    def read(self, path: Path) -> tuple[Image, tuple[str, ...]]:  # noqa: ARG002 - whatever the file is
+    def read(self, path: Path, page: int) -> Stored:  # noqa: ARG002 - whatever the file is
         """Refuse."""
         raise InputError(f"{' and '.join(self._providers)} both read such files", hint="uninstall one of them")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit.errors import InputError, cause
+from interpretkit.errors import InputError, cause, located
 from interpretkit.inputs.find import find_images
 from interpretkit.inputs.read import read_image
+from interpretkit.model.feeding import fed
 from interpretkit.model.model import Each
 from interpretkit.model.outputs.vector import Compared, Like, Vector
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from interpretkit.engine.plan import Plan
-    from interpretkit.inputs.read import FileReader
+    from interpretkit.inputs.decode import FileReader
     from interpretkit.model.model import Model, Wanted
 
 
@@ -69,8 +70,9 @@ def _vector(name: str, model: Model, of: str, readers: Mapping[str, FileReader])
     found, *others = find_images([name], suffixes=readers)
     if others:
         raise InputError("a vector is compared with that of one image", where=name, hint="name one file")
-    _, picture = read_image(found, readers=readers)
-    image = model.preprocessing(picture)
+    _, stored = read_image(found, readers=readers)
+    with located(found.source):
+        image, _ = fed(model.preprocessing, stored)
     output = model.reading(of)
     values = model.read(of, image[None])
     if not isinstance(output, Vector):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpretkit.digests import sha256_bytes
 from interpretkit.errors import InputError
+from interpretkit.model.feeding import fed
 from interpretkit.model.model import first_convolution
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.results.axes import CHANNEL, IMAGE, spatial
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     import torch
-    from PIL.Image import Image
 
     from interpretkit.model.model import Model
+    from interpretkit.results.stored import Stored
 
     Models = Mapping[str, Model]
     Inputs = Mapping[str, torch.Tensor]
@@ -30,6 +31,7 @@ _IMAGES = tuple((CHANNEL, *spatial(count)) for count in (2, 1, 3))
 """The axes of what a network may be fed: of an image, a signal, a volume."""
 
 _HINT = "a preprocessing turns an RGB PIL image into a float tensor (channel, y, x)"
+_WIDE_HINT = "it was given the stored values; `EightBit(transform)` takes them scaled to an 8-bit RGB PIL image"
 _TENSOR_HINT = "a tensor is fed to the models as it is; give PIL images or paths to have them preprocessed"
 
 
@@ -63,7 +65,7 @@ class Batch:
 
 
 def batches(
-    images: Iterable[tuple[InputImage, Image]],
+    images: Iterable[tuple[InputImage, Stored]],
     models: Models,
     *,
     batch_size: int,
@@ -85,9 +87,9 @@ def batches(
             `(channel, z, y, x)`.
     """
     waiting: dict[tuple[torch.Size, ...], list[_Waiting]] = {}
-    for image, picture in images:
+    for image, stored in images:
         try:
-            one = _ready(image, picture, models)
+            one = _ready(image, stored, models)
         except InputError as error:
             if unfit is None:
                 raise
@@ -161,13 +163,17 @@ class _Waiting:
     masks: Mapping[str, np.ndarray | None]
 
 
-def _ready(image: InputImage, picture: Image, models: Models) -> _Waiting:
+def _ready(image: InputImage, stored: Stored, models: Models) -> _Waiting:
     inputs = {}
     masks = {}
+    # As keys, for what is done for several models alike is said once.
+    conversions, alerts = dict.fromkeys(stored.conversions), dict.fromkeys(stored.alerts)
     for key, model in models.items():
-        inputs[key] = _preprocessed(picture, model, key=key, where=image.source)
+        inputs[key], given = _preprocessed(stored, model, key=key, where=image.source)
         masks[key] = _mask(image.mask, model)
-    without_mask = replace(image, mask=None)
+        conversions |= dict.fromkeys(given.conversions)
+        alerts |= dict.fromkeys(given.alerts)
+    without_mask = replace(image, mask=None, conversions=tuple(conversions), alerts=tuple(alerts))
     return _Waiting(without_mask, inputs, masks)
 
 
@@ -197,22 +203,25 @@ def _mask(mask: np.ndarray | None, model: Model) -> np.ndarray | None:
     return known.mask(mask)
 
 
-def _preprocessed(picture: Image, model: Model, *, key: str, where: str) -> torch.Tensor:
+def _preprocessed(stored: Stored, model: Model, *, key: str, where: str) -> tuple[torch.Tensor, Stored]:
+    """Return what a model is fed of an image, and what its preprocessing was given."""
     import torch
 
     try:
-        # A copy: a transform of the user's own may shrink the image or draw on it in place.
-        made = model.preprocessing(picture.copy())
+        made, given = fed(model.preprocessing, stored)
+    except InputError as error:
+        raise error.at(where) from error.__cause__
     except Exception as error:
         cause = f"{type(error).__name__}: {error}"
-        raise InputError(f"the preprocessing of model {key!r} failed: {cause}", where=where, hint=_HINT) from error
+        hint = _HINT if stored.eight_bit else _WIDE_HINT
+        raise InputError(f"the preprocessing of model {key!r} failed: {cause}", where=where, hint=hint) from error
     what = f"the preprocessing of model {key!r} made"
     tensor = _checked(made, axes=_IMAGES, what=what, where=where, hint=_HINT, dtype=torch.float32)
     channels, *image = tensor.shape
     if channels == 1 and _fits(model, image, channels=channels):
         found = f"{what} {_shaped(tensor)}, a batch of one image"
         raise InputError(found, where=where, hint=_HINT)
-    return tensor
+    return tensor, given
 
 
 def _fits(model: Model, image: Sequence[int], *, channels: int) -> bool:

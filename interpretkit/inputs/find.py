@@ -9,7 +9,7 @@ import stat
 import unicodedata
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from interpretkit.digests import sha256_file
 from interpretkit.errors import MOST_FAULTS, InputError, RecipeError, did_you_mean
 from interpretkit.inputs import ids
 from interpretkit.inputs.manifest import MANIFESTS, read_manifest
+from interpretkit.inputs.reading import Reading
 from interpretkit.recipe.entries import Columns, InputEntry
 
 if TYPE_CHECKING:
@@ -26,11 +27,16 @@ if TYPE_CHECKING:
 
     from interpretkit.inputs.manifest import Row
 
+    Pages = Callable[[Path, Reading], int]
+
 EXTENSIONS = (
     *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
     *(".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
 """The endings of the files that are taken out of a folder or a glob, in small or capital letters."""
+
+ARRAYS = (".npy", ".npz")
+"""The endings of the files that only a glob takes: in a folder, arrays may be anything."""
 
 SAMPLES = {"grace_hopper": "grace_hopper.jpg", "present": "Minduka_Present_Blue_Pack.png"}
 """Images that come with matplotlib, for `sample:NAME`."""
@@ -54,6 +60,7 @@ class ImageFile:
         label: Its label, from the manifest or the name of its folder: a class index or name.
         mask: The file of its mask from the manifest.
         page: Which page of the file, from 0; None where nobody asks for one.
+        reading: How it is to be read.
     """
 
     id: str
@@ -62,6 +69,7 @@ class ImageFile:
     label: str | None = None
     mask: Path | None = None
     page: int | None = None
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +95,7 @@ class Found:
         return tuple(each for each in self.listed if isinstance(each, InputError))
 
 
-def find(entries: Sequence[str | InputEntry], *, pages: Callable[[Path], int], suffixes: Iterable[str] = ()) -> Found:
+def find(entries: Sequence[str | InputEntry], *, pages: Pages, suffixes: Iterable[str] = ()) -> Found:
     """Find the images that `entries` name, in their order, and check each file without decoding it.
 
     An entry is a file; a folder, for the images directly inside; a glob with `*`, `?`, `[` or `**`; a manifest (CSV, or
@@ -110,7 +118,7 @@ def find(entries: Sequence[str | InputEntry], *, pages: Callable[[Path], int], s
         PluginError: If a manifest needs pyarrow, and that is not installed.
 
     Example:
-        >>> [image.id for image in find(["sample:grace_hopper"], pages=lambda path: 1).files]
+        >>> [image.id for image in find(["sample:grace_hopper"], pages=lambda path, reading: 1).files]
         ['grace_hopper']
     """
     return _find(entries, pages, suffixes)
@@ -129,7 +137,7 @@ def find_images(entries: Sequence[str], *, suffixes: Iterable[str] = ()) -> tupl
     return found.files
 
 
-def _find(entries: Sequence[str | InputEntry], pages: Callable[[Path], int] | None, suffixes: Iterable[str]) -> Found:
+def _find(entries: Sequence[str | InputEntry], pages: Pages | None, suffixes: Iterable[str]) -> Found:
     if not entries:
         raise InputError("no images are given", hint="name files, folders, globs, or sample:grace_hopper")
     listed: list[ImageFile | InputError] = []
@@ -158,7 +166,7 @@ class _Expanding:
         suffixes: What further files are images.
     """
 
-    def __init__(self, asked: InputEntry, pages: Callable[[Path], int] | None, suffixes: Iterable[str]) -> None:
+    def __init__(self, asked: InputEntry, pages: Pages | None, suffixes: Iterable[str]) -> None:
         self.listed: list[ImageFile | InputError] = []
         self.remarks: list[str] = []
         self._asked = asked
@@ -183,6 +191,7 @@ class _Expanding:
         elif status is None and glob.has_magic(name):
             self._check_fits("a glob", labels=True)
             matches = glob.iglob(name, recursive=True)  # noqa: PTH207 - Path.glob means other things in each Python
+            self._endings = (*self._endings, *ARRAYS)
             self._take_among(map(Path, matches), _fixed_part(path), otherwise="the pattern matches no image")
         elif path.suffix.lower() in MANIFESTS:
             self._check_fits("a manifest", columns=True)
@@ -292,10 +301,19 @@ class _Expanding:
 
     def _add(self, file: ImageFile) -> None:
         """Add an image, or one for each of its pages."""
-        if self._pages is None or (file.page is None and self._asked.pages != "each"):
+        reading = _reading(self._asked)
+        # Who chooses the first page need not be told that there are others.
+        first = 0 if self._asked.pages == "first" else None
+        file = replace(file, reading=reading, page=first if file.page is None else file.page)
+        if file.page is not None and reading.pages == "volume":
+            place = self._asked.place("pages") or self._where
+            raise RecipeError(
+                f"{file.source} is one page, not a volume", where=place, hint="take '#…' or 'pages:' away"
+            )
+        if self._pages is None or (file.page is None and reading.pages != "each"):
             self.listed.append(file)
             return
-        count = self._pages(file.path)
+        count = self._pages(file.path, reading)
         if file.page is not None:
             self._check_page(file, count)
         elif count == 1:
@@ -309,6 +327,16 @@ class _Expanding:
             self._leave_out(InputError(what, where=file.source, hint=f"it has {words.count(count, 'page')}"))
         else:
             self.listed.append(file)
+
+
+def _reading(asked: InputEntry) -> Reading:
+    low, high = asked.range or (0.0, 0.0)
+    return Reading(
+        range=(low, high) if asked.range else None,
+        bands=tuple(asked.bands) if asked.bands else None,
+        pages=asked.pages or "first",
+        axes=tuple(asked.axes) if asked.axes else None,
+    )
 
 
 def _with_page(path: Path, where: str) -> tuple[Path, int | None]:

@@ -13,13 +13,12 @@ from interpretkit.inputs.read import given_images, read_image
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from PIL.Image import Image
-
     from interpretkit.inputs.batch import Batch
+    from interpretkit.inputs.decode import FileReader
     from interpretkit.inputs.find import Found
-    from interpretkit.inputs.read import FileReader
     from interpretkit.model.model import Model
     from interpretkit.results.image import InputImage
+    from interpretkit.results.stored import Stored
 
 
 class Source(ABC):
@@ -80,13 +79,13 @@ class Files(Source):
         """Yield batches; one file that cannot be read does not cost the others the run."""
         return batches(self._readable(leave_out), models, batch_size=batch_size, unfit=leave_out)
 
-    def _readable(self, leave_out: Callable[[InputError], None]) -> Iterator[tuple[InputImage, Image]]:
+    def _readable(self, leave_out: Callable[[InputError], None]) -> Iterator[tuple[InputImage, Stored]]:
         for position, file in enumerate(self.found.listed):
             try:
                 if isinstance(file, InputError):
                     raise file
-                image, picture = read_image(file, readers=self.readers)
-                yield replace(image, position=position), picture
+                image, stored = read_image(file, readers=self.readers)
+                yield replace(image, position=position), stored
             except InputError as error:
                 leave_out(error)
 
@@ -119,5 +118,5 @@ class Given(Source):
         if hasattr(self.images, "ndim"):
             return tensor_batches(self.images, models, batch_size=batch_size)
         read = enumerate(given_images(self.images, readers=self.readers))
-        images = ((replace(image, position=position), picture) for position, (image, picture) in read)
+        images = ((replace(image, position=position), stored) for position, (image, stored) in read)
         return batches(images, models, batch_size=batch_size)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     import numpy as np
     import torch
-    from PIL.Image import Image
 
     from interpretkit.capture.ending import Ending
     from interpretkit.model.layout import Arranged
@@ -87,6 +86,7 @@ class Model:
         name: What figures and reports call it.
         preprocessing: Turns a PIL image into a tensor `(channel, y, x)`; a `Preprocessing`, a processor of
             transformers, or any callable, which may make a signal `(channel, x)` or a volume `(channel, z, y, x)` too.
+            Images of other than 8 bits come to a callable as they are stored, unless it is an `EightBit`.
         outputs: How the network's outputs are read, by name; targets are those of the first, unless they name another.
         aliases: Short names of layers, each for a module path.
         layouts: The layouts of layers that do not return `(image, channel, y, x)`, by pattern as in `find`; the first
@@ -104,7 +104,7 @@ class Model:
 
     module: torch.nn.Module
     name: str = "model"
-    preprocessing: Callable[[Image], torch.Tensor] = field(default_factory=Preprocessing)
+    preprocessing: Callable[[Any], torch.Tensor] = field(default_factory=Preprocessing)
     outputs: Mapping[str, Output] = field(default_factory=lambda: {"classes": Classes()})
     aliases: Mapping[str, str] = field(default_factory=dict)
     layouts: Mapping[str, Layout] = field(default_factory=dict)

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from interpretkit.errors import InputError
 from interpretkit.results.axes import of_inputs
+from interpretkit.results.scaling import scaled
+from interpretkit.results.stored import Stored
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from PIL.Image import Image
 
@@ -17,6 +22,8 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _ROWS_OF_A_STRIP = 16
+_LUMA = (0.299, 0.587, 0.114)
+"""The grey of red, green and blue, as in Pillow."""
 
 MAX_PIXELS = 2**26
 """How many pixels a resize may make: an image of 1 × 50000 pixels would otherwise fill the memory."""
@@ -47,21 +54,59 @@ class Preprocessing:
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
 
-    def __call__(self, image: Image) -> torch.Tensor:
-        """Return `image` as a tensor `(channel, y, x)`, as the model is fed.
+    def __call__(self, image: Image | Stored) -> torch.Tensor:
+        """Return `image` as a tensor `(channel, y, x)`, as the model is fed; of a volume `(channel, z, y, x)`.
+
+        Stored values of other than 8 bits are scaled to 0 … 1 by `scaled`, and resized as floats.
 
         Raises:
             ValueError: If the image is so narrow that resizing it would make more than `MAX_PIXELS` pixels, or other
                 than one or three channels are wanted.
+            InputError: If there is no range to scale its values by, or it has two or more than three bands.
         """
-        import torch
-        from torchvision.transforms.v2 import InterpolationMode, functional
-
         if len(self.std) not in (1, 3):
             raise ValueError(
                 f"an image has one or three channels, the model takes {len(self.std)}: give tensors, or a transform of "
                 "your own"
             )
+        if not isinstance(image, Stored):
+            if not image.mode.startswith(("I", "F")):
+                return self._of_eight_bits(image)
+            image = Stored(values=np.asarray(image))
+        return self._of_floats(scaled(image))
+
+    def _of_floats(self, image: Stored) -> torch.Tensor:
+        """Return the same of values from 0 to 1."""
+        import torch
+        from torchvision.transforms.v2 import functional
+
+        planes = _channels_first(image, len(self.std))
+        if self.resize is not None:
+            _check_resize(image.size, self.resize)
+            planes = self._resized(planes)
+        tensor = torch.from_numpy(planes)
+        if self.crop is not None:
+            tensor = functional.center_crop(tensor, [self.crop])
+        others = (1,) * (tensor.ndim - 1)
+        mean, std = (torch.tensor(values).reshape(-1, *others) for values in (self.mean, self.std))
+        return (tensor - mean) / std
+
+    def _resized(self, planes: np.ndarray) -> np.ndarray:
+        """Return floats `(…, y, x)` with the shorter side resized, by the filter that 8-bit images get."""
+        from PIL import Image
+        from torchvision.transforms.v2 import InterpolationMode, functional
+
+        shape = planes.shape[:-2]
+        flat = map(Image.fromarray, planes.reshape(-1, *planes.shape[-2:]))
+        mode = InterpolationMode(self.interpolation)
+        made = np.stack([functional.resize(plane, [self.resize], mode, antialias=True) for plane in flat])
+        # A cubic filter overshoots; 8-bit images end at 0 and 255.
+        return made.reshape(*shape, *made.shape[-2:]).clip(0.0, 1.0)
+
+    def _of_eight_bits(self, image: Image) -> torch.Tensor:
+        import torch
+        from torchvision.transforms.v2 import InterpolationMode, functional
+
         image = image.convert("L" if len(self.std) == 1 else "RGB")
         if self.resize is not None:
             _check_resize(image.size, self.resize)
@@ -102,6 +147,27 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, slots=True)
+class EightBit:
+    """A transform that takes 8-bit RGB images alone: others are scaled to that before it, and the run says so.
+
+    Attributes:
+        transform: Turns an 8-bit RGB PIL image into a tensor `(channel, y, x)`.
+
+    Example:
+        >>> from PIL import Image
+        >>> from torchvision.transforms.functional import to_tensor
+        >>> EightBit(to_tensor)(Image.new("RGB", (4, 3))).shape
+        torch.Size([3, 3, 4])
+    """
+
+    transform: Callable[[Image], torch.Tensor]
+
+    def __call__(self, image: Image) -> torch.Tensor:
+        """Return what the transform makes of an image."""
+        return self.transform(image)
+
+
+@dataclass(frozen=True, slots=True)
 class Processed:
     """A processor of transformers, as a preprocessing.
 
@@ -132,6 +198,27 @@ class Processed:
 def is_processor(preprocessing: Any) -> bool:
     """Return whether a preprocessing is a processor of transformers, which returns no tensor but a dictionary."""
     return all(hasattr(preprocessing, name) for name in ("image_mean", "image_std", "preprocess"))
+
+
+def check_bands(image: Stored) -> None:
+    """Refuse an image whose bands are no grey and no RGB: which of them to show is not guessed.
+
+    Raises:
+        InputError: If it has two bands, or more than three.
+    """
+    if image.bands not in (1, 3):
+        raise InputError(f"has {image.bands} bands", hint="choose one or three by `bands:`, such as `bands: [3, 2, 1]`")
+
+
+def _channels_first(image: Stored, count: int) -> np.ndarray:
+    """Return values from 0 to 1 as so many channels, one or three, `(channel, …, y, x)`."""
+    check_bands(image)
+    bands: np.ndarray = np.moveaxis(image.values, -1, 0) if image.axes[-1] == "channel" else image.values[None]
+    if len(bands) == count:
+        return np.ascontiguousarray(bands)
+    if count == 1:
+        return np.tensordot(np.array(_LUMA, np.float32), bands, axes=1)[None]
+    return np.repeat(bands, count, axis=0)
 
 
 def _check_resize(size: tuple[int, int], shorter: int) -> None:

@@ -76,6 +76,25 @@ def _repository(text: str) -> str:
     return text
 
 
+def _range(ends: list[float]) -> list[float]:
+    low, high = ends
+    if low >= high:
+        raise ValueError(f"the first of two values is below the second, not {low:g} and {high:g}")
+    return ends
+
+
+def _unique(items: list[Any]) -> list[Any]:
+    if len(set(items)) < len(items):
+        raise ValueError(f"each stands once, not {', '.join(map(str, items))}")
+    return items
+
+
+def _axes(axes: list[str]) -> list[str]:
+    if not {"y", "x"} <= {*axes}:
+        raise ValueError("an image has the axes y and x")
+    return _unique(axes)
+
+
 def _weights_kind(value: Any) -> str | None:
     """Tell by its keys which kind of weights an entry asks for."""
     if isinstance(value, BaseModel):
@@ -284,8 +303,17 @@ class InputEntry(Placed):
     """folder: the label of an image is the name of the folder, directly below `path`, that it lies in."""
     columns: Columns | None = None
     """What the columns of a manifest are called."""
-    pages: Literal["first", "each"] = "first"
-    """What becomes of a file of several pages: the first is an image, or each is one."""
+    range: Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_range)] | None = None
+    """Which stored values are black and white."""
+    bands: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1), AfterValidator(_unique)] | None = None
+    """Which bands are shown, counted from 1, in this order."""
+    pages: Literal["first", "each", "volume"] | None = None
+    """What becomes of a file of several pages: the first is an image, each is one, or all are one volume.
+
+    By default the first is, and an alert says so.
+    """
+    axes: Annotated[list[Literal["z", "y", "x", "channel"]], AfterValidator(_axes)] | None = None
+    """The axes of arrays."""
 
 
 def _input_kind(value: Any) -> str:

@@ -50,7 +50,8 @@ class InputImage:
         source: Where it came from, as given.
         sha256: Hash of the file, or of the pixels where there is no file.
         size: Width and height of the file's image in pixels.
-        conversions: What was done to make an 8-bit RGB image of it, in order.
+        conversions: What was done to its stored values before the model's preprocessing resized them, in order.
+        alerts: What whoever looks at it must know, such as "page 1 of 12".
         label: Its label from the input manifest: a class index or name.
         position: Its place among all images, from 0.
         pixels: `(y, x, 3)` uint8: what the step's model was fed, before normalisation; `(z, y, x, 3)` of a volume, of a
@@ -71,6 +72,7 @@ class InputImage:
     sha256: str
     size: tuple[int, int]
     conversions: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
     label: str | None = None
     position: int = field(default=0, compare=False)
     pixels: Pixels = field(default=Pixels(), repr=False, compare=False)

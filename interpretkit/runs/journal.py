@@ -281,6 +281,25 @@ class _Step:
         return self.begun.model_copy(update=facts)
 
 
+def alerts_of(images: Iterable[ImageRecord]) -> list[str]:
+    """Return what whoever reads a run must know of its images: what is said of many is said once.
+
+    Example:
+        >>> about = {"sha256": "", "size": (1, 1), "conversions": (), "label": None, "pictures": {}}
+        >>> images = [ImageRecord(id=name, source=name, alerts=("page 1 of 2",), **about) for name in "ab"]
+        >>> alerts_of(images)
+        ['page 1 of 2 (2 images, the first is a)']
+    """
+    sources: dict[str, list[str]] = {}
+    for image in images:
+        for alert in image.alerts:
+            sources.setdefault(alert, []).append(image.source)
+    return [
+        f"{said[0]}: {alert}" if len(said) == 1 else f"{alert} ({len(said)} images, the first is {said[0]})"
+        for alert, said in sources.items()
+    ]
+
+
 class _Folding:
     """Takes in one entry after the other."""
 
@@ -350,7 +369,7 @@ class _Folding:
         started, finished = self._times[0], self._times[-1]
         facts = {
             "status": self._status,
-            "alerts": (*self._begun.alerts, *self._unread, *said),
+            "alerts": (*self._begun.alerts, *self._unread, *alerts_of(self._inputs), *said),
             "models": self._models,
             "inputs": tuple(self._inputs),
             "steps": steps,

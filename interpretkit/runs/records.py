@@ -133,6 +133,7 @@ class ImageRecord(Record):
     sha256: str
     size: tuple[int, int]
     conversions: tuple[str, ...]
+    alerts: tuple[str, ...] = ()
     label: str | None
     pictures: dict[str, str]
     masks: dict[str, MaskRecord] = Field(default_factory=dict)

@@ -162,6 +162,7 @@ class Run:
             sha256=record.sha256,
             size=record.size,
             conversions=record.conversions,
+            alerts=record.alerts,
             label=record.label,
             pixels=partial(_pixels, self.path, record.pictures.get(model)),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
@@ -18,6 +19,7 @@ from interpretkit.contracts.reader import Reader
 from interpretkit.results.image import InputImage
 from interpretkit.results.map import Map
 from interpretkit.results.result import Result
+from interpretkit.results.stored import Stored
 from interpretkit.results.verdict import Status, Verdict
 from interpretkit.testing.named import Subject, require
 from interpretkit.testing.same import copied, require_same
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from interpretkit.runs.run import Run
 
 _GARBAGE = bytes(range(256)) * 4
+_NONE = np.zeros((1, 1))
 _AHEAD = 1000
 """So many shards may be taken before the first result is asked for: a pool's, but not all there are."""
 
@@ -101,33 +104,36 @@ class ReaderSubject(Subject[Reader]):
             require(file.name.lower().endswith(self.offer.suffixes), f"{file.name} has none of its suffixes")
 
     def reads(self) -> None:
-        """Each file is an 8-bit RGB picture, and what was done to make it one is said in words."""
-        from PIL.Image import Image
-
+        """Each file has pages, its first and its last are stored values, and what was done to them is in words."""
         for file in self._files:
-            picture, done = self.made.read(file)
-            require(isinstance(picture, Image), f"{file.name}: a {type(picture).__name__}, not an image of Pillow")
-            require(picture.mode == "RGB" and 0 not in picture.size, f"{file.name}: {picture.mode} {picture.size}")
-            in_words = isinstance(done, tuple) and all(isinstance(each, str) for each in done)
-            require(in_words, f"{file.name}: what was done is {done!r}, not a tuple of texts")
+            count: object = self.made.pages(file)
+            require(isinstance(count, int) and count > 0, f"{file.name}: pages() returns {count!r}")
+            for page in {0, self.made.pages(file) - 1}:
+                stored: object = self.made.read(file, page)
+                if not isinstance(stored, Stored):
+                    raise AssertionError(f"{file.name}: a {type(stored).__name__}, not Stored")  # noqa: TRY004
+                for done in (stored.conversions, stored.alerts):
+                    in_words = isinstance(done, tuple) and all(isinstance(each, str) for each in done)
+                    require(in_words, f"{file.name}: what was done is {done!r}, not a tuple of texts")
 
     def same_twice(self) -> None:
-        """A file read twice is the same picture."""
+        """A file read twice is the same."""
         for file in self._files:
-            (first, done), (second, done_again) = self.made.read(file), self.made.read(file)
-            same = np.array_equal(np.asarray(first), np.asarray(second)) and done == done_again
-            require(same, f"{file.name}: read twice, it differs")
+            first, second = self.made.read(file, 0), self.made.read(file, 0)
+            same = first.values.dtype == second.values.dtype and np.array_equal(first.values, second.values)
+            alike = replace(first, values=_NONE) == replace(second, values=_NONE)
+            require(same and alike, f"{file.name}: read twice, it differs")
 
     def garbage(self) -> None:
-        """What is no such file is refused, not made a picture of."""
+        """What is no such file is refused, not made an image of."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, f"garbage{self.offer.suffixes[0]}")
             file.write_bytes(_GARBAGE)
             try:
-                self.made.read(file)
+                self.made.read(file, 0)
             except Exception:  # noqa: BLE001 - in whatever way
                 return
-        raise AssertionError("bytes from 0 to 255 were read as a picture")
+        raise AssertionError("bytes from 0 to 255 were read as an image")
 
 
 class ExporterSubject(Subject[Exporter]):

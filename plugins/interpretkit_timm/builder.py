@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from interpretkit import (
+    EightBit,
     Headed,
     Model,
     ModelBuilder,
@@ -135,8 +136,7 @@ def _preprocessing(timm: Any, network: nn.Module, channels: int) -> Callable[[Im
         mean, std = (sum(mean) / len(mean),) * channels, (sum(std) / len(std),) * channels
     interpolation = config["interpolation"]
     if height != width or config["crop_mode"] != "center" or interpolation not in ("nearest", "bilinear", "bicubic"):
-        transform: Callable[[Image], torch.Tensor] = timm.data.create_transform(**config)
-        return transform
+        return EightBit(timm.data.create_transform(**config))
     return Preprocessing(
         resize=math.floor(height / config["crop_pct"]),
         crop=height,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from interpretkit import Boxes, Headed, Pixels, Preprocessing, RecipeError, did_you_mean
+from interpretkit import Boxes, EightBit, Headed, Pixels, Preprocessing, RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,10 +76,10 @@ class Clip:
         return clip
 
 
-def preprocessing_of(task: Task, transform: Any, *, frames: int) -> Preprocessing | Clip:
+def preprocessing_of(task: Task, transform: Any, *, frames: int) -> Preprocessing | EightBit:
     """Return the preprocessing that published weights are made for; a detector scales its images itself."""
     if task == "video":
-        return Clip(frames, transform)
+        return EightBit(Clip(frames, transform))
     if task == "detection":
         return Preprocessing(resize=None, crop=None, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     return Preprocessing(

@@ -6,6 +6,7 @@ import json
 from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -215,3 +216,29 @@ def test_a_listener_may_stop_the_run_and_what_is_done_is_kept(folder):
     assert {step.id: step.status for step in run.record.steps} == {"cam": "complete", "busy": "interrupted"}
     assert len(run.record.steps[0].figures) == 1
     assert verify(path) == []
+
+
+def wide(name, greatest):
+    values = np.linspace(0, greatest, 64).reshape(8, 8).astype(np.uint16)
+    Image.fromarray(values).save(name)
+
+
+def test_what_is_doubtful_about_images_is_told_once_and_kept_with_each(folder):
+    for name in ("p", "q", "r"):
+        wide(f"{name}.png", 4095)
+    wide("s.png", 300)
+    run, heard = carried_out(CAM, images=["[a-c].png", "[p-s].png"], size=2)
+    guess = "bits used: scaled from 0 … {}, which is a guess: state the range by `range:`"
+    several = f"12 of 16 {guess.format(4095)} (3 images, the first is p.png)"
+    one = f"s.png: 10 of 16 {guess.format(1023)}"
+    told = [event for event in heard if event.kind == "alert"]
+    assert [(event.text, event.step, event.failed) for event in told] == [(several, "", True), (one, "", True)]
+    assert run.status == "complete"
+    assert [alert for alert in run.manifest["alerts"] if "guess" in alert] == [several, one]
+    kept = {image["id"]: tuple(image.get("alerts", ())) for image in run.manifest["inputs"]}
+    twelve, ten = (f"12 of 16 {guess.format(4095)}",), (f"10 of 16 {guess.format(1023)}",)
+    assert kept == {"a": (), "b": (), "c": (), "p": twelve, "q": twelve, "r": twelve, "s": ten}
+    assert run.result("cam", image="s").images[0].alerts == ten
+    page = (run.path / "report.html").read_text()
+    assert several in page
+    assert "10 of 16 bits used" in page

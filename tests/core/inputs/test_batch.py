@@ -12,7 +12,7 @@ from interpretkit.inputs.batch import batches, tensor_batches
 from interpretkit.inputs.find import find_images
 from interpretkit.inputs.read import given_images, read_image
 from interpretkit.model.model import Model
-from interpretkit.model.preprocessing import Preprocessing, as_picture
+from interpretkit.model.preprocessing import EightBit, Preprocessing, as_picture
 
 RANDOM = np.random.default_rng(0)
 COLOUR = RANDOM.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -241,3 +241,36 @@ def test_a_preprocessing_that_makes_a_batch_of_one_is_refused_by_what_the_networ
     models = {"mine": Model(module=net, preprocessing=lambda picture: scaled(picture)[None])}
     error = refusal(list, batches(images_of([4]), models, batch_size=1))
     assert "model 'mine' made torch.float32 of shape (1, 3, 4, 4), a batch of one image" in error.message
+
+
+def test_what_is_done_for_several_models_is_said_once_for_the_image_and_what_differs_each():
+    values = np.linspace(0, 4095, 30).reshape(5, 6).astype(np.uint16)
+    models = {
+        "one": plain_model(Preprocessing(resize=None, crop=None)),
+        "two": plain_model(Preprocessing(resize=None, crop=None)),
+        "bytes": plain_model(EightBit(scaled)),
+        "own": plain_model(lambda picture: torch.from_numpy(np.array(picture)).float()[None]),
+    }
+    [batch] = batches(given_images(Image.fromarray(values)), models, batch_size=1)
+    [image] = batch.images
+    said = "12 of 16 bits used: scaled from 0 … 4095"
+    assert image.conversions == (said, "scaled to 8 bits", "grey to RGB")
+    assert image.alerts == (f"{said}, which is a guess: state the range by `range:`",)
+    np.testing.assert_array_equal(batch.inputs["own"][0, 0], values)
+    np.testing.assert_allclose(batch.inputs["bytes"][0, 1], np.rint(values / 4095 * 255) / 255)
+
+
+def test_values_without_a_range_are_refused_by_the_place_of_the_image_and_given_to_a_transform(tmp_path, refusal):
+    path = tmp_path / "scan.tif"
+    Image.fromarray(np.linspace(-1000, 400, 30).reshape(5, 6).astype(np.int32)).save(path)
+    error = refusal(list, batches(given_images(path), {"usual": plain_model(Preprocessing())}, batch_size=1))
+    assert (error.where, error.hint) == (str(path), "say it, such as `range: [-1000, 400]`")
+    own = plain_model(lambda picture: torch.from_numpy(np.array(picture)).float()[None])
+    [batch] = batches(given_images(path), {"own": own}, batch_size=1)
+    assert batch.inputs["own"].min() == -1000
+
+
+def test_a_transform_that_cannot_take_stored_values_is_told_what_takes_it(refusal):
+    picture = Image.fromarray(np.full((5, 6), 4095, np.uint16))
+    error = refusal(list, batches(given_images(picture), {"mine": plain_model(scaled)}, batch_size=1))
+    assert "`EightBit(transform)`" in error.hint

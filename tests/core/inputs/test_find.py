@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ from PIL import Image
 
 from interpretkit.errors import RecipeError
 from interpretkit.inputs import find as find_module
+from interpretkit.inputs.decode import told_pages
 from interpretkit.inputs.find import SAMPLES, find, find_images
-from interpretkit.inputs.pages import pages_of
 from interpretkit.inputs.read import read_image
+from interpretkit.inputs.reading import Reading
 from interpretkit.recipe.entries import Columns, InputEntry
+
+pages_of = partial(told_pages, readers={})
 
 
 @pytest.fixture
@@ -49,7 +53,10 @@ def test_files_folders_and_patterns_give_visible_images_in_order(folder, entries
 def test_the_sample_is_matplotlibs_and_keeps_its_name(refusal):
     [file] = find_images(["sample:grace_hopper"])
     assert (file.id, file.source, file.path.name) == ("grace_hopper", "sample:grace_hopper", "grace_hopper.jpg")
-    assert all(read_image(each)[1].mode == "RGB" for each in find_images([f"sample:{name}" for name in SAMPLES]))
+    assert all(
+        read_image(each)[1].axes == ("y", "x", "channel")
+        for each in find_images([f"sample:{name}" for name in SAMPLES])
+    )
     error = refusal(find_images, ["sample:grace_hoper"])
     assert error.hint == "did you mean 'grace_hopper'?"
     assert error.where == "sample:grace_hoper"
@@ -202,7 +209,8 @@ def test_what_is_left_out_of_a_folder_is_counted_by_kind(tmp_path):
     kinds = "2 .dcm, 1 .heic, 1 .txt, 1 without an ending, 1 .npy"
     assert images.remarks == (f"{tmp_path}: left out {kinds}",)
     globbed = found(path=f"{tmp_path}/*")
-    assert [file.path.name for file in globbed.files] == ["a.jpg", "b.JFIF", "c.jpe"]
+    assert [file.path.name for file in globbed.files] == ["a.jpg", "b.JFIF", "c.jpe", "i.npy"]
+    assert [file.path.name for file in found(path=f"{tmp_path}/i.npy").files] == ["i.npy"]
     assert found(path=f"{tmp_path}/*.jpg").remarks == ()
 
 
@@ -269,18 +277,42 @@ def test_a_file_whose_name_ends_like_a_page_is_that_file(stack):
 
 
 def test_each_page_becomes_an_image(stack):
-    images = find([InputEntry(path="*", pages="each")], pages=pages_of).files
+    images = find([InputEntry(path="*", pages="each", range=[0, 255], bands=[2, 1])], pages=pages_of).files
     assert [(image.id, image.page, image.source) for image in images] == [
         ("one", None, "one.png"),
         ("stack-p1", 0, "stack.tif#1"),
         ("stack-p2", 1, "stack.tif#2"),
         ("stack-p3", 2, "stack.tif#3"),
     ]
+    assert {image.reading for image in images} == {Reading(range=(0, 255), bands=(2, 1), pages="each")}
     assert found(path="stack.tif#2", pages="each").files[0].page == 1
-    levels = [read_image(image)[1].getpixel((0, 0)) for image in images[1:]]
-    assert levels == [(10, 10, 10), (20, 20, 20), (30, 30, 30)]
+    with pytest.raises(RecipeError, match="is one page, not a volume"):
+        found(path="stack.tif#2", pages="volume")
+
+
+def test_pages_are_read_as_they_were_found(stack):
+    entries = [InputEntry(path="stack.tif", pages="each", range=[0, 60]), "stack.tif#2", "stack.tif"]
+    read = [read_image(image) for image in find(entries, pages=pages_of).files]
+    assert [int(stored.values.max()) for _, stored in read] == [10, 20, 30, 20, 10]
+    assert [stored.range for _, stored in read[:3]] == [(0, 60)] * 3
+    assert [bool(image.alerts) for image, _ in read] == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize(("pages", "told"), [("first", False), (None, True)])
+def test_who_chooses_the_first_page_is_not_told_of_the_others(stack, pages, told):
+    [file] = find([InputEntry(path="stack.tif", pages=pages)], pages=pages_of).files
+    image, stored = read_image(file)
+    assert bool(image.alerts) is told
+    assert int(stored.values.max()) == 10
+
+
+def test_all_pages_are_a_volume_when_asked(stack):
+    [file] = find([InputEntry(path="stack.tif", pages="volume")], pages=pages_of).files
+    _, stored = read_image(file)
+    assert stored.axes == ("z", "y", "x")
+    assert stored.values.max((1, 2)).tolist() == [10, 20, 30]
 
 
 def test_pages_of_what_is_no_image_are_one(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert pages_of(tmp_path / "a.png") == 1
+    assert pages_of(tmp_path / "a.png", Reading()) == 1

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from interpretkit.errors import PluginError
+from interpretkit.inputs.decode import told_pages
 from interpretkit.inputs.find import find, find_images
-from interpretkit.inputs.pages import pages_of
 from interpretkit.recipe.entries import Columns, InputEntry
+
+pages_of = partial(told_pages, readers={})
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import io
 import os
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from PIL import Image, ImageFile
 from interpretkit.errors import InputError
 from interpretkit.inputs.find import find_images
 from interpretkit.inputs.read import given_images, read_image
+from interpretkit.model.feeding import fed
+from interpretkit.model.preprocessing import EightBit
 
 RANDOM = np.random.default_rng(0)
 
@@ -60,10 +63,13 @@ def png(size, *, depth=8, colour=2, data=b""):
 
 def read(path):
     [file] = find_images([str(path)])
-    image, picture = read_image(file)
-    assert picture.mode == "RGB"
-    assert picture.size == image.size
-    return image, np.asarray(picture)
+    image, stored = read_image(file)
+    assert stored.size == image.size
+    try:
+        pixels, given = fed(EightBit(np.asarray), stored)
+    except InputError as error:
+        raise error.at(image.source) from error
+    return replace(image, conversions=given.conversions, alerts=given.alerts), pixels
 
 
 INSIDE = GREY > 99
@@ -163,6 +169,9 @@ CMYK = np.dstack([COLOUR, ALPHA])
 NARROWED = np.rint(WIDE / 257)
 
 
+SIXTEEN = ("16 of 16 bits used: scaled from 0 … 65535",)
+
+
 WHITE_WHERE_ALIKE = np.where((COLOUR[0, 0] == COLOUR).all(-1, keepdims=True), 255, COLOUR)
 
 
@@ -212,35 +221,35 @@ WHITE_WHERE_ALIKE = np.where((COLOUR[0, 0] == COLOUR).all(-1, keepdims=True), 25
             (255 - COLOUR.astype(float)) * (255 - ALPHA[..., None].astype(float)) / 255,
             ("CMYK to RGB",),
         ),
-        ("PNG", Image.fromarray(WIDE), {}, threefold(NARROWED), ("16-bit grey scaled to 8 bits", "grey to RGB")),
-        ("TIFF", Image.fromarray(WIDE), {}, threefold(NARROWED), ("16-bit grey scaled to 8 bits", "grey to RGB")),
+        ("PNG", Image.fromarray(WIDE), {}, threefold(NARROWED), (*SIXTEEN, "scaled to 8 bits", "grey to RGB")),
+        ("TIFF", Image.fromarray(WIDE), {}, threefold(NARROWED), (*SIXTEEN, "scaled to 8 bits", "grey to RGB")),
         (
             "TIFF",
             Image.fromarray(WIDE.astype(">u2")),
             {},
             threefold(NARROWED),
-            ("16-bit grey scaled to 8 bits", "grey to RGB"),
+            (*SIXTEEN, "scaled to 8 bits", "grey to RGB"),
         ),
         (
             "TIFF",
             Image.fromarray(WIDE.astype(np.int32)),
             {},
             threefold(NARROWED),
-            ("integer grey (0 to 65535) scaled to 8 bits", "grey to RGB"),
+            ("16 of 32 bits used: scaled from 0 … 65535", "scaled to 8 bits", "grey to RGB"),
         ),
         (
             "PPM",
             Image.fromarray(WIDE.astype(np.int32)),
             {},
             threefold(NARROWED),
-            ("integer grey (0 to 65535) scaled to 8 bits", "grey to RGB"),
+            ("scaled from 0 … 65535 (greatest value of the file)", "scaled to 8 bits", "grey to RGB"),
         ),
         (
             "TIFF",
             Image.fromarray((WIDE / 65535).astype(np.float32)),
             {},
             threefold(NARROWED),
-            ("floating-point grey (0 to 1) scaled to 8 bits", "grey to RGB"),
+            ("scaled from 0 … 1", "scaled to 8 bits", "grey to RGB"),
         ),
     ],
 )
@@ -259,19 +268,23 @@ def test_every_kind_of_pixel_becomes_rgb_in_the_way_that_is_recorded(
 def test_luma_and_chroma_become_rgb_by_the_formula_of_jpeg():
     luma, blue, red = np.moveaxis(COLOUR.astype(float) - [0, 128, 128], -1, 0)
     expected = np.dstack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue])
-    [(image, picture)] = given_images(Image.frombytes("YCbCr", (7, 5), COLOUR.tobytes()))
+    [(image, stored)] = given_images(Image.frombytes("YCbCr", (7, 5), COLOUR.tobytes()))
     assert image.conversions == ("YCbCr to RGB",)
-    assert np.abs(np.asarray(picture) - expected.clip(0, 255)).max() <= 1
+    assert np.abs(stored.values - expected.clip(0, 255)).max() <= 1
 
 
-def test_sixteen_bit_colour_is_cut_and_says_so(tmp_path):
+def test_sixteen_bit_colour_is_read_whole_from_a_file_and_what_pillow_cuts_is_said(tmp_path):
     wide = RANDOM.integers(0, 65536, (5, 7, 3))
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in wide)
     path = tmp_path / "wide.png"
     path.write_bytes(png((7, 5), depth=16, data=rows))
     image, pixels = read(path)
-    assert image.conversions == ("16-bit colour cut to 8 bits",)
-    assert np.array_equal(pixels, wide >> 8)
+    assert image.conversions == (*SIXTEEN, "scaled to 8 bits")
+    assert np.array_equal(pixels, np.rint(wide / 257))
+    [(given, stored)] = given_images(Image.open(path))
+    assert np.array_equal(stored.values, wide >> 8)
+    assert given.conversions == ("16-bit colour cut to 8 bits by Pillow",)
+    assert given.alerts == ("16-bit colour cut to 8 bits by Pillow: give the path of the file instead",)
 
 
 UPRIGHT = {
@@ -300,7 +313,7 @@ def test_images_are_turned_upright_as_exif_says(tmp_path, *, kind, options, orie
     assert image.conversions == turned + (("grey to RGB",) if values.ndim == 2 and kind != "WEBP" else ())
     # Whoever preprocesses the picture must not turn it again.
     [file] = find_images([str(path)])
-    assert not read_image(file)[1].getexif()
+    assert not read_image(file)[1].picture().getexif()
 
 
 @pytest.mark.parametrize("values", [WIDE, WIDE.astype(">u2")], ids=["little-endian", "big-endian"])
@@ -310,9 +323,10 @@ def test_conversions_are_recorded_in_their_order(tmp_path, values):
     pages[0].save(path, save_all=True, append_images=pages[1:], tiffinfo={0x0112: 6})
     image, pixels = read(path)
     assert image.conversions == (
-        "first of 2 frames",
+        "page 1 of 2",
         "EXIF orientation 6 applied",
-        "16-bit grey scaled to 8 bits",
+        *SIXTEEN,
+        "scaled to 8 bits",
         "grey to RGB",
     )
     assert np.array_equal(pixels, UPRIGHT[6](threefold(NARROWED)))
@@ -326,7 +340,8 @@ def test_of_an_animation_the_first_frame_is_read(tmp_path, kind):
     path.write_bytes(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **more))
     image, pixels = read(path)
     assert (pixels == 40).all()
-    assert image.conversions[0] == "first of 3 frames"
+    assert image.conversions[0] == "page 1 of 3"
+    assert image.alerts == ("page 1 of 3: choose by `#3` or `pages:`",)
 
 
 def test_the_record_of_an_image_says_what_its_file_is(tmp_path):
@@ -383,12 +398,11 @@ def test_a_truncated_file_is_refused_even_where_pillow_is_set_to_fill_it_up(
         (png((10_000, 10_000)), "has more than 89,478,485 pixels"),
         (png((0, 0)), "is no image that can be read"),
         (
-            encoded(Image.fromarray(np.float32([[0, 1.5]])), "TIFF"),
-            "floating-point grey (0 to 1) holds values from 0 to",
+            encoded(Image.fromarray(np.float32([[-0.5, 1.5]])), "TIFF"),
+            "holds floats from −0.5 to 1.5, and nothing says which are black and white",
         ),
-        (encoded(Image.fromarray(np.float32([[0, np.nan]])), "TIFF"), "holds values from nan to nan"),
-        (encoded(Image.fromarray(np.int32([[0, 65536]])), "TIFF"), "(0 to 65535) holds values from 0 to 65536"),
-        (encoded(Image.fromarray(np.int32([[-1, 0]])), "TIFF"), "(0 to 65535) holds values from -1 to 0"),
+        (encoded(Image.fromarray(np.float32([[0, np.nan]])), "TIFF"), "holds NaN or infinite values"),
+        (encoded(Image.fromarray(np.int32([[-1, 0]])), "TIFF"), "holds integers from −1 to 0, and nothing says"),
         (encoded(Image.fromarray(WIDE), "PNG", transparency=3), "has no defined conversion"),
         # Pillow has an error of its own for each of these: of EXIF, of a frame's header, of a block, of a second page.
         (encoded(Image.fromarray(COLOUR), "PNG", exif=b"Exif\0\0nonsense"), "not a TIFF file"),
@@ -470,11 +484,11 @@ def test_paths_and_pil_images_are_taken_one_or_many(tmp_path):
     exif[0x0112] = 6
     turned = Image.fromarray(GREY)
     turned.info["exif"] = exif.tobytes()
-    (one, _), (two, picture) = given_images(iter([Image.fromarray(COLOUR), turned]))
+    (one, _), (two, stored) = given_images(iter([Image.fromarray(COLOUR), turned]))
     assert (one.id, one.size, one.conversions) == ("image0", (7, 5), ())
     assert one.sha256 == hashlib.sha256(COLOUR.tobytes()).hexdigest()
-    assert (two.id, two.size, two.conversions) == ("image1", (5, 7), ("EXIF orientation 6 applied", "grey to RGB"))
-    assert np.array_equal(np.asarray(picture), UPRIGHT[6](threefold(GREY)))
+    assert (two.id, two.size, two.conversions) == ("image1", (5, 7), ("EXIF orientation 6 applied",))
+    assert np.array_equal(stored.values, UPRIGHT[6](GREY))
     assert np.array_equal(np.asarray(turned), GREY)
 
 
@@ -495,5 +509,5 @@ def test_other_things_are_no_images(images, message, refusal):
 
 def test_a_pil_image_that_cannot_be_decoded_is_named(refusal):
     lazy = Image.open(io.BytesIO(encoded(Image.fromarray(COLOUR), "PNG")[:-60]))
-    for broken in (lazy, Image.new("RGB", (0, 5)), Image.new("F", (2, 2), 7.0)):
+    for broken in (lazy, Image.new("RGB", (0, 5)), Image.new("RGB", (5, 0))):
         assert refusal(list, given_images([broken])).where == "image0"

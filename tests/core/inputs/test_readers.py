@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,20 +20,19 @@ from interpretkit.inputs.find import find_images
 from interpretkit.inputs.read import given_images, read_image
 
 PLUGIN = """
-from PIL import Image
+import numpy as np
 from torch import nn
-from interpretkit import Model, ModelBuilder, Preprocessing, Reader, hookimpl
+from interpretkit import Model, ModelBuilder, Preprocessing, Reader, Stored, hookimpl
 
 class Toy(Reader):
     '''Rows of digits: 0 is black, 9 is white.'''
     name = "toy"
     suffixes = (".toy",)
 
-    def read(self, path):
+    def read(self, path, page):
         rows = path.read_text().split()
-        pixels = bytes(int(digit) * 255 // 9 for row in rows for digit in row)
-        grey = Image.frombytes("L", (len(rows[0]), len(rows)), pixels)
-        return grey.convert("RGB"), ("digits to grey",)
+        values = np.array([[int(digit) * 255 // 9 for digit in row] for row in rows], np.uint8)
+        return Stored(values=values, conversions=("digits to grey",))
 
 class Free(ModelBuilder):
     '''A net for images of any size.'''
@@ -77,7 +78,7 @@ def test_a_run_reads_files_of_a_plugins_own_format_out_of_a_folder(folder):
     run = ik.run("recipe.yaml", plugins=["plugin.py"])
     assert run.status == "complete"
     image = {each["id"]: each for each in run.manifest["inputs"]}["steps"]
-    assert image["conversions"] == ["digits to grey"]
+    assert image["conversions"] == ["digits to grey", "grey to RGB"]
     assert image["size"] == [4, 3]
     assert image["sha256"] == sha256_file("images/steps.TOY")
     pixels = run.result("features", image="steps").images[0].pixels
@@ -105,14 +106,22 @@ def test_what_cannot_be_read_is_left_out_with_its_place_and_cause(folder):
 class Named:
     """A reader, as `inputs` sees it."""
 
+    package = extra = ""
+    fallback = False
+
     def __init__(self, name, read):
-        self.name, self.read = name, lambda path: read()
+        self.name, self.read = name, lambda path, page: read()
+
+    def pages(self, path):
+        return 1
 
 
-def told(read):
+def told(read, **about):
     [file] = find_images(["images/steps.TOY"])
+    reader = Named("strange", read)
+    vars(reader).update(about)
     with pytest.raises(ik.InputError) as caught:
-        read_image(file, readers={".toy": Named("strange", read)})
+        read_image(file, readers={".toy": reader})
     return str(caught.value)
 
 
@@ -126,10 +135,13 @@ def raising(error):
 @pytest.mark.parametrize(
     ("read", "message"),
     [
-        (lambda: (Image.new("L", (2, 2)), ()), "reader 'strange' failed: ValueError: it made a picture of mode L, 2×2"),
-        (lambda: (Image.new("RGB", (0, 2)), ()), "it made a picture of mode RGB, 0×2, not 8-bit RGB"),
-        (lambda: None, "reader 'strange' failed: TypeError"),
-        (lambda: (np.zeros((2, 2, 3)), ()), "reader 'strange' failed: AttributeError"),
+        (lambda: Image.new("L", (2, 2)), "reader 'strange' failed: TypeError: read() returns a Image, not Stored"),
+        (lambda: None, "read() returns a NoneType, not Stored"),
+        (lambda: ik.Stored(values=[[1]]), "failed: ValueError: the stored values are list, not an array of numbers"),
+        (lambda: ik.Stored(values=np.array([["a"]])), "the stored values are <U1, not an array of numbers"),
+        (lambda: ik.Stored(values=np.zeros((0, 2))), "the stored values have shape (0, 2) and axes (y, x)"),
+        (lambda: ik.Stored(values=np.zeros((2, 2, 3))), "the stored values have shape (2, 2, 3) and axes (y, x)"),
+        (lambda: ik.Stored(values=np.zeros((2, 2)), axes=("x", "y")), "shape (2, 2) and axes (x, y)"),
         (raising(ik.InputError("has no slices", hint="export it anew")), "has no slices (export it anew)"),
         (raising(ik.PluginError("needs pydicom")), "reader 'strange' failed: PluginError: needs pydicom"),
     ],
@@ -140,14 +152,45 @@ def test_whatever_a_reader_does_is_told_as_an_error_of_the_image(folder, read, m
     assert message in found
 
 
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"package": "toylib", "extra": "toys"}, "which needs toylib (pip install 'interpretkit[toys]')"),
+        ({"package": "toylib"}, "which needs toylib (pip install 'toylib')"),
+        ({}, "which needs a package that is missing (No module named 'toylib')"),
+    ],
+)
+def test_a_reader_whose_package_is_missing_names_what_installs_it(folder, about, message):
+    found = told(raising(ModuleNotFoundError("No module named 'toylib'")), **about)
+    assert found == f"images/steps.TOY: is read by reader 'strange', {message}"
+
+
+def test_a_page_is_asked_of_the_reader(folder):
+    class Paged(Named):
+        def __init__(self):
+            self.name = "paged"
+
+        def pages(self, path):
+            return 5
+
+        def read(self, path, page):
+            return ik.Stored(values=np.full((2, 3), page, np.uint8))
+
+    [file] = find_images(["images/steps.TOY"])
+    for page, expected in ((None, 0), (0, 0), (4, 4)):
+        image, stored = read_image(replace(file, page=page), readers={".toy": Paged()})
+        assert (stored.values == expected).all()
+        assert image.size == (3, 2)
+
+
 def test_the_longest_suffix_counts_and_goes_before_pillow(folder):
     (folder / "both.toy.png").write_text("no picture")
     readers = {
         ".png": Named("short", raising(ValueError("not this one"))),
-        ".toy.png": Named("long", lambda: (Image.new("RGB", (1, 1), "blue"), [])),
+        ".toy.png": Named("long", lambda: ik.Stored(values=np.full((1, 1), 7, np.uint8))),
     }
-    [(image, picture)] = given_images("both.toy.png", readers=readers)
-    assert (image.size, picture.getpixel((0, 0))) == ((1, 1), (0, 0, 255))
+    [(image, stored)] = given_images("both.toy.png", readers=readers)
+    assert (image.size, stored.values.tolist()) == ((1, 1), [[7]])
 
 
 def offering(*readers):
@@ -160,8 +203,8 @@ def offering(*readers):
 
 
 def reader(name, *suffixes, **more):
-    def read(self, path):
-        return Image.new("RGB", (1, 1)), ()
+    def read(self, path, page):
+        return ik.Stored(values=np.zeros((1, 1), np.uint8))
 
     return type("Made", (ik.Reader,), {"name": name, "suffixes": suffixes, "read": read, **more})
 
@@ -177,7 +220,7 @@ def test_a_suffix_that_two_readers_claim_is_read_by_neither(folder, second):
     [file] = find_images(["images/steps.TOY"])
     with pytest.raises(ik.InputError, match=rf"first \(dist-one 1\.0\) and {second} \(dist-two 1\.0\) both read such"):
         read_image(file, readers=readers)
-    assert readers[".own"].read(None)[1] == ()
+    assert readers[".own"].read(None, 0).size == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -230,4 +273,4 @@ def test_the_python_calls_read_them_too(folder, monkeypatch):
 
 
 def self_made():
-    return Image.new("RGB", (2, 2), "white"), ()
+    return ik.Stored(values=np.full((2, 2), 255, np.uint8))

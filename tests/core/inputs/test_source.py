@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from interpretkit.errors import InputError
+from interpretkit.inputs.decode import told_pages
 from interpretkit.inputs.find import find
-from interpretkit.inputs.pages import pages_of
 from interpretkit.inputs.source import Files, Given
 from interpretkit.model.model import Model
 from interpretkit.model.preprocessing import Preprocessing
 
 MODELS = {"model": Model(module=torch.nn.Identity(), preprocessing=Preprocessing(resize=None, crop=None))}
+
+pages_of = partial(told_pages, readers={})
 
 
 def ids(source, leave_out=None):

@@ -51,15 +51,18 @@ def plain(recipe):
 
 
 def test_inputs_are_names_or_mappings_that_know_where_they_stand(read, replaced):
-    entry = "{path: train, labels: folder, columns: {path: file, label: kind}, "
-    recipe = read(replaced(INPUTS, f"inputs:\n- a.png\n- {entry}pages: each}}\n- {{path: b.png}}"))
+    entry = "{path: train, labels: folder, columns: {path: file, label: kind}, range: [0, 4095], bands: [3, 2, 1], "
+    recipe = read(replaced(INPUTS, f"inputs:\n- a.png\n- {entry}pages: each, axes: [z, y, x]}}\n- {{path: b.png}}"))
     assert plain(recipe) == [
         "a.png",
         InputEntry(
             path="train",
             labels="folder",
             columns=Columns(path="file", label="kind"),
+            range=[0.0, 4095.0],
+            bands=[3, 2, 1],
             pages="each",
+            axes=["z", "y", "x"],
         ).model_dump(),
         InputEntry(path="b.png").model_dump(),
     ]
@@ -78,7 +81,18 @@ def test_inputs_are_names_or_mappings_that_know_where_they_stand(read, replaced)
         ("{path: a, columns: {lable: x}}", "21: unknown key 'lable' (did you mean 'label'?)"),
         ("{path: a, columns: finding}", "20: columns: a mapping is wanted, not 'finding'"),
         ("{path: a, labels: true}", "19: labels: 'folder' is wanted, not true"),
-        ("{path: a, pages: all}", "18: pages: 'first' or 'each' is wanted, not 'all'"),
+        ("{path: a, range: [3, 1]}", "18: range: the first of two values is below the second, not 3 and 1"),
+        ("{path: a, range: [3, 3]}", "18: range: the first of two values is below the second, not 3 and 3"),
+        ("{path: a, range: [3, .inf]}", "22: range[1]: a finite number is wanted, not .inf"),
+        ("{path: a, range: [3]}", "18: range: a length of at least 2 is wanted, not a list of 1"),
+        ("{path: a, bands: [0]}", "19: bands[0]: a value of at least 1 is wanted, not 0"),
+        ("{path: a, bands: []}", "18: bands: a length of at least 1 is wanted, not an empty list"),
+        ("{path: a, bands: [2, 2]}", "18: bands: each stands once, not 2, 2"),
+        ("{path: a, bands: 3}", "18: bands: a list is wanted, not 3"),
+        ("{path: a, pages: all}", "18: pages: 'first', 'each' or 'volume' is wanted, not 'all'"),
+        ("{path: a, axes: [z, y]}", "17: axes: an image has the axes y and x"),
+        ("{path: a, axes: [y, x, x]}", "17: axes: each stands once, not y, x, x"),
+        ("{path: a, axes: [y, x, c]}", "24: axes[2]: 'z', 'y', 'x' or 'channel' is wanted, not 'c'"),
         ("7", "1: inputs[0]: text is wanted, not 7 (put text that looks like something else in quotes)"),
     ],
 )
@@ -89,8 +103,8 @@ def test_what_is_wrong_with_an_input_is_told_at_its_place(read, entry, refused, 
 
 
 def test_inputs_are_changed_from_outside(read, replaced):
-    text = replaced(INPUTS, "inputs: [{path: a.png, labels: folder}]")
-    changed = read(text, settings=["inputs.0.path=d", "inputs.0.pages=each"])
-    assert plain(changed) == [InputEntry(path="d", labels="folder", pages="each").model_dump()]
+    text = replaced(INPUTS, "inputs: [{path: a.png, range: [0, 1]}]")
+    changed = read(text, settings=["inputs.0.range=[0, 4095]", "inputs.0.pages=each"])
+    assert plain(changed) == [InputEntry(path="a.png", range=[0.0, 4095.0], pages="each").model_dump()]
     replacing = read(text, inputs=["b.png", {"path": "c", "labels": "folder"}])
     assert plain(replacing) == ["b.png", InputEntry(path="c", labels="folder").model_dump()]

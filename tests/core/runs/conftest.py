@@ -26,7 +26,14 @@ def picture(seed):
 
 def image(name, seed=0):
     return InputImage(
-        id=name, source=f"{name}.jpg", sha256="00", size=(4, 5), conversions=("grey",), label=None, pixels=picture(seed)
+        id=name,
+        source=f"{name}.jpg",
+        sha256="00",
+        size=(4, 5),
+        conversions=("grey",),
+        alerts=("page 1 of 2",),
+        label=None,
+        pixels=picture(seed),
     )
 
 
@@ -81,7 +88,9 @@ def seal(draft, images=(), status="complete", report="<p>first</p>"):
         stream = io.BytesIO()
         Image.fromarray(each.pixels).save(stream, "PNG")
         file = f"inputs/{each.id}.png"
-        facts = {name: getattr(each, name) for name in ("id", "source", "sha256", "size", "conversions", "label")}
+        facts = {
+            name: getattr(each, name) for name in ("id", "source", "sha256", "size", "conversions", "alerts", "label")
+        }
         draft.write_image(ImageRecord.from_facts(**facts, pictures={"model": file}), {file: stream.getvalue()})
     return draft.seal(status, lambda _run: report)
 

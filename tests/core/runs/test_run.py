@@ -26,7 +26,7 @@ def test_a_result_of_several_batches_reads_back_exactly(tmp_path, result_of, sto
         assert_same(found.tables["peaks"][column], np.concatenate([each.tables["peaks"][column] for each in batches]))
     assert found.targets == batches[0].targets + batches[1].targets
     expected = batches[0].images + batches[1].images
-    for name in ("id", "source", "sha256", "size", "conversions", "label"):
+    for name in ("id", "source", "sha256", "size", "conversions", "alerts", "label"):
         assert [getattr(each, name) for each in found.images] == [getattr(each, name) for each in expected]
     for image, original in zip(found.images, expected, strict=True):
         assert_same(image.pixels, original.pixels)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -92,44 +94,68 @@ class Toy(ik.Reader):
     name = "toy"
     suffixes = (".toy",)
 
-    def read(self, path):
+    def read(self, path, page):
         rows = path.read_text().split()
-        pixels = bytes(int(digit) * 255 // 9 for row in rows for digit in row)
-        return Image.frombytes("L", (len(rows[0]), len(rows)), pixels).convert("RGB"), ("digits to grey",)
+        values = np.array([list(map(int, row)) for row in rows], np.uint8)
+        return ik.Stored(values=values, range=(0, 9), said_by="digits")
 
 
-class Grey(Toy):
-    def read(self, path):
-        return super().read(path)[0].convert("L"), ()
+class Pictures(Toy):
+    def read(self, path, page):
+        return Image.fromarray(super().read(path, page).values)
 
 
 class Speechless(Toy):
-    def read(self, path):
-        return super().read(path)[0], "digits to grey"
+    def read(self, path, page):
+        return replace(super().read(path, page), conversions="digits to grey")
 
 
 class Guesses(Toy):
-    def read(self, path):
-        return Image.new("RGB", (1, 1)), ()
+    def read(self, path, page):
+        return ik.Stored(values=np.zeros((1, 1), np.uint8))
+
+
+class Pageless(Toy):
+    def pages(self, path):
+        return 0
+
+
+class Promises(Toy):
+    def pages(self, path):
+        return 2
+
+    def read(self, path, page):
+        if page:
+            raise ik.InputError("has no second page")
+        return super().read(path, page)
 
 
 class Blinks(Toy):
     calls = itertools.count()
 
-    def read(self, path):
-        picture, done = super().read(path)
-        shift = next(self.calls)
-        return picture.point(lambda value: (value + shift) % 256), done
+    def read(self, path, page):
+        stored = super().read(path, page)
+        return replace(stored, values=stored.values + np.uint8(next(self.calls)))
+
+
+class Wavers(Toy):
+    calls = itertools.count(9)
+
+    def read(self, path, page):
+        return replace(super().read(path, page), range=(0, next(self.calls)))
 
 
 @pytest.mark.parametrize(
     ("reader", "names"),
     [
         (Toy, set()),
-        (Grey, {"reads"}),
+        (Pictures, {"reads", "same_twice"}),
+        (Pageless, {"reads"}),
+        (Promises, {"reads"}),
         (Speechless, {"reads"}),
         (Guesses, {"garbage"}),
         (Blinks, {"same_twice"}),
+        (Wavers, {"same_twice"}),
         (type("Other", (Toy,), {"suffixes": (".other",)}), {"suffixes"}),
     ],
 )

@@ -1,0 +1,81 @@
+"""Files that are no images that the core reads, told apart by how they begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interpretkit.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+"""What Pillow may decode: each further format would be one more parser open to whatever a file holds."""
+
+_HEAD = 512
+_GZIP = b"\x1f\x8b"
+_SAVE = "save it as a PNG or TIFF"
+_LOOK_ALIKES = {
+    b"version https://git-lfs": ("is a Git LFS pointer, not the image itself", "run `git lfs pull`"),
+    b"<!doctype html": ("is an HTML page, not an image", "download the image itself"),
+    b"<html": ("is an HTML page, not an image", "download the image itself"),
+}
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC file"),
+    **dict.fromkeys((b"avif", b"avis"), "an AVIF file"),
+}
+_NIFTI_SIZES = (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c")
+"""348, the length of the header of a NIfTI file, in both orders of bytes."""
+
+
+class BeyondError(InputError):
+    """A file of a known format that the core does not read as it is stored.
+
+    Args:
+        what: What it is: "a DICOM file".
+        extra: The extra of interpretkit that reads it; empty if there is none.
+    """
+
+    def __init__(self, what: str, *, extra: str = "") -> None:
+        super().__init__(f"is {what}", hint=install(extra) if extra else _SAVE)
+
+
+def install(extra: str) -> str:
+    """Return how an extra of interpretkit is installed.
+
+    Example:
+        >>> install("dicom")
+        "pip install 'interpretkit[dicom]'"
+    """
+    return f"pip install 'interpretkit[{extra}]'"
+
+
+def no_image(path: Path) -> InputError:
+    """Return what to say of a file that Pillow takes for no image."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD)
+    known = _beyond(path, head)
+    if known is not None:
+        return known
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for beginning, (what, hint) in _LOOK_ALIKES.items():
+        if text.startswith(beginning):
+            return InputError(what, hint=hint)
+    return InputError("is no image that can be read", hint=f"known are {', '.join(FORMATS)}, and arrays of numpy")
+
+
+def _beyond(path: Path, head: bytes) -> BeyondError | None:
+    """Return what a file is that an extra would read, or that is an image of a format not read here."""
+    name = path.name.lower()
+    if head[128:132] == b"DICM":
+        return BeyondError("a DICOM file", extra="dicom")
+    if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
+        return BeyondError(_BRANDS[head[8:12]], extra="heif")
+    nifti = head[:4] in _NIFTI_SIZES and head[344:347] in (b"n+1", b"ni1")
+    if nifti or (head[:2] == _GZIP and name.endswith(".nii.gz")):
+        return BeyondError("a NIfTI file", extra="nifti")
+    if head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51":
+        return BeyondError("a JPEG 2000 file")
+    if head[:4] == b"8BPS":
+        return BeyondError("a Photoshop file")
+    return None
