@@ -40,6 +40,35 @@ class Headed(Options):
         "[negative, positive]",
     )
 
+    def check_nameable(self) -> None:
+        """Check that the options leave room for `classes:` of a recipe.
+
+        Raises:
+            RecipeError: If they name the classes themselves, or there are none.
+        """
+        if self.names is not None:
+            raise RecipeError("the classes are named twice, by `classes` and by the option `names`", hint="drop one")
+        if self.output == "values":
+            what = "the network returns values, which are no classes"
+            raise RecipeError(what, hint="the option `names` names values")
+        if self._count == 0:
+            raise RecipeError("the network has no head (num_classes: 0), so it has no classes to name")
+
+    def check_count(self, classes: Sequence[str]) -> None:
+        """Check that there are as many names of classes as the options say that there are numbers.
+
+        Raises:
+            RecipeError: If there are more or fewer.
+        """
+        if self._count is not None:
+            self._check_count(classes, self._count)
+
+    @property
+    def _count(self) -> int | None:
+        """How many numbers the last layer returns, where the options say it: each builder has its own default."""
+        count: int | None = getattr(self, "num_classes", None)
+        return count
+
     def output_of(self, count: int, *, known: Sequence[str] = (), **place: Any) -> Output:
         """Return how the last layer is read.
 
@@ -66,8 +95,11 @@ class Headed(Options):
         if self.names is None:
             fit = len(known) == count and self.output in (None, "classes")
             return tuple(known) if fit else ()
-        two_sides = count == 1 and len(self.names) == len(Binary.SIDES) and self.output != "values"
-        if len(self.names) != count and not two_sides:
-            what = f"the network returns {words.count(count, 'number')}, for {words.count(len(self.names), 'name')}"
-            raise RecipeError(what, hint="give one name for each, in their order", subject=self.names)
+        self._check_count(self.names, count)
         return tuple(self.names)
+
+    def _check_count(self, names: Sequence[str], count: int) -> None:
+        two_sides = count == 1 and len(names) == len(Binary.SIDES) and self.output != "values"
+        if len(names) != count and not two_sides:
+            what = f"the network returns {words.count(count, 'number')}, for {words.count(len(names), 'name')}"
+            raise RecipeError(what, hint="give one name for each, in their order", subject=names)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpretkit.contracts.kinds import EXECUTOR
 from interpretkit.contracts.registry import discover
+from interpretkit.engine.class_names import named, with_labels
 from interpretkit.engine.engine import Engine
 from interpretkit.engine.events import Announcer, Event
 from interpretkit.engine.given import GivenModels
@@ -82,6 +83,7 @@ def carry_out(
     source: Source = Given(images, resolved.readers)
     if paths or not names:
         source = Files(_found(resolved), resolved.readers)
+    resolved = with_labels(resolved, source.found.files if isinstance(source, Files) else ())
     draft = create(Path(output), resolved.recipe.name)
     announcer = Announcer(draft, listen)
     try:
@@ -164,7 +166,8 @@ def load_models(resolved: Resolved, announcer: Announcer) -> dict[str, Model]:
             continue
         announcer.note(Event(kind="loading", text=f"loading {model.builder.name}"))
         with faults.collect(), placed(entry):
-            models[key] = _load(model.builder, entry, resolved.recipe.numerics)
+            loaded = _load(model.builder, entry, resolved.recipe.numerics)
+            models[key] = named(loaded, model.classes, entry)
     faults.tell()
     return models
 
@@ -177,12 +180,14 @@ def blank_plan(resolved: Resolved) -> tuple[Plan, Found]:
     """
     faults = Faults()
     models = {}
-    for key, model in resolved.models.items():
-        with faults.collect(), placed(resolved.recipe.models[key]):
-            models[key] = blank(model.builder)
     found = Found(listed=())
     with faults.collect():
         found = _found(resolved)
+        resolved = with_labels(resolved, found.files)
+    for key, model in resolved.models.items():
+        entry = resolved.recipe.models[key]
+        with faults.collect(), placed(entry):
+            models[key] = named(blank(model.builder), model.classes, entry)
     planned = Plan(models={}, steps=())
     with faults.collect():
         planned = plan(resolved, models)

@@ -230,6 +230,7 @@ class Engine:
             ),
             parameters=sum(parameter.numel() for parameter in model.module.parameters()),
             classes=len(model.classes),
+            class_names=tuple(map(plain, resolved.classes)),
             outputs=model.outputs_in_words,
         )
 

@@ -13,6 +13,7 @@ from interpretkit.capture.capture import Capture
 from interpretkit.capture.ending import Endings
 from interpretkit.errors import InterpretkitError, StepError, cause
 from interpretkit.model.advice import advice
+from interpretkit.model.outputs.names import MisnamedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -123,7 +124,11 @@ def _over(
         done.fields = capture.fields
         done.activations = capture.activations
         done.refused = capture.refused
-        done.predictions = settled.predictions(output)
+        try:
+            done.predictions = settled.predictions(output)
+        except MisnamedError as error:
+            done.failure = error
+            return done
         for target, backward in targets.items():
             differentiated = capture if backward else None
             done.attributed[target] = _attribute(target, done, output, differentiated)

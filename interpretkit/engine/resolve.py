@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from interpretkit.contracts.kinds import MODEL, VISUALIZER
 from interpretkit.contracts.needs import Needs
+from interpretkit.engine.class_names import class_names
 from interpretkit.engine.offered import checks_of, readers_of
 from interpretkit.errors import Faults, RecipeError, ToldError, did_you_mean, nearest, together
 from interpretkit.recipe.recipe import faults_of_options
@@ -45,6 +46,8 @@ class ResolvedModel:
     plugin: Plugin
     given: Model | None = None
     """The model itself, where somebody handed it over in Python."""
+    classes: tuple[str, ...] = ()
+    """The names that the recipe gives its classes, by index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +121,7 @@ class Resolved:
             "uses": entry.uses,
             "with": model.builder.options.model_dump(by_alias=True),
             "weights": "given" if model.given else _weights_data(entry.weights),
+            "classes": list(model.classes) or None,
         }
 
 
@@ -152,7 +156,8 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
         with faults.collect():
             model = _looked_up(entry, registry, MODEL)
             builder = _with_options(entry, model)
-            models[key] = ResolvedModel(key=key, builder=builder, plugin=model.plugin)
+            names = class_names(entry, builder.options)
+            models[key] = ResolvedModel(key=key, builder=builder, plugin=model.plugin, classes=names)
     first = {step.id: step for step in reversed(recipe.steps)}
     registered: dict[str, Registered[Visualizer]] = {}
     visualizers: dict[str, Visualizer] = {}

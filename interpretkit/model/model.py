@@ -14,10 +14,13 @@ from interpretkit.model.cuts import changes, no_gradient
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
 from interpretkit.model.layout import Layout, arrange
+from interpretkit.model.outputs.boxes import Boxes
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.columns import Chosen, Columns, Grammar
 from interpretkit.model.outputs.grammar import parse, parse_single
+from interpretkit.model.outputs.names import MisnamedError
 from interpretkit.model.outputs.output import for_each
+from interpretkit.model.outputs.pixels import Pixels
 from interpretkit.model.outputs.settling import LOGITS, settle
 from interpretkit.model.preprocessing import Preprocessing, Processed, as_image, is_processor, stretched
 from interpretkit.model.spacing import Spacings
@@ -141,7 +144,28 @@ class Model:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes by index; empty where they are not known, or the output has no classes."""
-        return tuple(self.output.names) if isinstance(self.output, Columns) else ()
+        return tuple(self.output.names) if isinstance(self.output, Columns | Pixels | Boxes) else ()
+
+    def named(self, names: Sequence[str]) -> Model:
+        """Return this model with names of its classes, by index.
+
+        They are those of its first output, and of others that are known to have the same classes.
+
+        Raises:
+            RecipeError: If it has no classes, or is known to have another number of them.
+
+        Example:
+            >>> import torch
+            >>> Model(module=torch.nn.Identity()).named(["covid", "normal"]).classes
+            ('covid', 'normal')
+        """
+        known = self.classes
+        outputs = dict(self.outputs)
+        for name, output in outputs.items():
+            same = bool(known) and getattr(output, "names", ()) == known
+            if output is self.output or same:
+                outputs[name] = output.named(names)
+        return replace(self, outputs=outputs)
 
     @property
     def alert(self) -> str:
@@ -549,9 +573,15 @@ class Model:
             return torch.cat(known) if known else None
 
     def predictions(self, returned: Any) -> tuple[tuple[Prediction, ...], ...]:
-        """Return for each image what the network finds in it; nothing where its output cannot be read."""
+        """Return for each image what the network finds in it; nothing where its output cannot be read.
+
+        Raises:
+            MisnamedError: If there are more or fewer classes than names.
+        """
         try:
             return self.output.summary(self.output.read(returned))
+        except MisnamedError:
+            raise
         except StepError:
             return ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -70,6 +71,21 @@ def _package(text: str) -> str:
     return text
 
 
+def _class_name(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a name of a class is empty")
+    return text
+
+
+def _distinct(names: list[str]) -> list[str]:
+    if not names:
+        raise ValueError("there are no names")
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"there are {count} names {name!r}")
+    return names
+
+
 def _repository(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*", text):
         raise ValueError(f"owner/name is wanted, not {text[:80]!r}")
@@ -115,6 +131,9 @@ def _published(value: Any) -> Any:
 Slug = Annotated[str, AfterValidator(_slug)]
 PluginId = Annotated[str, AfterValidator(_plugin_id)]
 Filled = Annotated[str, Field(min_length=1)]
+ClassNames = Annotated[list[Annotated[str, AfterValidator(_class_name)]], AfterValidator(_distinct)]
+LABELS = "labels"
+"""The word for class names that are the labels of the inputs."""
 
 
 class Entry(Described):
@@ -281,6 +300,8 @@ class ModelEntry(Placed):
     """The plugin's options; the plugin checks them."""
     weights: Weights = "random"
     """Where its weights come from."""
+    classes: Filled | ClassNames | None = None
+    """Names of its classes by index; a file of them; or `labels`, the labels of the inputs in their order as text."""
 
 
 class Columns(Entry):

@@ -89,8 +89,11 @@ class WeightsRecord(Record):
 class ModelRecord(Record):
     """A model as it was looked into.
 
-    `outputs` says in words what each output is, as far as it is known, and `shown` which channels of its input pictures
-    show, where these are not all.
+    Attributes:
+        classes: How many of its classes have a name.
+        class_names: The names that the recipe gave its classes, by index.
+        outputs: What each output is, in words, as far as it is known.
+        shown: Which channels of its input pictures show, in words, where these are not all.
     """
 
     name: str
@@ -103,6 +106,7 @@ class ModelRecord(Record):
     preprocessing: dict[str, Any] | str
     parameters: int
     classes: int
+    class_names: tuple[str, ...] = ()
     outputs: dict[str, str] = Field(default_factory=dict)
     shown: str = ""
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from interpretkit import words
 from interpretkit.errors import InputError, StepError
 from interpretkit.model.outputs.columns import LISTED, Chosen, Placed, Ranked, Top
-from interpretkit.model.outputs.names import LABEL, PREDICTED, index_of, label_index, name_of
+from interpretkit.model.outputs.names import (
+    LABEL,
+    PREDICTED,
+    MisnamedError,
+    check_count,
+    index_of,
+    label_index,
+    name_of,
+)
 from interpretkit.model.outputs.output import Output, Prediction, for_each
 from interpretkit.model.outputs.parts import described
 from interpretkit.results.targets import Target
@@ -54,6 +62,11 @@ class Boxes(Output):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
+
+    def named(self, names: Sequence[str]) -> Output:
+        """Return this output with names of its classes, by index; as many as there are, where that is known."""
+        check_count(names, self.names)
+        return replace(self, names=names)
 
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return a target itself, or one for each rank of what is found."""
@@ -100,7 +113,7 @@ class Boxes(Output):
         nameless = [index for each in found for index in each["labels"].tolist() if not 0 <= index < len(self.names)]
         if nameless:
             what = f"the network finds class {nameless[0]}, of {words.count(len(self.names), 'name')}"
-            raise StepError(what, hint="name every class from 0; of torchvision's detectors 0 is the background")
+            raise MisnamedError(what, hint="name every class from 0; of torchvision's detectors 0 is the background")
 
     def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
         """Return what is found in each image, with its box and score."""

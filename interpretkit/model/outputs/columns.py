@@ -11,7 +11,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from interpretkit import words
 from interpretkit.errors import Faults, InputError, StepError
-from interpretkit.model.outputs.names import LABEL, PREDICTED, index_of, label_index, name_of
+from interpretkit.model.outputs.names import (
+    LABEL,
+    PREDICTED,
+    MisnamedError,
+    check_count,
+    index_of,
+    label_index,
+    name_of,
+)
 from interpretkit.model.outputs.output import Output, Prediction, Term, for_each
 from interpretkit.model.outputs.parts import described
 from interpretkit.results.targets import Target
@@ -208,6 +216,11 @@ class Columns(Output):
         best: list[int] = numbers.argsort(descending=True, stable=True)[:LISTED].tolist()
         return best
 
+    def named(self, names: Sequence[str]) -> Output:
+        """Return this output with names of its classes, by index; as many as there are, where that is known."""
+        check_count(names, self.names)
+        return replace(self, names=names)
+
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return a target itself, or one for each rank of the top classes."""
         if isinstance(spec, Top):
@@ -248,14 +261,14 @@ class Columns(Output):
         """Return what was read as one number for each class, `(image, class)`.
 
         Raises:
-            StepError: If it is no such tensor, or has more or fewer classes than there are names.
+            StepError: If it is no such tensor; a MisnamedError if it has more or fewer classes than there are names.
         """
         columns = as_columns(values, noun=self.noun)
         width = columns.shape[1]
         if self.names and width != len(self.names):
             named = words.count(len(self.names), f"{self.noun} name")
             what = f"the network returns {words.count(width, 'number')} for each image, for {named}"
-            raise StepError(what, hint="give one name for each, in their order")
+            raise MisnamedError(what, hint="give one name for each, in their order")
         return columns
 
     def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:

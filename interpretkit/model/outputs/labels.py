@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from interpretkit.errors import InputError, StepError
+from interpretkit.errors import InputError
 from interpretkit.model.outputs.columns import Columns, Returns, as_columns
+from interpretkit.model.outputs.names import MisnamedError
 from interpretkit.model.outputs.output import Term
 
 if TYPE_CHECKING:
@@ -130,14 +131,14 @@ class Binary(Labels):
         """Return the numbers of both classes, `(image, class)`.
 
         Raises:
-            StepError: If the network does not return one number for each image.
+            MisnamedError: If the network does not return one number for each image.
         """
         import torch
 
         second = as_columns(values, noun="image")
         if second.shape[1] != 1:
             what = f"the network returns {second.shape[1]} numbers for each image, and one is to tell two classes apart"
-            raise StepError(what, hint="Classes(names=…) reads a number for each class")
+            raise MisnamedError(what, hint="Classes(names=…) reads a number for each class")
         first = 1 - second if self.returns == "probabilities" else -second
         return torch.cat([first, second], dim=1)
 

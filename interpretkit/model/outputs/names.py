@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interpretkit.errors import InputError, did_you_mean
-from interpretkit.words import plural
+from interpretkit import words
+from interpretkit.errors import InputError, RecipeError, StepError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,23 @@ PREDICTED, LABEL = "predicted", "label"
 
 WORDS = (PREDICTED, LABEL, "class_token")
 """The targets that are words of our own, not names of classes."""
+
+
+class MisnamedError(StepError):
+    """A network returns more or fewer classes than there are names: which has which name, nobody knows."""
+
+
+def check_count(names: Sequence[str], known: Sequence[str]) -> None:
+    """Check that there are as many names of classes as those that are known already, if any are.
+
+    Raises:
+        RecipeError: If there are more or fewer.
+    """
+    if known and len(names) != len(known):
+        what = f"{words.count(len(names), 'class name')} for a network that is known to have {len(known)}"
+        raise RecipeError(
+            what, hint="give one name for each, in their order, or set the number of classes of the network"
+        )
 
 
 def index_of(wanted: int | str, names: Sequence[str], *, count: int, noun: str = "class") -> int:
@@ -62,7 +79,7 @@ def name_of(index: int, names: Sequence[str]) -> str:
 
 def _in_range(index: int, wanted: int | str, *, count: int, noun: str) -> int:
     if not 0 <= index < count:
-        only = f"{noun} 0 alone" if count == 1 else f"{plural(noun, count)} 0 to {count - 1}"
+        only = f"{noun} 0 alone" if count == 1 else f"{words.plural(noun, count)} 0 to {count - 1}"
         raise InputError(f"{noun} {wanted!r} is out of range", hint=f"the model has {only}", subject=wanted)
     return index
 
@@ -79,7 +96,9 @@ def _named(name: str, names: Sequence[str], *, noun: str, others: Sequence[str] 
     if indices:
         choice = ", ".join(f"{index} ({names[index]})" for index in indices)
         hint = f"give one of the indices {choice}"
-        raise InputError(f"{len(indices)} {plural(noun, len(indices))} are named {name!r}", hint=hint, subject=name)
+        raise InputError(
+            f"{len(indices)} {words.plural(noun, len(indices))} are named {name!r}", hint=hint, subject=name
+        )
     if not names:
         hint = did_you_mean(name, others, otherwise=f"give {_an(noun)} {noun} index")
         raise InputError(f"{noun} {name!r}: the model has no {noun} names", hint=hint, subject=name)

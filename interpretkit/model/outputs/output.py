@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from interpretkit.errors import InputError
+from interpretkit.errors import InputError, RecipeError
 from interpretkit.model.outputs.parts import part_of
 
 if TYPE_CHECKING:
@@ -99,6 +99,14 @@ class Output(ABC):
     def words(self) -> str:
         """What it is, in a few words: of a run's manifest and report."""
         return type(self).__name__.lower()
+
+    def named(self, names: Sequence[str]) -> Output:  # noqa: ARG002 - most have no classes
+        """Return this output with names of its classes, by index.
+
+        Raises:
+            RecipeError: If it has no classes, or is known to have another number of them.
+        """
+        raise RecipeError(f"the model returns {self.words}, which has no classes to name")
 
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return the targets that a target stands for, each one score of an image: usually the target itself."""

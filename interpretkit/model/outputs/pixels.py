@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,7 +10,15 @@ import numpy as np
 from interpretkit import words
 from interpretkit.errors import InputError, StepError
 from interpretkit.model.outputs.columns import LISTED, Chosen, Placed, Ranked, Returns, Top
-from interpretkit.model.outputs.names import LABEL, PREDICTED, index_of, label_index, name_of
+from interpretkit.model.outputs.names import (
+    LABEL,
+    PREDICTED,
+    MisnamedError,
+    check_count,
+    index_of,
+    label_index,
+    name_of,
+)
 from interpretkit.model.outputs.output import Output, Prediction, for_each
 from interpretkit.model.outputs.parts import described
 from interpretkit.results.grid import Grid
@@ -64,6 +72,11 @@ class Pixels(Output):
         """What it is: a class for each pixel, and what the network returns of them."""
         return f"a class for each pixel, {self.returns}"
 
+    def named(self, names: Sequence[str]) -> Output:
+        """Return this output with names of its classes, by index; as many as there are, where that is known."""
+        check_count(names, self.names)
+        return replace(self, names=names)
+
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return a target itself, or one for each rank of the greatest classes."""
         if isinstance(spec, Top):
@@ -107,7 +120,8 @@ class Pixels(Output):
         count = values.shape[1]
         if self.names and count != len(self.names):
             named = words.count(len(self.names), "class name")
-            raise StepError(f"the network returns {words.count(count, 'class')} for each pixel, for {named}")
+            what = f"the network returns {words.count(count, 'class')} for each pixel, for {named}"
+            raise MisnamedError(what, hint="give one name for each, in their order")
         return values
 
     def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
