@@ -17,6 +17,7 @@ from interpretkit import (
     Vector,
     WeightsError,
     did_you_mean,
+    load_state,
     without_prefix,
 )
 from interpretkit_transformers.layers import aliases_of, layouts_of
@@ -229,14 +230,12 @@ def _loaded(maker: Any, config: Any, state: Mapping[str, torch.Tensor], task: Ta
         network, told = maker.from_pretrained(None, config=config, state_dict=freed, output_loading_info=True)
     except RuntimeError as error:
         raise WeightsError("the weights have other shapes than the network", hint="check `config:`") from error
-    faults = {"missing": told["missing_keys"]}
+    fitted = {name: each for name, each in network.state_dict().items() if name not in told["missing_keys"]}
     # Beside a tower there may be one of texts.
     if task != "vision":
-        faults["extra"] = told["unexpected_keys"]
-    for noun, keys in faults.items():
-        if keys:
-            first = ", ".join(sorted(keys)[:3])
-            raise WeightsError(f"the weights do not fit: {len(keys)} {noun}, such as {first}")
+        fitted |= {name: freed.get(name, torch.empty(0)) for name in told["unexpected_keys"]}
+    # They are in their places already: this judges what is missing or extra, by the recipe's `strict`.
+    load_state(network, fitted)
     return network
 
 

@@ -182,16 +182,35 @@ def test_weights_under_earlier_names_fit_and_others_are_refused_by_name(tmp_path
     for key, tensor in built.state_dict().items():
         assert torch.equal(tensor, state[key]), key
     del state["classifier.bias"]
-    with pytest.raises(ik.WeightsError, match=r"do not fit: 1 missing, such as classifier\.bias"):
+    with pytest.raises(ik.WeightsError, match=r"do not fit: 1 missing \('classifier\.bias' 3\)"):
         builder.build(state)
     state["classifier.bias"], state["more"] = torch.zeros(3), torch.zeros(1)
-    with pytest.raises(ik.WeightsError, match="do not fit: 1 extra, such as more"):
+    with pytest.raises(ik.WeightsError, match=r"do not fit: 1 unexpected \('more' 1\)"):
         builder.build(state)
     del state["more"]
     with pytest.raises(ik.WeightsError, match=r"do not fit: \d+ missing"):
         builder.build({})
     with pytest.raises(ik.WeightsError, match="have other shapes than the network"):
         builder.build({**state, "classifier.weight": torch.zeros(7, 32)})
+
+
+def test_a_missing_head_stays_random_and_is_said_where_the_recipe_allows_it(tmp_path):
+    net = saved(tmp_path / "net")
+    state = {name: each for name, each in net.state_dict().items() if not name.startswith("classifier")}
+    torch.save({"state_dict": state | {"loss.weight": torch.ones(2)}}, tmp_path / "last.pth")
+    weights = {"path": str(tmp_path / "last.pth"), "strict": False}
+    name = str(tmp_path / "net")
+    first, again, other = (
+        ik.load_model("transformers", name=name, weights=weights, seed=seed, device="cpu") for seed in (0, 0, 1)
+    )
+    assert set(first.weights.missing) == {"classifier.weight", "classifier.bias"}
+    assert first.weights.left_out == ("loss.weight",)
+    assert first.alert.startswith("PARTLY RANDOM WEIGHTS: 2 tensors not in the file (classifier.")
+    for name, tensor in state.items():
+        assert torch.equal(first.module.state_dict()[name], tensor), name
+    heads = [each.module.classifier.weight for each in (first, again, other)]
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
 
 
 @pytest.mark.parametrize(
