@@ -186,6 +186,9 @@ def blank_plan(resolved: Resolved) -> tuple[Plan, Found]:
         resolved = with_labels(resolved, found.files)
     for key, model in resolved.models.items():
         entry = resolved.recipe.models[key]
+        if entry.classes is not None and not model.classes:
+            # That there are no such labels is told; that its classes have no names only follows from it.
+            continue
         with faults.collect(), placed(entry):
             models[key] = named(blank(model.builder), model.classes, entry)
     planned = Plan(models={}, steps=())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +123,9 @@ def test_labels_that_are_no_names_are_refused(folder, labels, words):
     manifest(labels)
     recipe("labels", inputs="[images.csv]")
     assert refusal(run=True).startswith("recipe.yaml:6:12: classes: " + words)
+    with pytest.raises(ik.RecipeError) as caught:
+        blank_plan(read_and_resolve("recipe.yaml", plugins=["plugin.py"]))
+    assert len(caught.value.faults) == 1
 
 
 REFUSED = {
@@ -255,3 +260,14 @@ def test_only_outputs_that_are_known_to_have_the_same_classes_share_their_names(
     unknown = {"main": ik.Classes(key=0), "other": ik.Classes(key=1)}
     model = ik.wrap(ik.testing.tiny_model().module, output=unknown).named(["a", "b"])
     assert model.outputs["other"].names == ()
+
+
+def test_names_are_checked_without_torch(folder):
+    recipe("[a, b, c]", uses="repvgg", options=TINY.replace("MORE", ""))
+    command = (
+        "import sys; from interpretkit.__main__ import main; sys.argv = ['interpretkit', 'validate', 'recipe.yaml']"
+    )
+    code = f"{command}\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "recipe.yaml:6:12: there are 3 names, and the network returns 2 numbers" in done.stderr
+    assert done.stdout.strip() == "False"
