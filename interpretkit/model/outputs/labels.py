@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from interpretkit.errors import InputError
+from interpretkit.errors import InputError, StepError
 from interpretkit.model.outputs.columns import Columns, Returns, as_columns
 from interpretkit.model.outputs.names import MisnamedError
 from interpretkit.model.outputs.output import Term

@@ -165,7 +165,7 @@ TINY = "{variant: custom, depths: [1, 1, 1, 1], widths: [4, 4, 4, 8], num_classe
 @pytest.mark.parametrize(
     ("more", "classes", "words"),
     [
-        ("", "[a, b, c]", "there are 3 names, and the network returns 2 numbers"),
+        ("", "[a, b, c]", "the network returns 2 numbers, for 3 names"),
         (", names: [a, b]", "[a, b]", "the classes are named twice"),
         (", output: values", "[a, b]", "the network returns values, which are no classes"),
         (", output: values", "labels", "the network returns values, which are no classes"),
@@ -203,7 +203,7 @@ def test_more_or_fewer_names_than_the_network_returns_fail_every_step(folder, ru
     opened = run()
     (record,) = opened.manifest["steps"]
     assert record["status"] == "failed"
-    assert "the network returns 3 numbers for each image, and there are 2 class names" in record["error"]
+    assert "the network returns 3 numbers for each image, for 2 class names" in record["error"]
 
 
 def test_two_models_may_each_have_names(folder, run):
@@ -269,5 +269,5 @@ def test_names_are_checked_without_torch(folder):
     )
     code = f"{command}\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "recipe.yaml:6:12: there are 3 names, and the network returns 2 numbers" in done.stderr
+    assert "recipe.yaml:6:12: the network returns 2 numbers, for 3 names" in done.stderr
     assert done.stdout.strip() == "False"
