@@ -153,7 +153,7 @@ def _built(builder: Builder, state: Mapping[str, torch.Tensor] | None, *, seed: 
     import torch
 
     # `torch.manual_seed` would also reseed the generators of all GPUs, which `fork_rng` does not bring back.
-    with torch.random.fork_rng(devices=[]), torch.device(device), _numbers_on_cpu():
+    with torch.random.fork_rng(devices=[]), torch.device(device), _numbers_on_cpu(), _in_float32():
         torch.default_generator.manual_seed(seed)
         with located(doing=f"model {builder.name!r}: build()", kind=PluginError):
             model: object = builder.build(state)
@@ -177,6 +177,19 @@ def _numbers_on_cpu() -> Iterator[None]:
 
     with NumbersOnCpu():
         yield
+
+
+@contextmanager
+def _in_float32() -> Iterator[None]:
+    """Draw random weights as float32, whatever the caller's default is: a seed gives other numbers in other dtypes."""
+    import torch
+
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def _device(name: str, dtype: torch.dtype) -> torch.device:

@@ -57,6 +57,16 @@ def test_random_weights_are_what_the_seed_gives_and_the_callers_random_numbers_a
     assert not any(part.training for part in model.module.modules())
 
 
+def test_random_weights_do_not_depend_on_the_callers_default_dtype(same):
+    expected = loaded("random", seed=3).module.state_dict()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert same(loaded("random", seed=3).module.state_dict(), expected)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_weights_of_a_file_are_loaded_with_their_origin(tmp_path, same):
     path = tmp_path / "weights.safetensors"
     save_file(trained(0.1), path)
