@@ -12,6 +12,7 @@ import click
 
 from interpretkit.cli.commands import commands
 from interpretkit.cli.failures import show_tracebacks, told
+from interpretkit.cli.terminal import write_everything
 from interpretkit.errors import InterpretkitError, StepError, StorageError
 
 if TYPE_CHECKING:
@@ -34,9 +35,14 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 100)
     for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        write_everything(stream)
+    # No command opens a window, and a notebook leaves behind the name of a backend that is perhaps not installed here.
+    os.environ["MPLBACKEND"] = "agg"
     try:
         commands.main(standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # a service may have none
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

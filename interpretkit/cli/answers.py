@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
+from abc import ABC
 from typing import TYPE_CHECKING, Literal
 
 from interpretkit import words
@@ -146,7 +148,7 @@ def offer_text(registry: Registry, name: str) -> str:
         raise RecipeError(f"no plugin offers {name!r}", hint=hint)
     found = registry.find(kinds[name], name)
     offer = found.offer
-    lines = [f"{name} ({found.plugin})", "", inspect.getdoc(offer) or "", ""]
+    lines = [f"{name} ({found.plugin})", "", _description(offer), ""]
     if issubclass(offer, Visualizer):
         lines += [f"result: {'for the whole set of images' if offer.per_set else 'for each image'}"]
         lines += [f"yields: {offer.yields}"] if offer.yields else []
@@ -216,4 +218,12 @@ def _cost(visualizer: Visualizer) -> str:
 
 
 def _summary(offer: type[Offer]) -> str:
-    return (inspect.getdoc(offer) or "").split("\n", 1)[0]
+    return _description(offer).split("\n", 1)[0]
+
+
+def _description(offer: type[Offer]) -> str:
+    """Return what a class says of itself; what Python's `ABC` says is of none."""
+    found = inspect.getdoc(offer)
+    if found in (None, inspect.getdoc(ABC)):
+        return "no description (Python leaves them out with -OO)" if sys.flags.optimize > 1 else "no description"
+    return str(found)

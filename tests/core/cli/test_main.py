@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -74,3 +75,26 @@ def test_output_into_a_closed_pipe_ends_quietly():
     done = subprocess.run(["bash", "-o", "pipefail", "-c", shell], capture_output=True, text=True, check=False)  # noqa: S607
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+def test_output_is_written_in_any_encoding(command):
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1251"}
+    listed = command("plugins", env=environment, encoding="cp1251")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "interpretkit_repvgg" in listed.stdout
+    refused = command("layers", "na\N{LATIN SMALL LETTER I WITH DIAERESIS}ve", env=environment, encoding="cp1251")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: unknown model 'na\\xefve'")
+
+
+def test_without_docstrings_nothing_is_described_by_those_of_python():
+    line = [sys.executable, "-OO", "-m", "interpretkit", "plugins"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert "  visualizer grad_cam: no description (Python leaves them out with -OO)" in done.stdout.splitlines()
+    assert "Helper class" not in done.stdout
+
+
+def test_a_service_may_have_no_output():
+    shell = f"'{sys.executable}' -m interpretkit plugins >&-"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)  # noqa: S607
+    assert (done.returncode, done.stderr) == (0, "")
