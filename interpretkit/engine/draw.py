@@ -8,6 +8,7 @@ from unicodedata import normalize
 
 from interpretkit import figures
 from interpretkit.errors import InputError, located
+from interpretkit.figures.settings import default_settings
 from interpretkit.figures.text import legible
 from interpretkit.results import ranks
 
@@ -57,7 +58,7 @@ def draw(visualizer: Visualizer, result: Result) -> Iterator[tuple[str | None, F
 
 def _finished(visualizer: Visualizer, result: Result, origin: Origin, about: list[str]) -> Iterator[Figure]:
     step = f"step {origin.step} ({origin.uses})"
-    with located(str(origin), doing="draw()"):
+    with located(str(origin), doing="draw()"), default_settings():
         for figure in visualizer.draw(result):
             yield _stamped(figure, origin, [step, *about])
 

@@ -1,4 +1,4 @@
-"""Charts: matplotlib figures in one style, without pyplot and without touching matplotlib's settings."""
+"""Charts: matplotlib figures in one style, without pyplot; they are drawn with matplotlib's own defaults in force."""
 
 from __future__ import annotations
 

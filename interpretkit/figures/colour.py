@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
+from interpretkit.figures.settings import matplotlib
 from interpretkit.figures.words import magnitude
 
 if TYPE_CHECKING:
@@ -44,10 +45,8 @@ _MARKS = {
 @cache
 def palette(colours: str) -> np.ndarray:
     """Return the palette `(256, 3)` uint8 of the matplotlib colour map named `colours`."""
-    import matplotlib as mpl
-
     entries = np.empty((256, 3), np.uint8)
-    gradient = mpl.colormaps[colours].resampled(LEVELS)
+    gradient = matplotlib().colormaps[colours].resampled(LEVELS)
     entries[:LEVELS] = gradient(np.arange(LEVELS), bytes=True)[:, :3]
     entries[LEVELS:] = _DARK
     for ramp, ground in _RAMPS:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from interpretkit.figures.blocks import padded, widest
 from interpretkit.figures.colour import ON_PAPER, Ramp
+from interpretkit.figures.settings import matplotlib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,17 +28,16 @@ def font(points: int) -> ImageFont.FreeTypeFont:
 
 
 def _font_file() -> Path:
-    import matplotlib as mpl
-
-    return Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    return Path(matplotlib().get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
 @cache
 def _known() -> frozenset[int]:
     """Return the characters that the font has."""
+    path = _font_file()
     from matplotlib.ft2font import FT2Font
 
-    return frozenset(FT2Font(str(_font_file())).get_charmap())
+    return frozenset(FT2Font(str(path)).get_charmap())
 
 
 def legible(text: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from interpretkit import words
 from interpretkit.digests import sha256_file
 from interpretkit.errors import MOST_FAULTS, InputError, RecipeError, did_you_mean
+from interpretkit.figures.settings import matplotlib
 from interpretkit.inputs import ids
 from interpretkit.inputs.manifest import MANIFESTS, read_manifest
 from interpretkit.inputs.reading import Reading
@@ -405,13 +406,11 @@ def _fixed_part(pattern: Path) -> Path:
 
 
 def _sample(entry: str) -> ImageFile:
-    import matplotlib as mpl
-
     name = entry.removeprefix("sample:")
     if name not in SAMPLES:
         hint = did_you_mean(name, SAMPLES, otherwise=f"samples are {', '.join(SAMPLES)}")
         raise InputError(f"there is no sample {name!r}", where=printable(entry), hint=hint)
-    path = Path(mpl.get_data_path(), "sample_data", SAMPLES[name])
+    path = Path(matplotlib().get_data_path(), "sample_data", SAMPLES[name])
     return _image_file(path, entry, source=entry)
 
 

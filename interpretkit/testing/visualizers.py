@@ -16,6 +16,7 @@ from interpretkit.engine.batch import compute
 from interpretkit.engine.gather import Gather
 from interpretkit.engine.plan import Plan, plan_step
 from interpretkit.engine.resolve import Step
+from interpretkit.figures.settings import default_settings
 from interpretkit.inputs.batch import tensor_batches
 from interpretkit.results import ranks
 from interpretkit.results.figure import Figure
@@ -172,8 +173,9 @@ class VisualizerSubject(Subject[Visualizer]):
         results = [copied(result) for result in self._whole]
         drawn: list[list[Figure] | None] = []
         for part in (part for result in results for part in self._parts(result)):
-            found: Any = self.made.draw(part)
-            drawn.append(None if found is None else [*found])
+            with default_settings():
+                found: Any = self.made.draw(part)
+                drawn.append(None if found is None else [*found])
         return results, drawn
 
     def _parts(self, result: Result) -> list[Result]:
