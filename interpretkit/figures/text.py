@@ -34,7 +34,7 @@ def _font_file() -> Path:
 @cache
 def _known() -> frozenset[int]:
     """Return the characters that the font has."""
-    path = _font_file()
+    path = _font_file()  # loads matplotlib, whatever MPLBACKEND is
     from matplotlib.ft2font import FT2Font
 
     return frozenset(FT2Font(str(path)).get_charmap())

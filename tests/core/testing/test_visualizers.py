@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from types import MappingProxyType
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure as Plot
@@ -14,6 +15,7 @@ import interpretkit as ik
 from interpretkit import figures
 from interpretkit.testing import check_visualizer, checks_of
 from interpretkit_cam.grad_cam import GradCAM
+from interpretkit_channel_stats.channel_stats import ChannelStats
 
 
 class Repeats(ik.Visualizer):
@@ -51,6 +53,11 @@ class Drifts(Repeats):
 
 def cam():
     return {"cam": GradCAM(GradCAM.Options(layers=["features"]))}
+
+
+def test_what_its_user_prefers_of_matplotlib_fails_no_check():
+    with mpl.rc_context({"text.usetex": True, "text.latex.preamble": r"\nonsense"}):
+        check_visualizer(ChannelStats, layers=["features"])
 
 
 def test_a_visualizer_that_repeats_earlier_steps_can_be_checked():
