@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from interpretkit import words
 from interpretkit.errors import InputError, StepError
 from interpretkit.model.outputs.columns import LISTED, Chosen, Placed, Ranked, Top
-from interpretkit.model.outputs.names import (
-    LABEL,
-    PREDICTED,
-    MisnamedError,
-    check_count,
-    index_of,
-    label_index,
-    name_of,
-)
+from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, for_each
 from interpretkit.model.outputs.parts import described
 from interpretkit.results.targets import Target
@@ -58,15 +50,12 @@ class Boxes(Output):
         dog at x 0–4, y 0–4 (score 0.9)
     """
 
+    has_classes: ClassVar[bool] = True
+
     names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
-
-    def named(self, names: Sequence[str]) -> Output:
-        """Return this output with names of its classes, by index; as many as there are, where that is known."""
-        check_count(names, self.names)
-        return replace(self, names=names)
 
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return a target itself, or one for each rank of what is found."""

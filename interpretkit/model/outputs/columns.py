@@ -11,15 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from interpretkit import words
 from interpretkit.errors import Faults, InputError, StepError
-from interpretkit.model.outputs.names import (
-    LABEL,
-    PREDICTED,
-    MisnamedError,
-    check_count,
-    index_of,
-    label_index,
-    name_of,
-)
+from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, Term, for_each
 from interpretkit.model.outputs.parts import described
 from interpretkit.results.targets import Target
@@ -172,6 +164,7 @@ class Columns(Output):
         names: Names by index; may be empty.
     """
 
+    has_classes: ClassVar[bool] = True
     noun: ClassVar[str] = "class"
     """What one of them is."""
 
@@ -215,11 +208,6 @@ class Columns(Output):
         """Return which of the numbers of an image `(class,)` are listed: the greatest, five at most."""
         best: list[int] = numbers.argsort(descending=True, stable=True)[:LISTED].tolist()
         return best
-
-    def named(self, names: Sequence[str]) -> Output:
-        """Return this output with names of its classes, by index; as many as there are, where that is known."""
-        check_count(names, self.names)
-        return replace(self, names=names)
 
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return a target itself, or one for each rank of the top classes."""
@@ -461,6 +449,23 @@ class Row(NamedTuple):
     def is_none(self, index: int) -> bool:
         """Whether a number is a probability of 0, or has lost its digits on the way there."""
         return self.quantity == "output" and self.probability(index) < self.least
+
+
+def check_probabilities(numbers: torch.Tensor, *, output: str) -> None:
+    """Check that numbers which are said to be probabilities are 0 to 1.
+
+    Args:
+        numbers: Of any shape.
+        output: The class of the output, which says so.
+
+    Raises:
+        StepError: If some are not.
+    """
+    if bool(((numbers >= 0) & (numbers <= 1)).all()):
+        return
+    found = f"{float(numbers.min()):.4g} to {float(numbers.max()):.4g}"
+    hint = f"for logits say {output}(returns='logits')"
+    raise StepError(f"the network is to return probabilities, and returns {found}", hint=hint)
 
 
 def as_columns(values: Any, *, noun: str) -> torch.Tensor:

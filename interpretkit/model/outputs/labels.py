@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from interpretkit.errors import InputError, StepError
-from interpretkit.model.outputs.columns import Columns, Returns, as_columns
+from interpretkit.errors import InputError
+from interpretkit.model.outputs.columns import Columns, Returns, as_columns, check_probabilities
 from interpretkit.model.outputs.names import MisnamedError
 from interpretkit.model.outputs.output import Term
 
@@ -71,13 +71,8 @@ class Labels(Columns):
 
     def check_numbers(self, columns: torch.Tensor) -> None:
         """Check that probabilities are 0 to 1."""
-        if self.returns != "probabilities" or bool(((columns >= 0) & (columns <= 1)).all()):
-            return
-        raise StepError(
-            f"the network is to return probabilities, and returns {float(columns.min()):.4g} to "
-            f"{float(columns.max()):.4g}",
-            hint=f"for logits say {type(self).__name__}(returns='logits')",
-        )
+        if self.returns == "probabilities":
+            check_probabilities(columns, output=type(self).__name__)
 
     def opposites(self, columns: torch.Tensor) -> torch.Tensor:
         """Return negative logits, and what is missing of probabilities to 1."""

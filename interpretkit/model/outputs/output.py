@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from interpretkit.errors import InputError, RecipeError
+from interpretkit.model.outputs.names import check_count
 from interpretkit.model.outputs.parts import part_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Output(ABC):
         layer: The path of the layer whose output is read in place of what the network returns; empty for none.
     """
 
+    has_classes: ClassVar[bool] = False
+    """Whether it has classes, and a field `names` for their names by index."""
+
     key: str | int | None = None
     layer: str = ""
 
@@ -100,13 +104,18 @@ class Output(ABC):
         """What it is, in a few words: of a run's manifest and report."""
         return type(self).__name__.lower()
 
-    def named(self, names: Sequence[str]) -> Output:  # noqa: ARG002 - most have no classes
+    def named(self, names: Sequence[str]) -> Output:
         """Return this output with names of its classes, by index.
 
         Raises:
             RecipeError: If it has no classes, or is known to have another number of them.
         """
-        raise RecipeError(f"the model returns {self.words}, which has no classes to name")
+        if not self.has_classes:
+            raise RecipeError(f"the model returns {self.words}, which has no classes to name")
+        asked: Any = self
+        check_count(names, asked.names)
+        renamed: Output = replace(asked, names=names)
+        return renamed
 
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return the targets that a target stands for, each one score of an image: usually the target itself."""

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from interpretkit import words
 from interpretkit.errors import InputError, StepError
-from interpretkit.model.outputs.columns import LISTED, Chosen, Placed, Ranked, Returns, Top
-from interpretkit.model.outputs.names import (
-    LABEL,
-    PREDICTED,
-    MisnamedError,
-    check_count,
-    index_of,
-    label_index,
-    name_of,
-)
+from interpretkit.model.outputs.columns import LISTED, Chosen, Placed, Ranked, Returns, Top, check_probabilities
+from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, for_each
 from interpretkit.model.outputs.parts import described
 from interpretkit.results.grid import Grid
@@ -58,6 +50,7 @@ class Pixels(Output):
         dog (logit sum 2 over 1 pixel)
     """
 
+    has_classes: ClassVar[bool] = True
     noun: ClassVar[str] = "class"
 
     names: Sequence[str] = ()
@@ -71,11 +64,6 @@ class Pixels(Output):
     def words(self) -> str:
         """What it is: a class for each pixel, and what the network returns of them."""
         return f"a class for each pixel, {self.returns}"
-
-    def named(self, names: Sequence[str]) -> Output:
-        """Return this output with names of its classes, by index; as many as there are, where that is known."""
-        check_count(names, self.names)
-        return replace(self, names=names)
 
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return a target itself, or one for each rank of the greatest classes."""
@@ -130,10 +118,8 @@ class Pixels(Output):
         grids = self.grids(values).detach()
         if not bool(grids.isfinite().all()):
             raise StepError("the output of the network is not finite, so there is nothing to explain")
-        if self.returns == "probabilities" and not bool(((grids >= 0) & (grids <= 1)).all()):
-            found = f"{float(grids.min()):.4g} to {float(grids.max()):.4g}"
-            hint = "for logits say Pixels(returns='logits')"
-            raise StepError(f"the network is to return probabilities, and returns {found}", hint=hint)
+        if self.returns == "probabilities":
+            check_probabilities(grids, output="Pixels")
         return tuple(self._target(spec, grid, image) for grid, image in zip(grids, images, strict=True))
 
     def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:

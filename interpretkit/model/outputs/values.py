@@ -9,7 +9,6 @@ from interpretkit import words
 from interpretkit.errors import InputError
 from interpretkit.model.outputs.columns import LISTED, Columns, Contrast, Opposite, Ranked
 from interpretkit.model.outputs.names import LABEL, PREDICTED
-from interpretkit.model.outputs.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -35,6 +34,7 @@ class Values(Columns):
         age (value 41.5 years)
     """
 
+    has_classes: ClassVar[bool] = False
     noun: ClassVar[str] = "value"
 
     units: Sequence[str] = ()
@@ -45,10 +45,6 @@ class Values(Columns):
         if isinstance(self.units, str) or (self.units and len(self.units) != len(self.names)):
             what = f"{words.count(len(self.units), 'unit')} for {words.count(len(self.names), 'value name')}"
             raise InputError(what, hint="give one unit for each name, '' for a value without one")
-
-    def named(self, names: Sequence[str]) -> Output:
-        """Refuse names of classes: values are none."""
-        return Output.named(self, names)
 
     def probabilities(self, columns: torch.Tensor) -> None:  # noqa: ARG002 - whatever they are
         """Return None: no value is a probability."""
