@@ -73,11 +73,7 @@ def _in_words(channels: Table, branches: Table) -> str:
     (block, branch), most = max(medians.items(), key=lambda item: item[1])
     overall = float(np.median(np.abs(channels["shift_sigma"])))
     still = int((channels["variance_ratio"] < _LEAST_RATIO).sum())
-    constant = (
-        f"Of {figures.count(still, 'channel')} the variance is hardly any (ratio below {_LEAST_RATIO:g}). "
-        if still
-        else ""
-    )
+    constant = f"Channels that hardly vary (ratio below {_LEAST_RATIO:g}): {still}. " if still else ""
     return (
         f"Median |shift| over all channels {figures.number(overall)} σ; it is greatest in the {branch} branch of "
         f"{block}: {figures.number(most)} σ. {constant}{undefined}"
