@@ -24,5 +24,5 @@ def where_mixed(batches: Iterable[Batch], models: Mapping[str, Model]) -> Iterat
 
 
 def _mixed(batch: Batch, models: Mapping[str, Model]) -> bool:
-    found = [model.batching(model.fed(batch.inputs[key])) for key, model in models.items()]
+    found = [model.batching(batch.inputs[key]) for key, model in models.items()]
     return any(batching.apart for batching in found)

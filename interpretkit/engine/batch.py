@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,17 +16,16 @@ from interpretkit.contracts.captured import Captured, Listener
 from interpretkit.engine import passes
 from interpretkit.engine.passes import Attributed
 from interpretkit.engine.returned import check_per_image, check_result, read_only
+from interpretkit.engine.saturation import saturation
 from interpretkit.errors import InterpretkitError, StepError, located
 from interpretkit.model.cuts import no_gradient
-from interpretkit.model.outputs.settling import LOGITS
-from interpretkit.model.preprocessing import shown_channels
 from interpretkit.results import ranks
 from interpretkit.results.axes import has_grid
 from interpretkit.results.origin import Origin
 from interpretkit.results.stacking import stacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import torch
@@ -38,11 +36,10 @@ if TYPE_CHECKING:
     from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import Batch
     from interpretkit.model.layers import Layer
-    from interpretkit.model.model import Model, Wanted
     from interpretkit.model.outputs.output import Prediction
+    from interpretkit.model.outputs.wanted import Wanted
     from interpretkit.results.image import InputImage
     from interpretkit.results.result import Result
-    from interpretkit.results.targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +148,7 @@ def begin(
         masks=batch.masks,
         predictions={key: done.predictions for key, done in passed.items()},
         outputs={key: done.model.outputs_in_words for key, done in passed.items()},
-        shown={key: shown_channels(done.inputs.shape[1]) for key, done in passed.items()},
+        shown={key: done.shown for key, done in passed.items()},
         outcomes=steps.outcomes(),
     )
 
@@ -259,44 +256,12 @@ def _computed(step: Step, done: Pass, results: Mapping[str, Result], again: _Aga
     for wanted in step.targets or (None,):
         captured = _captured(step, done, results, wanted=wanted, again=again)
         heard = replace(captured, listener=listener)
-        _warn_of_saturation(heard, done.model)
-        for remark in done.model.remarks:
+        for remark in (*saturation(captured.targets, done.model), *done.model.remarks):
             heard.alert(remark)
         parts.append(_compute(step, heard, origin))
     if len(parts) == 1:
         return parts[0]
     return ranks.joined(parts)
-
-
-def _warn_of_saturation(captured: Captured, model: Model) -> None:
-    """Say that what is left of a score's gradient is rounding, and what can be explained in its place."""
-    saturated = [target for target in captured.targets if target.saturated]
-    if not saturated:
-        return
-    whose = f" of {len(saturated)} images" if len(saturated) > 1 else ""
-    captured.alert(_saturation(saturated[0], model, whose=whose))
-
-
-def _saturation(target: Target, model: Model, *, whose: str) -> str:
-    if target.quantity == "norm":
-        score = f"the norm{whose} is {target.score:.4g} but for rounding, as of any normalised vector"
-        return f"{score}, so there is nothing to explain: ask {{like: IMAGE}}, or read the layer before that"
-    if target.quantity == "cosine":
-        score = f"the vector{whose} has the direction that it is compared with"
-        return f"{score}, where the gradient of the cosine is 0 but for rounding; compare it with another"
-    way = "let the network return its logits"
-    if LOGITS in model.outputs:
-        way = f"explain the logits: target {_of_logits(target)}"
-    limit = round(target.probability)
-    score = f"the probability of {target.label!r}{whose} is {limit} but for rounding"
-    return f"{score}, and so is its gradient 0; {way}"
-
-
-def _of_logits(target: Target) -> str:
-    """Return the same target of the logits, as a recipe writes it."""
-    spec = target.spec if isinstance(target.spec, Mapping) else {"class": target.spec}
-    asked = {"of": LOGITS, **spec}
-    return "{" + ", ".join(f"{key}: {value}" for key, value in asked.items()) + "}"
 
 
 def _captured(
@@ -493,7 +458,7 @@ def origin_of(step: Step, done: Pass) -> Origin:
         model=model.name,
         weights=str(model.weights),
         alert=model.alert,
-        shown=shown_channels(done.inputs.shape[1]),
+        shown=done.shown,
         visualizer=step.visualizer,
     )
 

@@ -14,6 +14,7 @@ from interpretkit.capture.ending import Endings
 from interpretkit.errors import InterpretkitError, StepError, cause
 from interpretkit.model.advice import advice
 from interpretkit.model.outputs.names import MisnamedError
+from interpretkit.model.preprocessing import shown_channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import Batch
     from interpretkit.model.layers import Layer
-    from interpretkit.model.model import Model, Wanted
+    from interpretkit.model.model import Model
     from interpretkit.model.outputs.output import Prediction
+    from interpretkit.model.outputs.wanted import Wanted
     from interpretkit.results.image import InputImage
     from interpretkit.results.targets import Target
 
@@ -55,6 +57,11 @@ class Pass:
     attributed: dict[Wanted, Attributed | InterpretkitError] = field(default_factory=dict)
     predictions: tuple[tuple[Prediction, ...], ...] = ()
     failure: InterpretkitError | None = None
+
+    @property
+    def shown(self) -> str:
+        """Which channels of the inputs pictures show, in words; empty where all."""
+        return shown_channels(self.inputs.shape[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from interpretkit.errors import (
     located,
     together,
 )
-from interpretkit.model.model import Each
 from interpretkit.model.outputs.names import LABEL
+from interpretkit.model.outputs.wanted import Each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from interpretkit.engine.resolve import Resolved, Step
     from interpretkit.inputs.find import ImageFile
     from interpretkit.model.layers import Layer
-    from interpretkit.model.model import Model, Wanted
+    from interpretkit.model.model import Model
+    from interpretkit.model.outputs.wanted import Wanted
     from interpretkit.recipe.entries import StepEntry
 
 

@@ -13,15 +13,16 @@ from interpretkit.errors import InputError, cause, located
 from interpretkit.inputs.find import find_images
 from interpretkit.inputs.read import read_image
 from interpretkit.model.feeding import fed
-from interpretkit.model.model import Each
 from interpretkit.model.outputs.vector import Compared, Like, Vector
+from interpretkit.model.outputs.wanted import Each
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from interpretkit.engine.plan import Plan
     from interpretkit.inputs.decode import FileReader
-    from interpretkit.model.model import Model, Wanted
+    from interpretkit.model.model import Model
+    from interpretkit.model.outputs.wanted import Wanted
 
 
 def with_references(plan: Plan, readers: Mapping[str, FileReader]) -> Plan:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from interpretkit.contracts.visualizer import Visualizer
     from interpretkit.errors import InterpretkitError
     from interpretkit.model.layers import Layer
-    from interpretkit.model.model import Model, Wanted
+    from interpretkit.model.model import Model
+    from interpretkit.model.outputs.wanted import Wanted
     from interpretkit.recipe.entries import ModelEntry, StepEntry
     from interpretkit.recipe.recipe import Recipe
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from interpretkit.digests import sha256_bytes
 from interpretkit.errors import InputError
+from interpretkit.model.expected import first_convolution
 from interpretkit.model.feeding import fed
-from interpretkit.model.model import first_convolution
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.results.axes import CHANNEL, IMAGE, spatial
 from interpretkit.results.image import InputImage

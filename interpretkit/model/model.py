@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +10,17 @@ from interpretkit.model.advice import advice
 from interpretkit.model.baselines import Baseline, baseline_of
 from interpretkit.model.batching import Batching, batching_of, mixes, still_training
 from interpretkit.model.cuts import changes, no_gradient
+from interpretkit.model.expected import declared_size, first_convolution
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
 from interpretkit.model.layout import Layout, arrange
-from interpretkit.model.outputs.boxes import Boxes
 from interpretkit.model.outputs.classes import Classes
-from interpretkit.model.outputs.columns import Chosen, Columns, Grammar
+from interpretkit.model.outputs.columns import Chosen, Grammar
 from interpretkit.model.outputs.grammar import parse, parse_single
 from interpretkit.model.outputs.names import MisnamedError
 from interpretkit.model.outputs.output import for_each
-from interpretkit.model.outputs.pixels import Pixels
 from interpretkit.model.outputs.settling import LOGITS, settle
+from interpretkit.model.outputs.wanted import Each, Held, Wanted, among_others, targets_of
 from interpretkit.model.preprocessing import Preprocessing, Processed, as_image, is_processor, stretched
 from interpretkit.model.spacing import Spacings
 from interpretkit.model.variants import gradients_at, scores_with
@@ -30,7 +29,7 @@ from interpretkit.results.origin import UNTRAINED, WeightsInfo
 from interpretkit.words import shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -48,33 +47,6 @@ _OTHER_SIZE = (
 )
 CLASS_TOKEN = "class_token"
 """The name of the output that is the class token of a transformer, and of its target."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A target that stands for one score of each image.
-
-    Attributes:
-        of: The name of the output that it belongs to.
-        spec: Which of the targets of that output it is; `Each` or `Held` of any output.
-    """
-
-    of: str
-    spec: Hashable
-
-
-@dataclass(frozen=True, slots=True)
-class Each:
-    """A target of its own for each image, in the order of the images."""
-
-    specs: tuple[Hashable, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Held:
-    """A target just as it came out for an image, for variants of that image: the class, the region that it had."""
-
-    target: Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -144,7 +116,7 @@ class Model:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes by index; empty where they are not known, or the output has no classes."""
-        return tuple(self.output.names) if isinstance(self.output, Columns | Pixels | Boxes) else ()
+        return tuple(getattr(self.output, "names", ()))
 
     def named(self, names: Sequence[str]) -> Model:
         """Return this model with names of its classes, by index.
@@ -376,10 +348,10 @@ class Model:
             StepError: If the values are not what the output reads, or not finite.
         """
         output = self.reading(wanted.of)
-        targets = _targets(output, wanted.spec, output.read(values), images)
+        targets = targets_of(output, wanted.spec, output.read(values), images)
         if output is self.output or isinstance(wanted.spec, Held):
             return targets
-        return tuple(replace(target, spec=_among_others(wanted.of, target.spec)) for target in targets)
+        return tuple(replace(target, spec=among_others(wanted.of, target.spec)) for target in targets)
 
     def raw_scores(
         self, inputs: torch.Tensor, targets: Sequence[Target], *, module: torch.nn.Module | None = None
@@ -466,7 +438,7 @@ class Model:
 
         if "batching" not in self._kept:
             with left_as_found(self.module):
-                self._kept["batching"] = batching_of(self._numbers, inputs[:1])
+                self._kept["batching"] = batching_of(self._numbers, self.fed(inputs[:1]))
         kept: Batching = self._kept["batching"]
         return kept
 
@@ -762,63 +734,3 @@ def _plain(module: torch.nn.Module) -> torch.nn.Module:
     from interpretkit.capture.networks import plain
 
     return plain(module)
-
-
-def _targets(output: Output, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
-    """Return the target of each image, of any spec."""
-    if isinstance(spec, Held):
-        scores = output.score(values, [spec.target]).detach().double().tolist()
-        return tuple(replace(spec.target, score=score) for score in scores)
-    if not isinstance(spec, Each):
-        return output.targets(spec, values, images)
-    found: list[Target] = []
-    for row, image in enumerate(images):
-        if image.position >= len(spec.specs):
-            what = f"there are {len(spec.specs)} targets, and image {image.id!r} is number {image.position + 1}"
-            raise InputError(what, hint="give one target for each image, or one for all")
-        found += output.targets(spec.specs[image.position], values[row : row + 1], [image])
-    return tuple(found)
-
-
-def _among_others(output: str, spec: TargetData) -> TargetData:
-    """Return the target that means the same as `spec` where the output is not the first."""
-    if spec == "":
-        return output
-    if isinstance(spec, Mapping):
-        return {"of": output, **spec}
-    return {"of": output, "class": spec}
-
-
-def declared_size(module: torch.nn.Module) -> tuple[int, ...]:
-    """Return the size of images that a network says it takes, one length or one for each axis; empty where it does not.
-
-    Example:
-        >>> import torch
-        >>> net = torch.nn.Identity()
-        >>> net.image_size = 32
-        >>> declared_size(net)
-        (32,)
-    """
-    for holder in (module, getattr(module, "config", None)):
-        for name in ("img_size", "image_size"):
-            size = getattr(holder, name, None)
-            lengths = tuple(size) if isinstance(size, tuple | list) else (size,)
-            if all(isinstance(length, int) for length in lengths):
-                return lengths
-    return ()
-
-
-def first_convolution(module: torch.nn.Module) -> torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d | None:
-    """Return the first convolution of a network, which mostly says what it is fed; None without one.
-
-    Example:
-        >>> import torch
-        >>> first_convolution(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Conv1d(2, 4, 3))).in_channels
-        2
-    """
-    from torch import nn
-
-    for part in module.modules():
-        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            return part
-    return None
