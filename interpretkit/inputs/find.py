@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import glob
-import os
 import re
 import stat
 import unicodedata
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +16,13 @@ from interpretkit.digests import sha256_file
 from interpretkit.errors import MOST_FAULTS, InputError, RecipeError, did_you_mean
 from interpretkit.figures.settings import matplotlib
 from interpretkit.inputs import ids
-from interpretkit.inputs.manifest import MANIFESTS, read_manifest
+from interpretkit.inputs.files import below, check_file, file_errors, inside, printable, status_of
+from interpretkit.inputs.manifest import MANIFESTS, doubts, read_manifest
 from interpretkit.inputs.reading import Reading
 from interpretkit.recipe.entries import Columns, InputEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from interpretkit.inputs.manifest import Row
 
@@ -42,12 +40,10 @@ ARRAYS = (".npy", ".npz")
 SAMPLES = {"grace_hopper": "grace_hopper.jpg", "present": "Minduka_Present_Blue_Pack.png"}
 """Images that come with matplotlib, for `sample:NAME`."""
 
-_RELATIVE = "paths in a manifest are relative to its folder, others to the working directory"
 _OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
 """Files that systems put into folders and hide."""
 
 _PAGE = re.compile(r"(.+)#([1-9][0-9]{0,8})", re.DOTALL)
-_FRACTION = re.compile(r"[+-]?[0-9]+[.,][0-9]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +180,7 @@ class _Expanding:
             self._add(_sample(name))
             return
         path = Path(name)
-        status = _status(path, self._where)
+        status = status_of(path, self._where)
         if status is not None and stat.S_ISDIR(status.st_mode):
             self._check_fits("a folder", labels=True)
             self._take_folder(path)
@@ -196,7 +192,7 @@ class _Expanding:
             self._take_among(map(Path, matches), _fixed_part(path), otherwise="the pattern matches no image")
         elif path.suffix.lower() in MANIFESTS:
             self._check_fits("a manifest", columns=True)
-            _check_file(path, self._where)
+            check_file(path, self._where)
             self._take_manifest(path)
         else:
             self._check_fits("a file")
@@ -211,7 +207,7 @@ class _Expanding:
 
     def _take_named(self, path: Path) -> None:
         path, page = _with_page(path, self._where)
-        status = _status(path, self._where)
+        status = status_of(path, self._where)
         try:
             file = _image_file(path, self._where, page=page)
         except InputError as fault:
@@ -224,13 +220,13 @@ class _Expanding:
 
     def _take_folder(self, folder: Path) -> None:
         if self._asked.labels:
-            self._take_among(_below(folder, self._where), folder, otherwise="the folder holds no image")
+            self._take_among(below(folder, self._where), folder, otherwise="the folder holds no image")
             return
-        self._take_among(_inside(folder, self._where), folder, otherwise="the folder holds no image")
+        self._take_among(inside(folder, self._where), folder, otherwise="the folder holds no image")
 
     def _take_among(self, paths: Iterable[Path], root: Path, *, otherwise: str) -> None:
         """Take the images among some files, and say what the others are."""
-        with _file_errors(self._where):
+        with file_errors(self._where):
             files = sorted(path for path in paths if not _is_hidden(path) and not path.is_dir())
         images = [path for path in files if path.name.lower().endswith(self._endings)]
         others = _counted(path for path in files if not path.name.lower().endswith(self._endings))
@@ -254,7 +250,7 @@ class _Expanding:
         known = f"images are {' '.join(self._endings)}"
         if self._asked.labels or not root.is_dir():
             return known
-        deeper = (path for path in _below(root, self._where) if path.name.lower().endswith(self._endings))
+        deeper = (path for path in below(root, self._where) if path.name.lower().endswith(self._endings))
         for path in deeper:
             folder = printable(str(root))
             return f"there are some deeper: {folder}/**/*{path.suffix}, or {{path: {folder}, labels: folder}}"
@@ -263,7 +259,7 @@ class _Expanding:
     def _take_manifest(self, path: Path) -> None:
         columns = self._asked.columns or Columns()
         rows: list[Row] = []
-        with _file_errors(self._where):
+        with file_errors(self._where):
             for row in read_manifest(path, self._where, columns):
                 if isinstance(row, InputError):
                     self._leave_out(row)
@@ -273,13 +269,13 @@ class _Expanding:
         if not self.listed:
             hint = "each line after the first names one"
             raise InputError("the manifest lists no image", where=self._where, hint=hint)
-        self.remarks += _remarks(rows, self._where)
+        self.remarks += doubts(rows, self._where)
 
     def _take_row(self, row: Row, folder: Path) -> None:
         try:
             mask = _listed(row.mask, folder, row.where) if row.mask else None
             if mask is not None:
-                _check_file(mask, row.where, advise=self._faults < MOST_FAULTS)
+                check_file(mask, row.where, advise=self._faults < MOST_FAULTS)
             path = _listed(row.path, folder, row.where)
         except InputError as fault:
             self._leave_out(fault)
@@ -343,10 +339,10 @@ def _reading(asked: InputEntry) -> Reading:
 def _with_page(path: Path, where: str) -> tuple[Path, int | None]:
     """Return a file and which of its pages is meant, from 0; a file whose name really ends so is that file."""
     numbered = _PAGE.fullmatch(str(path))
-    if numbered is None or _status(path, where) is not None:
+    if numbered is None or status_of(path, where) is not None:
         return path, None
     file = Path(numbered[1])
-    return (file, int(numbered[2]) - 1) if _status(file, where) is not None else (path, None)
+    return (file, int(numbered[2]) - 1) if status_of(file, where) is not None else (path, None)
 
 
 def _page_of(file: ImageFile, page: int) -> ImageFile:
@@ -357,26 +353,11 @@ def _page_of(file: ImageFile, page: int) -> ImageFile:
 def _listed(name: str, folder: Path, where: str) -> Path:
     """Return a path of a manifest; one that is written as on Windows is that of the file that is there."""
     path = folder / name
-    if "\\" in name and _status(path, where) is None:
+    if "\\" in name and status_of(path, where) is None:
         slashed = folder / name.replace("\\", "/")
-        if _status(_with_page(slashed, where)[0], where) is not None:
+        if status_of(_with_page(slashed, where)[0], where) is not None:
             return slashed
     return path
-
-
-def _remarks(rows: Sequence[Row], name: str) -> Iterator[str]:
-    """Say what of a manifest is probably not meant so."""
-    places: dict[str, list[str]] = {}
-    for row in rows:
-        places.setdefault(row.path, []).append(row.where.removeprefix(name).lstrip(":, "))
-    repeated = {path: found for path, found in places.items() if len(found) > 1}
-    for path, found in islice(repeated.items(), 1):
-        others = f", and {words.count(len(repeated) - 1, 'other')}" if len(repeated) > 1 else ""
-        yield f"{name}: {printable(path)} is listed more than once ({words.listed(found, most=3)}){others}"
-    fractions = [row.label for row in rows if _FRACTION.fullmatch(row.label)]
-    if fractions:
-        count = words.count(len(fractions), "label")
-        yield f"{name}: {count} such as {fractions[0]!r}: that is no index of a class, but a name"
 
 
 def _is_hidden(path: Path) -> bool:
@@ -415,89 +396,10 @@ def _sample(entry: str) -> ImageFile:
 
 
 def _image_file(path: Path, where: str, *, source: str = "", page: int | None = None, advise: bool = True) -> ImageFile:
-    _check_file(path, where, advise=advise)
+    check_file(path, where, advise=advise)
     name = ids.fit_for_a_file_name(path.stem)
     file = ImageFile(id=name, source=source or printable(str(path)), path=path)
     return file if page is None else _page_of(file, page)
-
-
-def _check_file(path: Path, where: str, *, advise: bool = True) -> None:
-    """Check that a file is there and can be one; `advise` says whether names like it are worth the time."""
-    named = printable(str(path))
-    subject = "" if named == where else f"{named} "
-    status = _status(path, where)
-    if status is None:
-        siblings = _siblings(path, where) if advise else []
-        hint = did_you_mean(path.name, siblings, otherwise=_RELATIVE)
-        raise InputError(f"{subject}does not exist", where=where, hint=hint)
-    if not stat.S_ISREG(status.st_mode):
-        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise InputError(f"{subject}is {kind}, not an image", where=where, hint="name a file")
-    if status.st_size == 0:
-        raise InputError(f"{subject}is empty", where=where, hint="copy or download it anew")
-
-
-def _siblings(path: Path, where: str) -> list[str]:
-    """Return the names of other files in the folder of a path, the first thousand at most."""
-    files = islice(_inside(path.parent, where), 1000)
-    return [file.name for file in files if file.name != path.name]
-
-
-def _status(path: Path, where: str) -> os.stat_result | None:
-    """Return the facts that the file system has of `path`; None if nothing is there. Unlike opening, it never waits."""
-    with _file_errors(where):
-        try:
-            return path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-
-
-def _below(folder: Path, where: str) -> Iterator[Path]:
-    """Yield the files in a folder and in those below it, also where links lead, without hidden folders."""
-    seen: set[str] = set()
-    with _file_errors(where):
-        for name, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
-            real = os.path.realpath(name)
-            folders[:] = [] if real in seen else sorted(each for each in folders if not each.startswith("."))
-            if real not in seen:
-                yield from (Path(name, file) for file in sorted(files))
-            seen.add(real)
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _inside(folder: Path, where: str) -> Iterator[Path]:
-    with _file_errors(where):
-        if folder.is_dir():
-            yield from folder.iterdir()
-
-
-@contextmanager
-def _file_errors(where: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        cause = getattr(error, "strerror", None) or error
-        hint = "check the name and who may read"
-        raise InputError(f"cannot be looked at: {cause}", where=where, hint=hint) from error
-
-
-def printable(text: str) -> str:
-    r"""Escape what a line of text cannot show: file names may hold line breaks, and bytes that are no text.
-
-    Example:
-        >>> print(printable("cat\n.png"))
-        cat\n.png
-    """
-    return "".join(map(_escaped, text))
-
-
-def _escaped(character: str) -> str:
-    if character.isprintable():
-        return character
-    return character.encode("unicode_escape").decode()
 
 
 def _with_unique_ids(listed: Sequence[ImageFile | InputError]) -> tuple[ImageFile | InputError, ...]:
@@ -517,7 +419,7 @@ def _with_unique_ids(listed: Sequence[ImageFile | InputError]) -> tuple[ImageFil
 def _marked(file: ImageFile, taken: set[str]) -> ImageFile | InputError:
     """Return a file with its hash in its id, which is added to those `taken`; why not, if it cannot be read."""
     try:
-        with _file_errors(file.source):
+        with file_errors(file.source):
             mark = f"-{sha256_file(file.path)[:8]}"
     except InputError as fault:
         return fault

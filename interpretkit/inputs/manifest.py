@@ -8,10 +8,12 @@ import importlib
 import io
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from interpretkit import words
 from interpretkit.errors import InputError, PluginError, cause, nearest
+from interpretkit.inputs.files import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +31,7 @@ _UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _SEPARATOR = re.compile(r"sep=(.)\r?\n")
 """A first line by which Excel tells itself what stands between cells."""
 
+_FRACTION = re.compile(r"[+-]?[0-9]+[.,][0-9]*")
 _LISTED = 10
 _LIKELY = re.compile("path|file|image|img", re.IGNORECASE)
 
@@ -65,6 +68,21 @@ def read_manifest(path: Path, name: str, columns: Columns) -> Iterator[Row | Inp
     if path.suffix.lower() in ARROWS:
         return _arrow_rows(path, name, columns)
     return _text_rows(path, name, columns)
+
+
+def doubts(rows: Sequence[Row], name: str) -> Iterator[str]:
+    """Say what of a manifest is probably not meant so."""
+    places: dict[str, list[str]] = {}
+    for row in rows:
+        places.setdefault(row.path, []).append(row.where.removeprefix(name).lstrip(":, "))
+    repeated = {path: found for path, found in places.items() if len(found) > 1}
+    for path, found in islice(repeated.items(), 1):
+        others = f", and {words.count(len(repeated) - 1, 'other')}" if len(repeated) > 1 else ""
+        yield f"{name}: {printable(path)} is listed more than once ({words.listed(found, most=3)}){others}"
+    fractions = [row.label for row in rows if _FRACTION.fullmatch(row.label)]
+    if fractions:
+        count = words.count(len(fractions), "label")
+        yield f"{name}: {count} such as {fractions[0]!r}: that is no index of a class, but a name"
 
 
 def _text_rows(path: Path, name: str, columns: Columns) -> Iterator[Row | InputError]:

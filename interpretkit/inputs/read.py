@@ -14,7 +14,8 @@ from interpretkit import words
 from interpretkit.digests import sha256_bytes, sha256_file
 from interpretkit.errors import InputError
 from interpretkit.inputs.decode import stored_in
-from interpretkit.inputs.find import find_images, printable
+from interpretkit.inputs.files import printable
+from interpretkit.inputs.find import find_images
 from interpretkit.inputs.pillow import narrows, of_picture, opened
 from interpretkit.results.image import InputImage
 

@@ -85,18 +85,19 @@ def test_buffers_are_put_back_after_a_failure():
     assert_same(net, before)
 
 
+class Adapting(nn.Module):
+    """Adds to each image how often it has been called."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, images):
+        self.calls += 1
+        return images.mean((2, 3)) + self.calls
+
+
 def test_each_pass_begins_with_the_buffers_as_they_are():
-    class Adapting(nn.Module):
-        """Adds to each image how often it has been called."""
-
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("calls", torch.zeros(()))
-
-        def forward(self, images):
-            self.calls += 1
-            return images.mean((2, 3)) + self.calls
-
     net = Adapting().eval()
     found = ik.visualize(ik.wrap(net), IMAGES, "saliency", target=0, batch_size=1)
     expected = (IMAGES[:, 0].mean((1, 2)) + 1).tolist()
@@ -125,19 +126,9 @@ def test_a_cache_that_grows_stays():
     assert [target.score for target in found.targets] == pytest.approx((2 * IMAGES.mean((1, 2))[:, 2]).tolist())
 
 
-class Scripted(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("calls", torch.zeros(()))
-
-    def forward(self, images):
-        self.calls += 1
-        return images.mean((2, 3)) + self.calls
-
-
 @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
 def test_scripted_networks_get_their_buffers_back():
-    net = torch.jit.script(Scripted())
+    net = torch.jit.script(Adapting())
     before = kept(net)
     ik.visualize(ik.wrap(net), IMAGES, "saliency", target=0)
     assert_same(net, before)
