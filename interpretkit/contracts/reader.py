@@ -40,9 +40,6 @@ class Reader(Offer):
     package: ClassVar[str] = ""
     """What it imports to read them, as it is called in an error: `pydicom`; empty if it needs nothing."""
 
-    extra: ClassVar[str] = ""
-    """The extra of interpretkit that installs the package: `dicom`; empty if there is none."""
-
     fallback: ClassVar[bool] = False
     """Whether it reads only those of these files that the core does not read as they are stored, rather than all."""
 

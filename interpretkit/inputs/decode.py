@@ -10,7 +10,7 @@ import numpy as np
 from interpretkit import words
 from interpretkit.errors import InputError, cause
 from interpretkit.inputs.arrays import SUFFIXES, ArrayReader
-from interpretkit.inputs.known import BeyondError, install
+from interpretkit.inputs.known import BeyondError
 from interpretkit.inputs.pillow import PillowReader
 from interpretkit.results.stored import Stored
 
@@ -41,7 +41,6 @@ class FileReader(PageReader, Protocol):
 
     name: ClassVar[str]
     package: ClassVar[str]
-    extra: ClassVar[str]
     fallback: ClassVar[bool]
 
 
@@ -126,9 +125,9 @@ def _told(reader: FileReader, read: Callable[[PageReader], Read]) -> Read:
         raise
     except ImportError as error:
         package = reader.package or "a package that is missing"
-        command = install(reader.extra) if reader.extra else reader.package and f"pip install '{reader.package}'"
         what = f"is read by reader {reader.name!r}, which needs {package}"
-        raise InputError(what, hint=command or str(error)) from error
+        hint = f"pip install '{reader.package}'" if reader.package else str(error)
+        raise InputError(what, hint=hint) from error
     except (Exception, SystemExit) as error:
         raise InputError(f"reader {reader.name!r} failed: {cause(error)}") from error
 

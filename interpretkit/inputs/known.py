@@ -14,7 +14,7 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
 _HEAD = 512
 _GZIP = b"\x1f\x8b"
-_SAVE = "save it as a PNG or TIFF"
+_OTHERWISE = "install a plugin that reads it, or save it as a PNG"
 _LOOK_ALIKES = {
     b"version https://git-lfs": ("is a Git LFS pointer, not the image itself", "run `git lfs pull`"),
     b"<!doctype html": ("is an HTML page, not an image", "download the image itself"),
@@ -33,21 +33,10 @@ class BeyondError(InputError):
 
     Args:
         what: What it is: "a DICOM file".
-        extra: The extra of interpretkit that reads it; empty if there is none.
     """
 
-    def __init__(self, what: str, *, extra: str = "") -> None:
-        super().__init__(f"is {what}", hint=install(extra) if extra else _SAVE)
-
-
-def install(extra: str) -> str:
-    """Return how an extra of interpretkit is installed.
-
-    Example:
-        >>> install("dicom")
-        "pip install 'interpretkit[dicom]'"
-    """
-    return f"pip install 'interpretkit[{extra}]'"
+    def __init__(self, what: str) -> None:
+        super().__init__(f"is {what}", hint=_OTHERWISE)
 
 
 def no_image(path: Path) -> InputError:
@@ -65,15 +54,15 @@ def no_image(path: Path) -> InputError:
 
 
 def _beyond(path: Path, head: bytes) -> BeyondError | None:
-    """Return what a file is that an extra would read, or that is an image of a format not read here."""
+    """Return what a file is that is an image of a format not read here; None if it is none that is known."""
     name = path.name.lower()
     if head[128:132] == b"DICM":
-        return BeyondError("a DICOM file", extra="dicom")
+        return BeyondError("a DICOM file")
     if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
-        return BeyondError(_BRANDS[head[8:12]], extra="heif")
+        return BeyondError(_BRANDS[head[8:12]])
     nifti = head[:4] in _NIFTI_SIZES and head[344:347] in (b"n+1", b"ni1")
     if nifti or (head[:2] == _GZIP and name.endswith(".nii.gz")):
-        return BeyondError("a NIfTI file", extra="nifti")
+        return BeyondError("a NIfTI file")
     if head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51":
         return BeyondError("a JPEG 2000 file")
     if head[:4] == b"8BPS":

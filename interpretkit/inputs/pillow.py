@@ -254,7 +254,7 @@ def _of_grey_tiff(stored: Stored, tags: TiffImagePlugin.ImageFileDirectory_v2) -
 def _beyond_tiff(tags: TiffImagePlugin.ImageFileDirectory_v2) -> BeyondError:
     bands, bits = tags.get(_SAMPLES, 1), tags.get(_BITS, (1,))
     depth = "-, ".join(map(str, dict.fromkeys(bits)))
-    return BeyondError(f"a TIFF of {words.count(bands, 'band')} of {depth} bits", extra="tiff")
+    return BeyondError(f"a TIFF of {words.count(bands, 'band')} of {depth} bits")
 
 
 def _layout_of_tiff(stream: BinaryIO) -> BeyondError | None:

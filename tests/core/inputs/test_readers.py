@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_left_out_with_its_place_and_cause(folder):
 class Named:
     """A reader, as `inputs` sees it."""
 
-    package = extra = ""
+    package = ""
     fallback = False
 
     def __init__(self, name, read):
@@ -155,7 +155,6 @@ def test_whatever_a_reader_does_is_told_as_an_error_of_the_image(folder, read, m
 @pytest.mark.parametrize(
     ("about", "message"),
     [
-        ({"package": "toylib", "extra": "toys"}, "which needs toylib (pip install 'interpretkit[toys]')"),
         ({"package": "toylib"}, "which needs toylib (pip install 'toylib')"),
         ({}, "which needs a package that is missing (No module named 'toylib')"),
     ],
