@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -15,9 +16,8 @@ from interpretkit.engine.draw import draw as drawn
 from interpretkit.engine.export import export as exported
 from interpretkit.engine.offered import readers_of
 from interpretkit.engine.resolve import parse_options
-from interpretkit.engine.together import StepOf, resolved, together
+from interpretkit.engine.together import StepOf, resolved, source_of, together
 from interpretkit.errors import InputError, RecipeError, StorageError, WeightsError
-from interpretkit.inputs.source import Given
 from interpretkit.model.model import Model
 from interpretkit.model.outputs.output import Output
 from interpretkit.model.outputs.unsaid import Unsaid
@@ -92,8 +92,9 @@ def wrap(
 
     Args:
         module: The network; its mode, weights and hooks are left alone.
-        transform: Turns a PIL image into a tensor `(channel, y, x)`, or is a processor of transformers; by default the
-            usual one of ImageNet. Images of other than 8 bits come as they are stored, unless it is an `EightBit`.
+        transform: Turns a PIL image into a tensor `(channel, y, x)`, or is a processor of transformers or a transform
+            of albumentations; by default the usual one of ImageNet. Images of other than 8 bits come as they are
+            stored, unless it is an `EightBit`.
         classes: Names of classes by index; of a network that returns one number, the name of what it tells, or the
             names `(negative, positive)` of what it tells apart. Where `output` is given, the names are in it.
         output: How what the network returns is read: `Classes`, `Labels`, `Values`, …; or several outputs by name, the
@@ -207,7 +208,10 @@ def visualize(
 
     Args:
         model: What to look into; a bare `nn.Module` is wrapped with the usual preprocessing.
-        images: A tensor `(image, channel, y, x)` as the model is fed, or one or several paths or PIL images.
+        images: A tensor `(image, channel, y, x)` as the model is fed; or one or several paths, folders or globs, PIL
+            images, or arrays `(y, x)` or `(y, x, channel)`, which are preprocessed; or a list, an iterator, a `Dataset`
+            or a `DataLoader` of these, which is gone through batch by batch. A pair `(image, label)` and a mapping with
+            `image` or `pixel_values`, `label` or `labels`, are an image with its label, as the target `label` takes it.
         visualizer: Its id, as `interpretkit plugins` lists it; a class of your own; or what `step` returns. Several are
             given by id: `{"cam": ik.step("grad_cam", layers=["stage4"]), "how": ik.step("sparseness", of=["cam"])}`.
         of: Results that it reads, by a name for each; for the same images.
@@ -224,6 +228,9 @@ def visualize(
         InputError: If an image cannot be read, the images' maps differ in size, or `of` is not about the same images.
         StepError: If it fails.
 
+    Warns:
+        UserWarning: Of files in a folder that are no images and are left out.
+
     Example:
         >>> import torch
         >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU())
@@ -238,19 +245,20 @@ def visualize(
     read = of or {}
     if not isinstance(read, Mapping) or not all(isinstance(result, Result) for result in read.values()):
         raise InputError("`of` holds results by name", hint='such as of={"cam": visualize(…)}')
-    live, source = _as_model(model), Given(images, readers_of(registry))
+    live, readers = _as_model(model), readers_of(registry)
+    source = source_of(images, readers)
+    compute = partial(together, live, source, given=read, batch_size=batch_size, readers=readers)
     if isinstance(visualizer, Mapping):
         if options:
             raise RecipeError(f"{next(iter(options))!r} is an option of no step", hint="give it to `step`")
         asked = {name: each if isinstance(each, StepOf) else step(each) for name, each in visualizer.items()}
-        return together(live, source, resolved(asked, read, registry), given=read, batch_size=batch_size)
+        return compute(resolved(asked, read, registry))
     if isinstance(visualizer, StepOf) and options:
         raise RecipeError(f"{next(iter(options))!r} stands beside a step", hint="give it to `step`")
     whole = visualizer if isinstance(visualizer, StepOf) else step(visualizer, **options)
     only = whole.visualizer if isinstance(whole.visualizer, str) else getattr(whole.visualizer, "name", "step")
     asked = {only: replace(whole, of=(*whole.of, *read))}
-    found = together(live, source, resolved(asked, read, registry), given=read, batch_size=batch_size)
-    return found[only]
+    return compute(resolved(asked, read, registry))[only]
 
 
 def draw(result: Result, *, plugins: Sequence[str | Path] = ()) -> list[Figure]:
@@ -299,8 +307,7 @@ def run(
         model: A live model, or a bare `nn.Module`, in place of the recipe's, or several by key. It stays as it is: a
             training loop can leave a run of every epoch. The run knows it by its digest, and says "given in Python".
         set: Values to change in the recipe first, by dotted path: `{"model.with.variant": "B0"}`.
-        images: What to look at instead of the recipe's inputs, if anything: one or several paths, folders or globs; a
-            tensor `(image, channel, y, x)` as the model is fed; or PIL images.
+        images: What to look at instead of the recipe's inputs, if anything: all that `visualize` takes.
         output: Directory that gets the run's directory.
         plugins: Python files with hookimpls to load besides the installed plugins.
         listen: Called with every `Event` while the run goes on: a step begins, makes progress, says what a reader must

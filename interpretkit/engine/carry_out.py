@@ -23,7 +23,7 @@ from interpretkit.engine.resolve import parse_options, resolve
 from interpretkit.errors import Faults, InputError, InterpretkitError, cause
 from interpretkit.inputs.decode import told_pages
 from interpretkit.inputs.find import Found, find
-from interpretkit.inputs.source import Files, Given, Source
+from interpretkit.inputs.source import Files, Given, Source, named_in
 from interpretkit.model.weights.load import blank, load
 from interpretkit.recipe.read import read_leniently
 from interpretkit.recipe.yaml12 import dump_inline
@@ -73,14 +73,14 @@ def carry_out(
         listen: Called with every event.
     """
     given = GivenModels(models or {})
-    paths = list(map(_as_input, images)) if _are_inputs(images) else []
-    if images is not None and not paths and not _count(images):
+    paths, images = named_in(images)
+    if paths == []:
         raise InputError("no images are given", hint="leave `images` out to look at the inputs of the recipe")
     names = paths or ([] if images is None else ["given in Python"])
     registry = given.offered_by(discover(plugins))
     where = registry.find(EXECUTOR, executor).offer
     resolved = _resolved(recipe, registry, settings=settings, images=names, given=given)
-    source: Source = Given(images, resolved.readers)
+    source: Source = Given(images)
     if paths or not names:
         source = Files(_found(resolved), resolved.readers)
     resolved = with_labels(resolved, source.found.files if isinstance(source, Files) else ())
@@ -89,7 +89,7 @@ def carry_out(
     try:
         loaded = load_models(resolved, announcer)
         planned = plan(resolved, loaded)
-        check_counts(planned, source.total)
+        check_counts(planned, source.total(planned.models))
         if isinstance(source, Files):
             check_labels(planned, source.found.files)
         planned = with_references(planned, resolved.readers)
@@ -97,7 +97,7 @@ def carry_out(
         draft.abandon()
         raise
     live = bool(models) or isinstance(source, Given) or isinstance(recipe, Mapping)
-    command = "" if live else _command(str(recipe), settings, paths, plugins)
+    command = "" if live else _command(str(recipe), settings, paths or (), plugins)
     engine = Engine(resolved, planned, draft, command=command, announcer=announcer)
     path = engine.execute(source, where(parse_options(where, {})))
     if announcer.broken is not None:
@@ -109,22 +109,6 @@ def _found(resolved: Resolved) -> Found:
     """Find the images of a resolved recipe."""
     pages = partial(told_pages, readers=resolved.readers)
     return find(resolved.recipe.inputs, pages=pages, suffixes=resolved.readers)
-
-
-def _are_inputs(images: Any) -> bool:
-    """Whether images are named as a recipe names them."""
-    if not isinstance(images, Sequence):
-        return False
-    return all(isinstance(image, str | Path | Mapping) for image in images)
-
-
-def _as_input(image: str | Path | Mapping[str, Any]) -> GivenInput:
-    return dict(image) if isinstance(image, Mapping) else str(image)
-
-
-def _count(images: Any) -> int:
-    """Return how many images there are; what cannot be counted is one."""
-    return len(images) if hasattr(images, "__len__") else 1
 
 
 def read_and_resolve(

@@ -12,6 +12,7 @@ from interpretkit.engine.apart import where_mixed
 from interpretkit.engine.batch import begin
 from interpretkit.engine.events import Event
 from interpretkit.engine.keep import KeptStep, plugin_record
+from interpretkit.errors import InputError
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.recipe.yaml12 import dump
 from interpretkit.report import page as report
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from interpretkit.engine.events import Announcer, EventKind
     from interpretkit.engine.plan import Plan
     from interpretkit.engine.resolve import Resolved
-    from interpretkit.errors import InputError, InterpretkitError
+    from interpretkit.errors import InterpretkitError
     from interpretkit.inputs.source import Source
     from interpretkit.results.image import InputImage
     from interpretkit.runs.draft import Draft
@@ -99,6 +100,10 @@ class Engine:
         except KeyboardInterrupt:
             self._seal("interrupted")
             raise
+        except InputError:
+            # An image that is no good is left out; this is about what is given for images as a whole.
+            self._draft.abandon()
+            raise
         if not self._images:
             self._draft.abandon()
             raise self._unread[0]
@@ -109,19 +114,21 @@ class Engine:
         models = self._plan.models
         if any(model.mixes for model in models.values()):
             size = 1
+        total = source.total(models)
         shards = where_mixed(source.batches(models, batch_size=size, leave_out=self._leave_out), models)
         for work in executor.map(partial(begin, self._plan, listener=self._announcer.listener), shards):
             self._keep_inputs(work)
             self._keep_outputs(work)
             self._keep_shown(work)
-            last = self._images + len(self._unread) == source.total
+            last = self._images + len(self._unread) == total
             for outcome in work.outcomes:
                 step = self._steps[outcome.step]
                 step.keep(outcome)
                 if last:
                     self._finish(step)
-            done, total = self._images, source.total
-            self._tell("batch", f"{done} of {total} images", done=done, total=total)
+            done = self._images
+            of_all = f"{done} of {total}" if total else str(done)
+            self._tell("batch", f"{of_all} images", done=done, total=total)
         for alert in alerts_of(self._doubtful):
             self._announcer.tell(Event(kind="alert", text=alert, failed=True))
         # Files that cannot be read may come after the last batch.

@@ -141,15 +141,16 @@ def check_counts(plan: Plan, images: int) -> None:
     """Check that a list of targets has one for each image.
 
     Raises:
-        InputError: If it has more or fewer.
+        InputError: If it has more or fewer, or nobody knows how many images there are: 0.
     """
     for step in plan.steps:
         for target in step.targets:
             if isinstance(target.spec, Each) and len(target.spec.specs) != images:
                 count = words.count(len(target.spec.specs), "target")
+                these = words.count(images, "image") if images else "images whose number shows only as they come"
                 raise InputError(
-                    f"step {step.id!r} has {count} for {words.count(images, 'image')}",
-                    hint="give one for each image, or one for all; of files, the column `label` of a manifest",
+                    f"step {step.id!r} has {count} for {these}",
+                    hint="give one for each image, or one for all; with the images, as the target `label`",
                 )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import graphlib
+import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interpretkit.contracts.kinds import VISUALIZER
@@ -16,14 +18,18 @@ from interpretkit.engine.plan import Plan, check_counts, plan_step
 from interpretkit.engine.references import with_references
 from interpretkit.engine.resolve import Step, check_reads, parse_options
 from interpretkit.errors import InputError, RecipeError, did_you_mean
-from interpretkit.recipe.entries import Numerics
+from interpretkit.inputs.decode import told_pages
+from interpretkit.inputs.find import find
+from interpretkit.inputs.source import Files, Given, named_in
+from interpretkit.recipe.entries import InputEntry, Numerics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from interpretkit.contracts.reader import Reader
     from interpretkit.contracts.registry import Registry
     from interpretkit.contracts.visualizer import Visualizer
-    from interpretkit.inputs.source import Given
+    from interpretkit.inputs.source import Source
     from interpretkit.model.model import Model
     from interpretkit.results.image import InputImage
     from interpretkit.results.result import Result
@@ -93,13 +99,35 @@ def _step(name: str, asked: StepOf, registry: Registry) -> Step:
     return Step(id=name, visualizer=made, plugin=plugin, model="model", of=asked.of)
 
 
+def source_of(images: Any, readers: Mapping[str, Reader]) -> Source:
+    """Return where images come from that somebody gives in Python; what is left out of folders is a warning.
+
+    Raises:
+        InterpretkitError: If they are named, and what they name is not there.
+    """
+    names, images = named_in(images)
+    if names is None:
+        return Given(images)
+    entries = [InputEntry.parse(name) if isinstance(name, dict) else name for name in names]
+    found = find(entries, pages=partial(told_pages, readers=readers), suffixes=readers)
+    for remark in found.remarks:
+        warnings.warn(remark, stacklevel=3)
+    return Files(found, readers)
+
+
 def together(
-    model: Model, source: Given, steps: Sequence[Step], *, given: Mapping[str, Result], batch_size: int
+    model: Model,
+    source: Source,
+    steps: Sequence[Step],
+    *,
+    given: Mapping[str, Result],
+    batch_size: int,
+    readers: Mapping[str, Reader],
 ) -> dict[str, Result]:
-    """Compute some steps together and return their results by id."""
+    """Compute some steps together and return their results by id; what cannot be read is raised."""
     planned = [plan_step(step, model) for step in steps]
-    plan = with_references(Plan(models={"model": model}, steps=tuple(planned)), source.readers)
-    check_counts(plan, source.total)
+    plan = with_references(Plan(models={"model": model}, steps=tuple(planned)), readers)
+    check_counts(plan, source.total(plan.models))
     gathered = {step.id: Gather(step) for step in steps}
     setting = Numerics.parse({"batch_size": batch_size})
     with numerics.in_force(setting):

@@ -43,18 +43,36 @@ class ArrayReader:
         return Stored(values=_copied(stored.values[page]), axes=stored.axes[1:])
 
     def _read(self, path: Path) -> Stored:
-        values = _array(path)
-        if values.dtype.kind not in "biuf":
-            raise InputError(f"holds an array of {values.dtype}, not of numbers", hint="save the values alone")
-        axes = self._axes or _axes_of(values.shape)
-        wanted: tuple[str, ...] | None = next((known for known in AXES if sorted(known) == sorted(axes)), None)
-        if wanted is None or len(axes) != values.ndim:
-            found = f"holds {_shaped(values)}, and its axes are said to be {', '.join(axes)}"
-            raise InputError(found, hint="such as `axes: [z, y, x]`")
-        turned = values.transpose([axes.index(axis) for axis in wanted])
-        if wanted[-1] == "channel" and turned.shape[-1] == 1:
-            turned, wanted = turned[..., 0], wanted[:-1]
-        return Stored(values=turned, axes=wanted)
+        return stored_array(_array(path), self._axes)
+
+
+def stored_array(values: np.ndarray, axes: tuple[str, ...] | None) -> Stored:
+    """Return an array as what a file stores, with its axes in order.
+
+    Args:
+        values: The array.
+        axes: Its axes, where they are stated; else the shape must leave no doubt about them.
+
+    Raises:
+        InputError: If it holds no numbers, or does not have such axes.
+
+    Example:
+        >>> stored_array(np.zeros((4, 3, 1)), None).axes
+        ('y', 'x')
+    """
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"holds an array of {values.dtype}, not of numbers", hint="save the values alone")
+    axes = axes or _axes_of(values.shape)
+    wanted: tuple[str, ...] | None = next((known for known in AXES if sorted(known) == sorted(axes)), None)
+    if wanted is None or len(axes) != values.ndim:
+        found = f"holds {_shaped(values)}, and its axes are said to be {', '.join(axes)}"
+        raise InputError(found, hint="such as `axes: [z, y, x]`")
+    if values.size == 0:
+        raise InputError(f"holds {_shaped(values)}, which is empty")
+    turned = values.transpose([axes.index(axis) for axis in wanted])
+    if wanted[-1] == "channel" and turned.shape[-1] == 1:
+        turned, wanted = turned[..., 0], wanted[:-1]
+    return Stored(values=turned, axes=wanted)
 
 
 def _array(path: Path) -> np.ndarray:

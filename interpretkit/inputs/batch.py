@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from interpretkit.digests import sha256_bytes
 from interpretkit.errors import InputError
+from interpretkit.inputs.tensors import ONE, SEVERAL, checked, described, shaped
 from interpretkit.model.expected import first_convolution
 from interpretkit.model.feeding import fed
 from interpretkit.model.preprocessing import Preprocessing
-from interpretkit.results.axes import CHANNEL, IMAGE, spatial
-from interpretkit.results.image import InputImage
+from interpretkit.results.stored import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,14 +20,12 @@ if TYPE_CHECKING:
     import torch
 
     from interpretkit.model.model import Model
-    from interpretkit.results.stored import Stored
+    from interpretkit.results.image import InputImage
 
     Models = Mapping[str, Model]
     Inputs = Mapping[str, torch.Tensor]
 
 _WAITING_BATCHES = 4
-_IMAGES = tuple((CHANNEL, *spatial(count)) for count in (2, 1, 3))
-"""The axes of what a network may be fed: of an image, a signal, a volume."""
 
 _HINT = "a preprocessing turns an RGB PIL image into a float tensor (channel, y, x)"
 _WIDE_HINT = "it was given the stored values; `EightBit(transform)` takes them scaled to an 8-bit RGB PIL image"
@@ -65,7 +62,7 @@ class Batch:
 
 
 def batches(
-    images: Iterable[tuple[InputImage, Stored]],
+    images: Iterable[tuple[InputImage, Stored | torch.Tensor]],
     models: Models,
     *,
     batch_size: int,
@@ -77,7 +74,7 @@ def batches(
     batches, although none is full, the one that has waited longest goes with those like it.
 
     Args:
-        images: The images.
+        images: The images, as they are stored; or as tensors `(channel, …)`, which every model is fed as they are.
         models: The models by key.
         batch_size: Images in a batch, at most.
         unfit: Told of an image that cannot be preprocessed, which is then left out; without it that is raised.
@@ -86,7 +83,7 @@ def batches(
         InputError: If a preprocessing fails, or returns no finite float tensor `(channel, y, x)`, `(channel, x)` or
             `(channel, z, y, x)`.
     """
-    waiting: dict[tuple[torch.Size, ...], list[_Waiting]] = {}
+    waiting: dict[tuple[tuple[torch.Size, torch.dtype], ...], list[_Waiting]] = {}
     for image, stored in images:
         try:
             one = _ready(image, stored, models)
@@ -95,11 +92,11 @@ def batches(
                 raise
             unfit(error)
             continue
-        shapes = tuple(tensor.shape for tensor in one.inputs.values())
-        alike = waiting.setdefault(shapes, [])
+        kinds = tuple((tensor.shape, tensor.dtype) for tensor in one.inputs.values())
+        alike = waiting.setdefault(kinds, [])
         alike.append(one)
         if len(alike) >= batch_size:
-            yield _batch(waiting.pop(shapes), models)
+            yield _batch(waiting.pop(kinds), models)
         elif sum(map(len, waiting.values())) >= _WAITING_BATCHES * batch_size:
             yield _batch(waiting.pop(next(iter(waiting))), models)
     while waiting:
@@ -121,8 +118,9 @@ def tensor_batches(tensor: torch.Tensor, models: Models, *, batch_size: int) -> 
         >>> [len(batch.images) for batch in tensor_batches(torch.zeros(5, 3, 8, 8), {}, batch_size=2)]
         [2, 2, 1]
     """
-    axes = [(IMAGE, *image) for image in _IMAGES]
-    tensor = _checked(tensor, axes=axes, what="the images are", hint=_TENSOR_HINT)
+    if tensor.ndim and not len(tensor):
+        raise InputError("no images are given", hint=f"the tensor is {shaped(tensor)}")
+    tensor = checked(tensor, axes=SEVERAL, what="the images are", hint=_TENSOR_HINT)
     for key, model in models.items():
         if _fits(model, tensor.shape, channels=tensor.shape[1]):
             shape = tuple(tensor.shape)
@@ -132,26 +130,11 @@ def tensor_batches(tensor: torch.Tensor, models: Models, *, batch_size: int) -> 
         rows = tensor[start : start + batch_size]
         inputs = dict.fromkeys(models, rows)
         yield Batch(
-            images=tuple(_numbered(row, index) for index, row in enumerate(rows, start)),
+            images=tuple(described(row, index) for index, row in enumerate(rows, start)),
             inputs=inputs,
             pixels=_pictures(models, inputs),
             masks=dict.fromkeys(models, (None,) * len(rows)),
         )
-
-
-def _numbered(row: torch.Tensor, index: int) -> InputImage:
-    """Return what is known of an image in a tensor."""
-    import torch
-
-    width, *others = reversed(row.shape[1:])
-    return InputImage(
-        id=f"image{index}",
-        position=index,
-        source=f"tensor[{index}]",
-        # numpy has no bfloat16, but its bytes are as good.
-        sha256=sha256_bytes(row.contiguous().view(torch.uint8).numpy().tobytes()),
-        size=(width, others[0] if others else 1),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +146,9 @@ class _Waiting:
     masks: Mapping[str, np.ndarray | None]
 
 
-def _ready(image: InputImage, stored: Stored, models: Models) -> _Waiting:
+def _ready(image: InputImage, stored: Stored | torch.Tensor, models: Models) -> _Waiting:
+    if not isinstance(stored, Stored):
+        return _Waiting(image, dict.fromkeys(models, stored), dict.fromkeys(models))
     inputs = {}
     masks = {}
     # As keys, for what is done for several models alike is said once.
@@ -216,10 +201,10 @@ def _preprocessed(stored: Stored, model: Model, *, key: str, where: str) -> tupl
         hint = _HINT if stored.eight_bit else _WIDE_HINT
         raise InputError(f"the preprocessing of model {key!r} failed: {cause}", where=where, hint=hint) from error
     what = f"the preprocessing of model {key!r} made"
-    tensor = _checked(made, axes=_IMAGES, what=what, where=where, hint=_HINT, dtype=torch.float32)
+    tensor = checked(made, axes=ONE, what=what, where=where, hint=_HINT, dtype=torch.float32)
     channels, *image = tensor.shape
     if channels == 1 and _fits(model, image, channels=channels):
-        found = f"{what} {_shaped(tensor)}, a batch of one image"
+        found = f"{what} {shaped(tensor)}, a batch of one image"
         raise InputError(found, where=where, hint=_HINT)
     return tensor, given
 
@@ -231,38 +216,3 @@ def _fits(model: Model, image: Sequence[int], *, channels: int) -> bool:
         return False
     read, *grid = image
     return read == first.in_channels and len(grid) == len(first.kernel_size)
-
-
-def _checked(
-    tensor: Any,
-    *,
-    axes: Sequence[tuple[str, ...]],
-    what: str,
-    hint: str,
-    where: str = "",
-    dtype: torch.dtype | None = None,
-) -> torch.Tensor:
-    """Return a tensor of one of these lists of axes on the CPU."""
-    import torch
-
-    known = [len(each) for each in axes]
-    if not isinstance(tensor, torch.Tensor):
-        found = f"a {type(tensor).__name__}"
-    elif tensor.layout != torch.strided:
-        found = "a sparse tensor"
-    elif tensor.is_meta:
-        found = "a tensor on the device meta, which has no values"
-    elif tensor.ndim not in known or not tensor.is_floating_point() or tensor.numel() == 0:
-        found = _shaped(tensor)
-    else:
-        values: torch.Tensor = tensor.detach().to(device="cpu", dtype=dtype)
-        if bool(values.isfinite().all()):
-            return values
-        found = "NaN or infinity"
-    listed = map(", ".join, axes)
-    wanted = " or ".join(f"({each})" for each in listed)
-    raise InputError(f"{what} {found}, not finite floats {wanted}", where=where, hint=hint)
-
-
-def _shaped(tensor: torch.Tensor) -> str:
-    return f"{tensor.dtype} of shape {tuple(tensor.shape)}"

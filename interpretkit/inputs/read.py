@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import count
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from interpretkit import words
-from interpretkit.digests import sha256_bytes, sha256_file
+from interpretkit.digests import sha256_file
 from interpretkit.errors import InputError
 from interpretkit.inputs.decode import stored_in
 from interpretkit.inputs.files import printable
-from interpretkit.inputs.find import find_images
-from interpretkit.inputs.pillow import narrows, of_picture, opened
+from interpretkit.inputs.pillow import narrows, opened
 from interpretkit.results.image import InputImage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from interpretkit.inputs.decode import FileReader
     from interpretkit.inputs.find import ImageFile
@@ -47,6 +44,7 @@ def read_image(file: ImageFile, *, readers: Mapping[str, FileReader] | None = No
             `PIL.Image.MAX_IMAGE_PIXELS`; if its reader fails; or if the mask does not fit the image.
 
     Example:
+        >>> from interpretkit.inputs.find import find_images
         >>> [file] = find_images(["sample:grace_hopper"])
         >>> image, stored = read_image(file)
         >>> image.size, stored.values.dtype, image.conversions
@@ -106,55 +104,3 @@ def _mask_values(path: Path, hint: str) -> np.ndarray:
             mode = f"{image.mode} with transparency" if transparent else image.mode
             raise InputError(f"no mask is defined for an image of mode {mode}", hint=hint)
         return np.asarray(ImageOps.exif_transpose(image))
-
-
-def given_images(
-    images: object, *, readers: Mapping[str, FileReader] | None = None
-) -> Iterator[tuple[InputImage, Stored]]:
-    """Read images given in Python: one or many paths (or anything else that `find_images` finds), or PIL images.
-
-    PIL images get the ids `image0`, `image1`, …, and the hash of their RGB pixels, or of values of more than 8 bits.
-
-    Args:
-        images: The paths or images.
-        readers: What reads files of other suffixes, as in `read_image`.
-
-    Raises:
-        InputError: If they are something else, or cannot be read.
-
-    Example:
-        >>> [(image, stored)] = given_images(Image.new("I;16", (4, 3)))
-        >>> image.id, image.size, stored.values.dtype
-        ('image0', (4, 3), dtype('uint16'))
-    """
-    items: list[Any] = [images]
-    if isinstance(images, Iterable) and not isinstance(images, str):
-        items = list(images)
-    if all(isinstance(item, str | Path) for item in items):
-        files = find_images([str(item) for item in items], suffixes=readers or ())
-        return (read_image(file, readers=readers) for file in files)
-    if all(isinstance(item, Image.Image) for item in items):
-        return map(_read_given, count(), items)
-    kinds = {type(item).__name__ for item in items}
-    raise InputError(
-        f"images are paths or PIL images, all of one kind, not {', '.join(sorted(kinds))}",
-        hint="a tensor holds preprocessed images: (image, channel, y, x)",
-    )
-
-
-def _read_given(index: int, image: Image.Image) -> tuple[InputImage, Stored]:
-    name = f"image{index}"
-    try:
-        stored = of_picture(image)
-    except InputError as error:
-        raise error.at(name) from error.__cause__
-    hashed = stored.as_rgb() if stored.eight_bit else stored
-    facts = InputImage(
-        id=name,
-        source=f"PIL image {index}",
-        sha256=sha256_bytes(hashed.values.tobytes()),
-        size=stored.size,
-        conversions=stored.conversions,
-        alerts=stored.alerts,
-    )
-    return facts, stored

@@ -21,7 +21,15 @@ from interpretkit.model.outputs.names import MisnamedError
 from interpretkit.model.outputs.output import for_each
 from interpretkit.model.outputs.settling import LOGITS, settle
 from interpretkit.model.outputs.wanted import Each, Held, Wanted, among_others, targets_of
-from interpretkit.model.preprocessing import Preprocessing, Processed, as_image, is_processor, stretched
+from interpretkit.model.preprocessing import (
+    Composed,
+    Preprocessing,
+    Processed,
+    as_image,
+    is_composed,
+    is_processor,
+    stretched,
+)
 from interpretkit.model.spacing import Spacings
 from interpretkit.model.variants import gradients_at, scores_with
 from interpretkit.results.axes import of_inputs
@@ -97,6 +105,8 @@ class Model:
         object.__setattr__(self, "module", _plain(self.module))
         if is_processor(self.preprocessing):
             object.__setattr__(self, "preprocessing", Processed(self.preprocessing))
+        if is_composed(self.preprocessing):
+            object.__setattr__(self, "preprocessing", Composed(self.preprocessing))
         positions = layer_positions(self.module)
         for alias, path in self.aliases.items():
             if path not in positions:

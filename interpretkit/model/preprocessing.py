@@ -200,6 +200,34 @@ def is_processor(preprocessing: Any) -> bool:
     return all(hasattr(preprocessing, name) for name in ("image_mean", "image_std", "preprocess"))
 
 
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A transform of albumentations, as a preprocessing.
+
+    Attributes:
+        transform: It takes an array `(y, x, channel)` by the keyword `image`, and returns a mapping.
+    """
+
+    transform: Any
+
+    def __call__(self, image: Image | np.ndarray) -> torch.Tensor:
+        """Return `image` as a tensor `(channel, y, x)`, as the transform makes it.
+
+        Raises:
+            InputError: If the transform returns an array.
+        """
+        made: Any = self.transform(image=np.asarray(image))["image"]
+        if isinstance(made, np.ndarray):
+            what = "the transform returns an array, and the model is fed a tensor (channel, y, x)"
+            raise InputError(what, hint="let it end in A.Normalize() and ToTensorV2()")
+        return made  # type: ignore[no-any-return]
+
+
+def is_composed(preprocessing: Any) -> bool:
+    """Return whether a preprocessing is a transform of albumentations, which takes arrays by their kind."""
+    return "image" in getattr(preprocessing, "available_keys", ())
+
+
 def check_bands(image: Stored) -> None:
     """Refuse an image whose bands are no grey and no RGB: which of them to show is not guessed.
 

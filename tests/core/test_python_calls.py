@@ -125,7 +125,7 @@ def test_results_of_other_images_that_go_by_the_same_ids_are_refused(turned):
 
 @pytest.mark.parametrize("images", [[], (), tiny_images(2)[:0]])
 def test_no_images_are_none_and_not_those_of_the_recipe(tmp_path, images):
-    with pytest.raises(ik.InputError, match=r"no images are given \(leave `images` out"):
+    with pytest.raises(ik.InputError, match="no images are given"):
         ik.run({**RECIPE, "inputs": ["sample:grace_hopper"]}, model=tiny_model(), images=images, output=tmp_path)
     assert not [*tmp_path.iterdir()]
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from interpretkit.inputs.batch import batches, tensor_batches
 from interpretkit.inputs.find import find_images
-from interpretkit.inputs.read import given_images, read_image
+from interpretkit.inputs.given import handed_over
+from interpretkit.inputs.read import read_image
 from interpretkit.model.model import Model
 from interpretkit.model.preprocessing import EightBit, Preprocessing, as_picture
 
@@ -46,6 +47,10 @@ def test_a_mask_goes_where_the_pixels_of_its_image_go(tmp_path, size, resize, cr
     assert batch.images[0].mask is None
 
 
+def pictures(picture):
+    return handed_over(picture, axes=3, leave_out=pytest.fail)
+
+
 def scaled(picture):
     return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 255
 
@@ -58,7 +63,7 @@ def images_of(sizes):
     for number, size in enumerate(sizes):
         values = np.full((size, 4, 3), number, np.uint8)
         values[0, 0], values[0, 1] = 0, 255
-        [pair] = given_images(Image.fromarray(values))
+        [pair] = pictures(Image.fromarray(values))
         yield pair
 
 
@@ -131,11 +136,11 @@ def test_a_preprocessing_that_fails_is_named_with_image_and_model(preprocessing,
 def test_an_image_too_narrow_to_be_resized_is_refused_and_a_single_pixel_is_not(tmp_path, refusal):
     usual = {"usual": Model(module=torch.nn.Identity())}
     for size in ((1, 50_000), (50_000, 1)):
-        narrow = given_images(Image.new("RGB", size))
+        narrow = pictures(Image.new("RGB", size))
         error = refusal(list, batches(narrow, usual, batch_size=1))
         assert "would be resized to" in error.message
         assert "12800000" in error.message
-    [batch] = batches(given_images(Image.new("RGB", (1, 1), (9, 99, 199))), usual, batch_size=1)
+    [batch] = batches(pictures(Image.new("RGB", (1, 1), (9, 99, 199))), usual, batch_size=1)
     assert (batch.pixels["usual"][0] == (9, 99, 199)).all()
     assert batch.pixels["usual"][0].shape == (224, 224, 3)
 
@@ -174,16 +179,20 @@ def test_the_hash_of_an_image_in_a_tensor_is_that_of_its_bytes_in_order():
         torch.zeros(4, 4),
         torch.zeros(1, 1, 3, 4, 4, 4),
         torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
-        torch.zeros(0, 3, 4, 4),
         torch.full((1, 3, 4, 4), torch.inf),
         torch.ones(1, 3, 4, 4).to_sparse(),
         torch.ones(1, 3, 4, 4, device="meta"),
         COLOUR,
     ],
-    ids=["two dims", "six dims", "integers", "empty", "infinite", "sparse", "meta", "array"],
+    ids=["two dims", "six dims", "integers", "infinite", "sparse", "meta", "array"],
 )
 def test_what_cannot_be_fed_as_it_is_is_refused(tensor, refusal):
     assert "(image, channel, y, x)" in refusal(list, tensor_batches(tensor, {}, batch_size=1)).message
+
+
+def test_a_tensor_of_no_images_is_refused_as_such(refusal):
+    error = refusal(list, tensor_batches(torch.zeros(0, 3, 4, 4), {}, batch_size=1))
+    assert str(error) == "no images are given (the tensor is torch.float32 of shape (0, 3, 4, 4))"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +260,7 @@ def test_what_is_done_for_several_models_is_said_once_for_the_image_and_what_dif
         "bytes": plain_model(EightBit(scaled)),
         "own": plain_model(lambda picture: torch.from_numpy(np.array(picture)).float()[None]),
     }
-    [batch] = batches(given_images(Image.fromarray(values)), models, batch_size=1)
+    [batch] = batches(pictures(Image.fromarray(values)), models, batch_size=1)
     [image] = batch.images
     said = "12 of 16 bits used: scaled from 0 … 4095"
     assert image.conversions == (said, "scaled to 8 bits", "grey to RGB")
@@ -263,14 +272,16 @@ def test_what_is_done_for_several_models_is_said_once_for_the_image_and_what_dif
 def test_values_without_a_range_are_refused_by_the_place_of_the_image_and_given_to_a_transform(tmp_path, refusal):
     path = tmp_path / "scan.tif"
     Image.fromarray(np.linspace(-1000, 400, 30).reshape(5, 6).astype(np.int32)).save(path)
-    error = refusal(list, batches(given_images(path), {"usual": plain_model(Preprocessing())}, batch_size=1))
+    error = refusal(
+        list, batches(map(read_image, find_images([str(path)])), {"usual": plain_model(Preprocessing())}, batch_size=1)
+    )
     assert (error.where, error.hint) == (str(path), "say it, such as `range: [-1000, 400]`")
     own = plain_model(lambda picture: torch.from_numpy(np.array(picture)).float()[None])
-    [batch] = batches(given_images(path), {"own": own}, batch_size=1)
+    [batch] = batches(map(read_image, find_images([str(path)])), {"own": own}, batch_size=1)
     assert batch.inputs["own"].min() == -1000
 
 
 def test_a_transform_that_cannot_take_stored_values_is_told_what_takes_it(refusal):
     picture = Image.fromarray(np.full((5, 6), 4095, np.uint16))
-    error = refusal(list, batches(given_images(picture), {"mine": plain_model(scaled)}, batch_size=1))
+    error = refusal(list, batches(pictures(picture), {"mine": plain_model(scaled)}, batch_size=1))
     assert "`EightBit(transform)`" in error.hint

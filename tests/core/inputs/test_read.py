@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageFile
 
 from interpretkit.errors import InputError
 from interpretkit.inputs.find import find_images
-from interpretkit.inputs.read import given_images, read_image
+from interpretkit.inputs.given import handed_over
+from interpretkit.inputs.read import read_image
 from interpretkit.model.feeding import fed
 from interpretkit.model.preprocessing import EightBit
 
@@ -268,7 +268,8 @@ def test_every_kind_of_pixel_becomes_rgb_in_the_way_that_is_recorded(
 def test_luma_and_chroma_become_rgb_by_the_formula_of_jpeg():
     luma, blue, red = np.moveaxis(COLOUR.astype(float) - [0, 128, 128], -1, 0)
     expected = np.dstack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue])
-    [(image, stored)] = given_images(Image.frombytes("YCbCr", (7, 5), COLOUR.tobytes()))
+    picture = Image.frombytes("YCbCr", (7, 5), COLOUR.tobytes())
+    [(image, stored)] = handed_over(picture, axes=3, leave_out=pytest.fail)
     assert image.conversions == ("YCbCr to RGB",)
     assert np.abs(stored.values - expected.clip(0, 255)).max() <= 1
 
@@ -281,7 +282,7 @@ def test_sixteen_bit_colour_is_read_whole_from_a_file_and_what_pillow_cuts_is_sa
     image, pixels = read(path)
     assert image.conversions == (*SIXTEEN, "scaled to 8 bits")
     assert np.array_equal(pixels, np.rint(wide / 257))
-    [(given, stored)] = given_images(Image.open(path))
+    [(given, stored)] = handed_over(Image.open(path), axes=3, leave_out=pytest.fail)
     assert np.array_equal(stored.values, wide >> 8)
     assert given.conversions == ("16-bit colour cut to 8 bits by Pillow",)
     assert given.alerts == ("16-bit colour cut to 8 bits by Pillow: give the path of the file instead",)
@@ -473,41 +474,3 @@ def test_damage_of_any_kind_gives_an_image_or_a_refusal_and_nothing_else(tmp_pat
         except InputError:
             refused += 1
     assert 100 < refused < 450
-
-
-def test_paths_and_pil_images_are_taken_one_or_many(tmp_path):
-    first, second = save(tmp_path / "a.png"), save(tmp_path / "b.png")
-    assert [image.id for image, _ in given_images(str(first))] == ["a"]
-    assert [image.id for image, _ in given_images(tmp_path)] == ["a", "b"]
-    assert [image.id for image, _ in given_images([second, str(first)])] == ["b", "a"]
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = Image.fromarray(GREY)
-    turned.info["exif"] = exif.tobytes()
-    (one, _), (two, stored) = given_images(iter([Image.fromarray(COLOUR), turned]))
-    assert (one.id, one.size, one.conversions) == ("image0", (7, 5), ())
-    assert one.sha256 == hashlib.sha256(COLOUR.tobytes()).hexdigest()
-    assert (two.id, two.size, two.conversions) == ("image1", (5, 7), ("EXIF orientation 6 applied",))
-    assert np.array_equal(stored.values, UPRIGHT[6](GREY))
-    assert np.array_equal(np.asarray(turned), GREY)
-
-
-@pytest.mark.parametrize(
-    ("images", "message"),
-    [
-        ([], "no images"),
-        (3, "not int"),
-        (None, "not NoneType"),
-        (COLOUR, "not ndarray"),
-        (torch.zeros(1, 3, 4, 4), "not Tensor"),
-        (["a.png", Image.new("RGB", (2, 2))], "not Image, str"),
-    ],
-)
-def test_other_things_are_no_images(images, message, refusal):
-    assert message in refusal(given_images, images).message
-
-
-def test_a_pil_image_that_cannot_be_decoded_is_named(refusal):
-    lazy = Image.open(io.BytesIO(encoded(Image.fromarray(COLOUR), "PNG")[:-60]))
-    for broken in (lazy, Image.new("RGB", (0, 5)), Image.new("RGB", (5, 0))):
-        assert refusal(list, given_images([broken])).where == "image0"

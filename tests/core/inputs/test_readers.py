@@ -17,7 +17,7 @@ from interpretkit.contracts.registry import Plugin, Registry
 from interpretkit.digests import sha256_file
 from interpretkit.engine.offered import readers_of
 from interpretkit.inputs.find import find_images
-from interpretkit.inputs.read import given_images, read_image
+from interpretkit.inputs.read import read_image
 
 PLUGIN = """
 import numpy as np
@@ -188,7 +188,8 @@ def test_the_longest_suffix_counts_and_goes_before_pillow(folder):
         ".png": Named("short", raising(ValueError("not this one"))),
         ".toy.png": Named("long", lambda: ik.Stored(values=np.full((1, 1), 7, np.uint8))),
     }
-    [(image, stored)] = given_images("both.toy.png", readers=readers)
+    [file] = find_images(["both.toy.png"])
+    image, stored = read_image(file, readers=readers)
     assert (image.size, stored.values.tolist()) == ((1, 1), [[7]])
 
 

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from interpretkit.errors import InputError
 from interpretkit.inputs.decode import told_pages
 from interpretkit.inputs.find import find
-from interpretkit.inputs.source import Files, Given
+from interpretkit.inputs.source import Files, Given, named_in
 from interpretkit.model.model import Model
 from interpretkit.model.preprocessing import Preprocessing
 
@@ -40,7 +40,7 @@ def test_a_file_that_cannot_be_read_is_told_and_left_out(tmp_path):
     told = []
     assert ids(source, told.append) == [["a", "c"], ["d"]]
     assert [error.where for error in told] == [str(tmp_path / "b.png")]
-    assert source.total == 4
+    assert source.total(MODELS) == 4
 
 
 def test_a_file_that_is_empty_or_a_link_to_nothing_costs_only_itself_and_keeps_its_place(tmp_path):
@@ -56,7 +56,7 @@ def test_a_file_that_is_empty_or_a_link_to_nothing_costs_only_itself_and_keeps_i
         (str(tmp_path / "a.png"), "is empty"),
         (str(tmp_path / "c.png"), "does not exist"),
     ]
-    assert source.total == 4
+    assert source.total(MODELS) == 4
     assert source.remarks == (f"{tmp_path}: left out 1 .txt",)
 
 
@@ -72,18 +72,45 @@ def test_a_picture_or_several_may_be_handed_over(several):
     picture = Image.new("RGB", (6, 5), "teal")
     source = Given([picture, picture, picture] if several else picture)
     assert ids(source) == ([["image0", "image1"], ["image2"]] if several else [["image0"]])
-    assert (source.total, source.masked) == (3 if several else 1, False)
+    assert (source.total(MODELS), source.masked) == (3 if several else 1, False)
 
 
 def test_a_tensor_that_is_handed_over_is_fed_as_it_is():
     tensor = torch.arange(3 * 3 * 4 * 4.0).reshape(3, 3, 4, 4)
     source = Given(tensor)
     batches = list(source.batches(MODELS, batch_size=2, leave_out=pytest.fail))
-    assert source.total == 3
+    assert source.total(MODELS) == 3
     assert torch.equal(torch.cat([batch.inputs["model"] for batch in batches]), tensor)
 
 
-def test_what_is_handed_over_and_cannot_be_fed_is_an_error_and_not_left_out():
-    for unfit in (np.zeros((1, 3, 4, 4)), [7]):
-        with pytest.raises(InputError):
-            ids(Given(unfit))
+def test_an_image_that_is_handed_over_and_cannot_be_fed_costs_only_itself():
+    good = np.zeros((5, 6, 3), np.uint8)
+    told = []
+    assert ids(Given([good, 7, np.zeros((5, 6, 4)), good]), told.append) == [["image0", "image3"]]
+    assert [str(error).split(" (")[0] for error in told] == ["image1: is of type int", "array 2: has 4 bands"]
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [
+        ("a.png", ["a.png"]),
+        (Path("a.png"), ["a.png"]),
+        (("a.png", Path("b.png")), ["a.png", "b.png"]),
+        (map(Path, ["a.png", "b.png"]), ["a.png", "b.png"]),
+        ({"path": "a.png", "bands": [1]}, [{"path": "a.png", "bands": [1]}]),
+        ([], []),
+        (iter([]), None),
+        (["a.png", np.zeros((4, 3))], None),
+        ({"image": np.zeros((4, 3))}, None),
+        (torch.zeros(1, 3, 4, 4), None),
+    ],
+)
+def test_images_are_named_as_in_a_recipe(images, expected):
+    names, _ = named_in(images)
+    assert names == expected
+
+
+def test_an_iterator_of_images_loses_none_by_being_looked_at():
+    names, images = named_in(iter([1, 2, 3]))
+    assert names is None
+    assert list(images) == [1, 2, 3]
