@@ -38,7 +38,7 @@ class Reader(Offer):
     """Of the files that it reads, in lower case, with the dot: `(".dcm",)`."""
 
     package: ClassVar[str] = ""
-    """What it imports to read them, as it is called in an error: `pydicom`; empty if it needs nothing."""
+    """What is to be installed to read them, as pip takes it: `interpretkit[dicom]`; empty if it needs nothing."""
 
     fallback: ClassVar[bool] = False
     """Whether it reads only those of these files that the core does not read as they are stored, rather than all."""

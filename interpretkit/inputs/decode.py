@@ -112,7 +112,9 @@ def _by_its_reader(
     core: PageReader = ArrayReader(reading.axes) if path.suffix.lower() in SUFFIXES else PillowReader()
     try:
         return read(core)
-    except BeyondError:
+    except BeyondError as error:
+        # A file without the suffix of its format, or with another, is read by what reads that format.
+        plugin = plugin or readers.get(error.suffix)
         if plugin is None:
             raise
     return _told(plugin, read)
@@ -124,8 +126,7 @@ def _told(reader: FileReader, read: Callable[[PageReader], Read]) -> Read:
     except InputError:
         raise
     except ImportError as error:
-        package = reader.package or "a package that is missing"
-        what = f"is read by reader {reader.name!r}, which needs {package}"
+        what = f"is read by reader {reader.name!r}, and what that needs is not installed"
         hint = f"pip install '{reader.package}'" if reader.package else str(error)
         raise InputError(what, hint=hint) from error
     except (Exception, SystemExit) as error:

@@ -21,8 +21,8 @@ _LOOK_ALIKES = {
     b"<html": ("is an HTML page, not an image", "download the image itself"),
 }
 _BRANDS = {
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC file"),
-    **dict.fromkeys((b"avif", b"avis"), "an AVIF file"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), ("a HEIC file", ".heic")),
+    **dict.fromkeys((b"avif", b"avis"), ("an AVIF file", ".avif")),
 }
 _NIFTI_SIZES = (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c")
 """348, the length of the header of a NIfTI file, in both orders of bytes."""
@@ -33,10 +33,12 @@ class BeyondError(InputError):
 
     Args:
         what: What it is: "a DICOM file".
+        suffix: That of its format: whatever the file is called, the reader of this suffix reads it.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, suffix: str) -> None:
         super().__init__(f"is {what}", hint=_OTHERWISE)
+        self.suffix = suffix
 
 
 def no_image(path: Path) -> InputError:
@@ -57,14 +59,15 @@ def _beyond(path: Path, head: bytes) -> BeyondError | None:
     """Return what a file is that is an image of a format not read here; None if it is none that is known."""
     name = path.name.lower()
     if head[128:132] == b"DICM":
-        return BeyondError("a DICOM file")
+        return BeyondError("a DICOM file", suffix=".dcm")
     if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
-        return BeyondError(_BRANDS[head[8:12]])
+        what, suffix = _BRANDS[head[8:12]]
+        return BeyondError(what, suffix=suffix)
     nifti = head[:4] in _NIFTI_SIZES and head[344:347] in (b"n+1", b"ni1")
     if nifti or (head[:2] == _GZIP and name.endswith(".nii.gz")):
-        return BeyondError("a NIfTI file")
+        return BeyondError("a NIfTI file", suffix=".nii")
     if head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51":
-        return BeyondError("a JPEG 2000 file")
+        return BeyondError("a JPEG 2000 file", suffix=".jp2")
     if head[:4] == b"8BPS":
-        return BeyondError("a Photoshop file")
+        return BeyondError("a Photoshop file", suffix=".psd")
     return None

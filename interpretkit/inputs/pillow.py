@@ -243,7 +243,7 @@ def _of_grey_tiff(stored: Stored, tags: TiffImagePlugin.ImageFileDirectory_v2) -
         values = values.view(np.uint32)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and bits > 8:  # noqa: PLR2004 - Pillow inverts the others
         if values.dtype.kind != "u":
-            raise BeyondError(f"a TIFF of {values.dtype} numbers whose white is zero")
+            raise BeyondError(f"a TIFF of {values.dtype} numbers whose white is zero", suffix=".tif")
         values = values.dtype.type(2**bits - 1) - values
         stored = replace(stored, conversions=(*stored.conversions, "inverted: its white is zero"))
     if 8 < bits < 16:  # noqa: PLR2004 - no whole bytes
@@ -254,7 +254,7 @@ def _of_grey_tiff(stored: Stored, tags: TiffImagePlugin.ImageFileDirectory_v2) -
 def _beyond_tiff(tags: TiffImagePlugin.ImageFileDirectory_v2) -> BeyondError:
     bands, bits = tags.get(_SAMPLES, 1), tags.get(_BITS, (1,))
     depth = "-, ".join(map(str, dict.fromkeys(bits)))
-    return BeyondError(f"a TIFF of {words.count(bands, 'band')} of {depth} bits")
+    return BeyondError(f"a TIFF of {words.count(bands, 'band')} of {depth} bits", suffix=".tif")
 
 
 def _layout_of_tiff(stream: BinaryIO) -> BeyondError | None:

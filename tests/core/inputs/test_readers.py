@@ -155,13 +155,36 @@ def test_whatever_a_reader_does_is_told_as_an_error_of_the_image(folder, read, m
 @pytest.mark.parametrize(
     ("about", "message"),
     [
-        ({"package": "toylib"}, "which needs toylib (pip install 'toylib')"),
-        ({}, "which needs a package that is missing (No module named 'toylib')"),
+        ({"package": "toys[all]"}, "(pip install 'toys[all]')"),
+        ({}, "(No module named 'toylib')"),
     ],
 )
 def test_a_reader_whose_package_is_missing_names_what_installs_it(folder, about, message):
     found = told(raising(ModuleNotFoundError("No module named 'toylib'")), **about)
-    assert found == f"images/steps.TOY: is read by reader 'strange', {message}"
+    what = "is read by reader 'strange', and what that needs is not installed"
+    assert found == f"images/steps.TOY: {what} {message}"
+
+
+@pytest.mark.parametrize(
+    ("beginning", "suffix"),
+    [
+        (bytes(128) + b"DICM", ".dcm"),
+        (b"\0\0\0\x20ftypheic", ".heic"),
+        (b"\0\0\0\x20ftypavif", ".avif"),
+        (b"\x5c\1\0\0" + bytes(340) + b"n+1\0", ".nii"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", ".jp2"),
+    ],
+)
+@pytest.mark.parametrize("name", ["IM_0001", "scan.png"])
+def test_a_file_of_another_name_is_read_by_the_reader_of_what_it_is(tmp_path, beginning, suffix, name):
+    path = tmp_path / name
+    path.write_bytes(beginning + bytes(600))
+    [file] = find_images([str(path)])
+    stored = ik.Stored(values=np.full((2, 3), 7, np.uint8))
+    _, found = read_image(file, readers={suffix: Named("known", lambda: stored), ".other": Named("other", None)})
+    assert found.values.tolist() == stored.values.tolist()
+    with pytest.raises(ik.InputError, match=r"is an? .* file"):
+        read_image(file, readers={})
 
 
 def test_a_page_is_asked_of_the_reader(folder):

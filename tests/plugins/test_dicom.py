@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless, generate_uid
+
+import interpretkit as ik
+from interpretkit.contracts.kinds import READER
+from interpretkit.contracts.registry import discover
+from interpretkit.results.scaling import scaled
+from interpretkit.testing import checks_of, tiny_model
+from interpretkit_dicom.dicom import DicomReader
+
+NOISE = np.random.default_rng(0)
+TWELVE = NOISE.integers(0, 4096, (6, 8)).astype(np.uint16)
+HOUNSFIELD = NOISE.integers(0, 4096, (6, 8)).astype(np.int16)
+PATIENT = {
+    "PatientName": "Doe^Jonathan",
+    "PatientID": "MRN-4711-0815",
+    "PatientBirthDate": "19700203",
+    "InstitutionName": "Saint Elsewhere",
+    "AccessionNumber": "ACC99821",
+    "StudyDate": "20210304",
+}
+
+
+def saved(path, values, *, syntax=ExplicitVRLittleEndian, bits=12, **tags):
+    """Write values as a DICOM file, with the tags of somebody's examination."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    colours = values.ndim > 2 and values.shape[-1] == 3
+    frames = values.shape[:-3] if colours else values.shape[:-2]
+    if frames:
+        dataset.NumberOfFrames = frames[0]
+    dataset.Rows, dataset.Columns = values.shape[len(frames) : len(frames) + 2]
+    dataset.SamplesPerPixel = 3 if colours else 1
+    if colours:
+        dataset.PlanarConfiguration = 0
+    dataset.PhotometricInterpretation = "RGB" if colours else "MONOCHROME2"
+    dataset.BitsAllocated = 8 * values.dtype.itemsize
+    dataset.BitsStored = 8 if values.dtype == np.uint8 else bits
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(values.dtype.kind == "i")
+    for key, value in {**PATIENT, **tags}.items():
+        setattr(dataset, key, value)
+    dataset.PixelData = values.tobytes()
+    dataset["PixelData"].VR = "OB" if values.dtype == np.uint8 else "OW"
+    if syntax == RLELossless:
+        dataset.compress(RLELossless)
+    if syntax == ExplicitVRBigEndian:
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.PixelData = values.astype(values.dtype.newbyteorder(">")).tobytes()
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def read(path, page=0):
+    return DicomReader(DicomReader.Options()).read(path, page)
+
+
+def test_it_is_offered_and_keeps_the_contract(tmp_path):
+    assert discover().find(READER, "dicom").offer is DicomReader
+    files = [
+        saved(tmp_path / "grey.dcm", TWELVE),
+        saved(tmp_path / "frames.dcm", np.stack([TWELVE, TWELVE[::-1]])),
+        saved(tmp_path / "colours.dicom", NOISE.integers(0, 256, (6, 8, 3)).astype(np.uint8)),
+    ]
+    for check in checks_of(DicomReader, files=files):
+        check()
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless])
+@pytest.mark.parametrize(
+    ("values", "bits", "limits", "said"),
+    [
+        (TWELVE, 12, (0, 4095), "12 bits stored"),
+        (HOUNSFIELD - 2048, 12, (-2048, 2047), "12 bits stored"),
+        ((TWELVE * 16).astype(np.uint16), 16, (0, 65535), "16 bits stored"),
+        ((TWELVE // 16).astype(np.uint8), 8, (0, 255), "8 bits stored"),
+    ],
+)
+def test_values_are_those_that_were_stored_in_the_range_of_their_bits(tmp_path, *, values, bits, limits, said, syntax):
+    stored = read(saved(tmp_path / "a.dcm", values, bits=bits, syntax=syntax))
+    np.testing.assert_array_equal(stored.values, values)
+    assert stored.values.dtype == values.dtype
+    assert (stored.range, stored.said_by, stored.conversions, stored.alerts) == (limits, said, (), ())
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_bits_above_those_stored_do_not_count(tmp_path, signed):
+    values = HOUNSFIELD - 2048 if signed else TWELVE
+    dirty = (values.view(np.uint16) & 0x0FFF | 0xA000).view(values.dtype)
+    np.testing.assert_array_equal(read(saved(tmp_path / "a.dcm", dirty)).values, values)
+
+
+@pytest.mark.parametrize("shape", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (1, -1024), (0.5, 3), (-2, 100)])
+@pytest.mark.parametrize(("center", "width"), [(40, 400), ([300, 7], [1500, 9]), (1000.5, 2.5)])
+def test_a_window_of_the_file_gives_the_shares_of_the_standard(tmp_path, *, center, width, slope, intercept, shape):
+    tags = {"WindowCenter": center, "WindowWidth": width, "VOILUTFunction": shape}
+    path = saved(tmp_path / "a.dcm", TWELVE, RescaleSlope=slope, RescaleIntercept=intercept, **tags)
+    dataset = pydicom.dcmread(path)
+    with np.errstate(over="ignore"):
+        shown = apply_windowing(apply_modality_lut(dataset.pixel_array, dataset), dataset)
+    ends = sorted([intercept, slope * 4095 + intercept])
+    expected = (shown - ends[0]) / (ends[1] - ends[0]) if slope > 0 else (shown - ends[1]) / (ends[0] - ends[1])
+    found = scaled(read(path))
+    np.testing.assert_allclose(found.values, expected, atol=1e-6)
+    assert "window of the file" in found.conversions[-1]
+
+
+def test_whole_numbers_stay_whole_when_they_are_rescaled(tmp_path):
+    stored = read(saved(tmp_path / "a.dcm", TWELVE, RescaleSlope=1, RescaleIntercept=-1024))
+    assert stored.values.dtype == np.int32
+    np.testing.assert_array_equal(stored.values, TWELVE.astype(int) - 1024)
+    assert (stored.range, stored.conversions) == ((-1024, 3071), ("rescaled by 1 and -1024",))
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 700, "WindowWidth": 900}])
+@pytest.mark.parametrize("shape", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_where_high_values_are_dark_the_picture_is_that_of_the_twin_where_they_are_bright(tmp_path, window, shape):
+    twin = dict(window)
+    if window:
+        # A linear window reaches from one value above its lower end: around 0 to 4095 its middle is turned to 4096 - c.
+        twin["WindowCenter"] = (4096 if shape == "LINEAR" else 4095) - 700
+    dark = saved(tmp_path / "a.dcm", TWELVE, PhotometricInterpretation="MONOCHROME1", VOILUTFunction=shape, **window)
+    bright = saved(tmp_path / "b.dcm", (4095 - TWELVE).astype(np.uint16), VOILUTFunction=shape, **twin)
+    first, second = read(dark), read(bright)
+    np.testing.assert_allclose(scaled(first).values, scaled(second).values, atol=1e-6)
+    if shape != "SIGMOID":
+        np.testing.assert_array_equal(first.values, second.values)
+    assert first.conversions[-1] == "inverted: MONOCHROME1"
+
+
+def table_of(entries, first, bits):
+    table = Dataset()
+    table.LUTDescriptor = [len(entries), first, bits]
+    table.add_new("LUTData", "OW", entries.astype(np.uint16).tobytes())
+    return table
+
+
+def test_tables_of_the_modality_and_of_values_are_applied(tmp_path):
+    measured = np.linspace(0, 255, 4096).round().astype(int)
+    curve = (np.linspace(0, 1, 256) ** 2 * 4095).round()
+    modality, voi = table_of(measured, 0, 16), table_of(curve, 0, 12)
+    path = saved(tmp_path / "a.dcm", TWELVE, ModalityLUTSequence=[modality], VOILUTSequence=[voi])
+    stored = read(path)
+    np.testing.assert_array_equal(stored.values, curve[measured[TWELVE]])
+    dataset = pydicom.dcmread(path)
+    np.testing.assert_array_equal(stored.values, apply_voi(apply_modality_lut(dataset.pixel_array, dataset), dataset))
+    assert (stored.range, stored.said_by) == ((0, 4095), "table of the file")
+
+
+def test_frames_are_pages_and_each_has_its_own_rescaling_and_window(tmp_path):
+    frames = np.stack([TWELVE, TWELVE // 2, TWELVE // 4])
+    path = saved(tmp_path / "a.dcm", frames)
+    dataset = pydicom.dcmread(path)
+    groups = []
+    for number in range(3):
+        group, rescaling, window = Dataset(), Dataset(), Dataset()
+        rescaling.RescaleSlope, rescaling.RescaleIntercept, rescaling.RescaleType = number + 1, -10 * number, "US"
+        window.WindowCenter, window.WindowWidth = 100.5 + number, 11
+        group.PixelValueTransformationSequence, group.FrameVOILUTSequence = [rescaling], [window]
+        groups.append(group)
+    shared = Dataset()
+    shared.PixelValueTransformationSequence = groups[2].PixelValueTransformationSequence
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    del groups[2].PixelValueTransformationSequence
+    dataset.PerFrameFunctionalGroupsSequence = groups
+    dataset.save_as(path)
+    assert DicomReader(DicomReader.Options()).pages(path) == 3
+    for number, frame in enumerate(frames):
+        stored = read(path, number)
+        np.testing.assert_array_equal(stored.values, frame.astype(int) * (number + 1) - 10 * number)
+        assert stored.range == (95 + number, 105 + number)
+
+
+def test_colours_are_rgb_whatever_they_are_kept_as(tmp_path):
+    colours = NOISE.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    stored = read(saved(tmp_path / "a.dcm", colours))
+    np.testing.assert_array_equal(stored.values, colours)
+    assert (stored.eight_bit, stored.conversions) == (True, ())
+    # Luma and chroma by the formula of the standard (PS3.3 C.7.6.3.1.2).
+    luma = colours @ [0.299, 0.587, 0.114]
+    chroma = [128 + (colours[..., 2] - luma) / 1.772, 128 + (colours[..., 0] - luma) / 1.402]
+    kept = np.stack([luma, *chroma], axis=-1).round().clip(0, 255).astype(np.uint8)
+    stored = read(saved(tmp_path / "b.dcm", kept, PhotometricInterpretation="YBR_FULL"))
+    assert np.abs(stored.values.astype(int) - colours).max() <= 2
+    assert stored.conversions == ("YBR_FULL to RGB",)
+    palette = NOISE.integers(0, 65536, (3, 256)).astype(np.uint16)
+    names = ("Red", "Green", "Blue")
+    tags = {f"{name}PaletteColorLookupTableDescriptor": [256, 0, 16] for name in names}
+    tags |= {f"{name}PaletteColorLookupTableData": row.tobytes() for name, row in zip(names, palette, strict=True)}
+    indices = (TWELVE % 256).astype(np.uint8)
+    stored = read(saved(tmp_path / "c.dcm", indices, PhotometricInterpretation="PALETTE COLOR", **tags))
+    np.testing.assert_array_equal(stored.values, np.moveaxis(palette[:, indices], 0, -1))
+    assert (stored.range, stored.conversions) == ((0, 65535), ("PALETTE COLOR to RGB",))
+
+
+def test_files_of_many_makers_have_the_values_that_pydicom_finds():
+    names = ["MR_small.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "JPEG2000.dcm"]
+    for name in names:
+        path = get_testdata_file(name, download=False)
+        np.testing.assert_array_equal(read(path).values, pydicom.dcmread(path).pixel_array)
+    # The same slice, kept in five ways.
+    first, *others = [read(get_testdata_file(name, download=False)).values for name in names[:4]]
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("test-SR.dcm", "is a DICOM file without an image (leave it out)"),
+        ("no_meta.dcm", "is no DICOM file, or lacks the header that marks it as one"),
+        ("MR_truncated.dcm", "cannot be read as DICOM (ValueError)"),
+        ("rtplan.dcm", "is a DICOM file without an image"),
+    ],
+)
+def test_what_holds_no_image_that_can_be_read_is_told_in_one_line(name, message):
+    with pytest.raises(ik.InputError) as caught:
+        read(get_testdata_file(name, download=False))
+    assert str(caught.value).startswith(message)
+
+
+def test_pixels_that_no_package_decodes_name_their_kind_and_what_does(tmp_path):
+    path = saved(tmp_path / "a.dcm", (TWELVE // 16).astype(np.uint8))
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.PixelData = pydicom.encaps.encapsulate([b"no JPEG"])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path)
+    with pytest.raises(ik.InputError, match=r"its pixels are compressed as JPEG Baseline \(Process 1\)") as caught:
+        read(path)
+    assert caught.value.hint == "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+
+
+def test_a_window_without_a_width_is_said_and_not_used(tmp_path):
+    stored = read(saved(tmp_path / "a.dcm", TWELVE, WindowCenter=40, WindowWidth=0))
+    assert stored.range == (0, 4095)
+    assert stored.alerts == ("the window of the file has no width: 12 bits stored instead",)
+
+
+def test_a_run_of_a_folder_keeps_nothing_of_the_patient(tmp_path):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    window = {"WindowCenter": 2000, "WindowWidth": 3000}
+    big = NOISE.integers(0, 4096, (40, 40)).astype(np.uint16)
+    saved(folder / "one.dcm", big, **window)
+    saved(folder / "two.dcm", big, PhotometricInterpretation="MONOCHROME1", BurnedInAnnotation="YES")
+    saved(folder / "IM_0003", big, **window)
+    broken = folder / "four.dcm"
+    saved(broken, big)
+    broken.write_bytes(broken.read_bytes()[:-100])
+    recipe = {
+        "schema": "interpretkit/1",
+        "name": "scans",
+        "inputs": [str(folder), str(folder / "IM_0003")],
+        "steps": [{"id": "maps", "uses": "feature_grid", "with": {"layers": ["features"]}}],
+    }
+    heard = []
+    run = ik.run(recipe, model=tiny_model(), output=tmp_path / "runs", listen=lambda event: heard.append(event.text))
+    assert [image.id for image in run.results["maps"].images] == ["one", "two", "IM_0003"]
+    assert "four.dcm: cannot be read as DICOM" in str(run.manifest)
+    assert "text is burned into its pixels" in str(run.manifest)
+    kept = b"".join(file.read_bytes() for file in run.path.rglob("*") if file.is_file())
+    names = " ".join(file.name for file in run.path.rglob("*"))
+    for value in PATIENT.values():
+        assert value.encode() not in kept
+        assert value not in names + " ".join(heard)

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+
+import interpretkit as ik
+from interpretkit.contracts.kinds import READER
+from interpretkit.contracts.registry import discover
+from interpretkit.testing import checks_of
+from interpretkit_nifti.nifti import NiftiReader
+
+NOISE = np.random.default_rng(0)
+VALUES = NOISE.integers(-1000, 3000, (5, 6, 7)).astype(np.int16)
+RIGHT, FRONT, UP = range(3)
+
+
+def saved(path, values, affine=None, **header):
+    affine = np.diag([2.0, 3.0, 4.0, 1.0]) if affine is None else affine
+    image = nibabel.Nifti1Image(values, affine)
+    for key, value in header.items():
+        image.header[key] = value
+    nibabel.save(image, path)
+    return path
+
+
+def oriented(codes, *, tilt=0.0):
+    """The affine of a file whose axes run towards these sides, tilted by so many radians about the body's long axis."""
+    affine = np.eye(4)
+    for axis, code in enumerate(codes):
+        body = next(number for number, pair in enumerate(("LR", "PA", "IS")) if code in pair)
+        affine[:3, axis] = 0
+        affine[body, axis] = 1 if code in "RAS" else -1
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]]
+    return turn @ affine
+
+
+def reader():
+    return NiftiReader(NiftiReader.Options())
+
+
+def read(path, page=0):
+    return reader().read(path, page)
+
+
+def test_it_is_offered_and_keeps_the_contract(tmp_path):
+    assert discover().find(READER, "nifti").offer is NiftiReader
+    colours = np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    files = [saved(tmp_path / "a.nii", VALUES), saved(tmp_path / "b.nii.gz", colours)]
+    for check in checks_of(NiftiReader, files=files):
+        check()
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LAS", "LPS", "PSR", "SAL", "ASR", "IPR"])
+@pytest.mark.parametrize("tilt", [0.0, 0.3, -0.5])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_whatever_order_the_file_has_the_front_is_above_and_the_right_side_on_the_left(tmp_path, codes, tilt, suffix):
+    sides = {RIGHT: 5, FRONT: 6, UP: 7}
+    body = [next(number for number, pair in enumerate(("LR", "PA", "IS")) if code in pair) for code in codes]
+    values = np.zeros([sides[each] for each in body], np.uint8)
+    # A voxel to the right, another to the front, of different slices: found by where the affine puts them.
+    places = {200: {RIGHT: 4, FRONT: 2, UP: 1}, 100: {RIGHT: 1, FRONT: 5, UP: 6}}
+    for value, place in places.items():
+        index = [
+            place[each] if code in "RAS" else sides[each] - 1 - place[each]
+            for each, code in zip(body, codes, strict=True)
+        ]
+        values[tuple(index)] = value
+    path = saved(tmp_path / f"a{suffix}", values, oriented(codes, tilt=tilt))
+    assert reader().pages(path) == 7
+    for value, place in places.items():
+        stored = read(path, place[UP])
+        assert stored.values.shape == (6, 5)
+        assert np.argwhere(stored.values == value).tolist() == [[5 - place[FRONT], 4 - place[RIGHT]]]
+        assert stored.conversions == ("axial slice, the right side on the left",)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "PIR", "SRA"])
+def test_slices_are_those_of_the_canonical_volume_of_nibabel(tmp_path, codes):
+    path = saved(tmp_path / "a.nii", VALUES, oriented(codes, tilt=0.2))
+    canonical = np.asarray(nibabel.as_closest_canonical(nibabel.load(path)).dataobj)
+    assert reader().pages(path) == canonical.shape[2]
+    for page in range(canonical.shape[2]):
+        np.testing.assert_array_equal(read(path, page).values, canonical[::-1, ::-1, page].T)
+
+
+@pytest.mark.parametrize(
+    ("codes", "shape", "plane"),
+    [
+        ("RAS", (5, 1, 7), "coronal slice, the right side on the left"),
+        ("RAS", (1, 6, 7), "sagittal slice, the front on the left"),
+        ("RAS", (5, 6, 1), "axial slice, the right side on the left"),
+        ("RAS", (5, 6), "axial slice, the right side on the left"),
+        ("RSA", (5, 7), "coronal slice, the right side on the left"),
+    ],
+)
+def test_a_single_slice_is_shown_as_it_was_taken(tmp_path, codes, shape, plane):
+    values = NOISE.integers(0, 100, shape).astype(np.int16)
+    path = saved(tmp_path / "a.nii", values, oriented(codes))
+    stored = read(path)
+    assert reader().pages(path) == 1
+    assert stored.conversions == (plane,)
+    np.testing.assert_array_equal(stored.values, np.squeeze(values)[::-1, ::-1].T)
+
+
+def test_slope_and_intercept_are_applied_and_whole_numbers_stay_so_without(tmp_path):
+    path = saved(tmp_path / "a.nii", VALUES)
+    assert read(path).values.dtype == np.int16
+    image = nibabel.Nifti1Image(VALUES, np.eye(4))
+    image.header.set_slope_inter(0.5, -10)
+    nibabel.save(image, path)
+    loaded = nibabel.load(path)
+    np.testing.assert_allclose(read(path, 3).values, loaded.get_fdata()[::-1, ::-1, 3].T)
+
+
+def test_the_display_range_of_the_file_is_the_range_of_its_values(tmp_path):
+    stored = read(saved(tmp_path / "a.nii", VALUES, cal_min=-200, cal_max=300))
+    assert (stored.range, stored.said_by) == ((-200, 300), "display range of the file")
+    assert read(saved(tmp_path / "b.nii", VALUES)).range is None
+
+
+def test_of_a_series_the_first_volume_is_read_and_that_is_said(tmp_path):
+    series = np.stack([VALUES, VALUES + 1, VALUES + 2], axis=-1)
+    path = saved(tmp_path / "a.nii", series)
+    stored = read(path, 2)
+    np.testing.assert_array_equal(stored.values, VALUES[::-1, ::-1, 2].T)
+    assert stored.alerts == ("volume 1 of 3: save another by itself to see it",)
+
+
+def test_colours_have_three_channels(tmp_path):
+    colours = NOISE.integers(0, 256, (4, 5, 6, 3)).astype(np.uint8)
+    kept = colours.view([("R", "u1"), ("G", "u1"), ("B", "u1")])[..., 0]
+    stored = read(saved(tmp_path / "a.nii", kept), 2)
+    np.testing.assert_array_equal(stored.values, colours[::-1, ::-1, 2].swapaxes(0, 1))
+
+
+def test_a_file_that_does_not_say_which_side_is_which_says_so(tmp_path):
+    image = nibabel.Nifti1Image(VALUES, None)
+    nibabel.save(image, tmp_path / "a.nii")
+    (alert,) = read(tmp_path / "a.nii").alerts
+    assert alert.startswith("the file does not say which side is which")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((2, 3, 4), np.complex64), "holds complex64 numbers"),
+        (np.zeros((2, 3, 4, 5, 6), np.int16), "holds 2×3×4×5×6 values"),
+        (np.zeros(5, np.int16), "holds 5 values"),
+    ],
+)
+def test_what_is_no_volume_of_numbers_is_refused(tmp_path, values, message):
+    path = saved(tmp_path / "a.nii", values)
+    with pytest.raises(ik.InputError, match=message):
+        read(path)
+
+
+def test_a_volume_goes_through_a_network_of_three_axes(tmp_path):
+    saved(tmp_path / "brain.nii.gz", np.abs(VALUES), cal_min=0, cal_max=3000)
+    net = torch.nn.Sequential(
+        torch.nn.Conv3d(1, 4, 3, padding=1), torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2)
+    )
+    grey = ik.Preprocessing(resize=None, crop=None, mean=(0.5,), std=(0.5,))
+    images = {"path": str(tmp_path), "pages": "volume"}
+    found = ik.visualize(ik.wrap(net, transform=grey), images, "grad_cam", layers=["0"], target=0)
+    assert found.maps["0"].values.shape == (1, 7, 6, 5)
+    fed = torch.from_numpy(np.clip(np.abs(VALUES) / 3000, 0, 1)[::-1, ::-1].T.copy()).float()[None, None] * 2 - 1
+    expected = ik.visualize(net, fed, "grad_cam", layers=["0"], target=0)
+    np.testing.assert_allclose(found.maps["0"].values, expected.maps["0"].values, atol=1e-5)
