@@ -17,6 +17,7 @@ from PIL import ImageFile as PillowFile
 from interpretkit import words
 from interpretkit.errors import InputError
 from interpretkit.inputs.known import FORMATS, BeyondError, no_image
+from interpretkit.inputs.planes import planes_of
 from interpretkit.results.stored import Stored
 
 if TYPE_CHECKING:
@@ -56,11 +57,13 @@ class PillowReader:
     def pages(self, path: Path) -> int:
         """Return how many pages or frames there are; what cameras put beside a JPEG are no pages."""
         with opened(path) as (image, _):
+            _check_planes(image, path)
             return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
     def read(self, path: Path, page: int) -> Stored:
         """Return what is stored on a page."""
         with opened(path) as (image, remarks):
+            _check_planes(image, path)
             image.seek(page)
             stored = _of_tiff(image, path, page) if image.format == "TIFF" else _of_file(image, path, page)
             return replace(stored, conversions=(*stored.conversions, *remarks))
@@ -119,6 +122,14 @@ def narrows(image: Image.Image) -> bool:
     """Whether Pillow would keep the upper 8 of 16 bits of each colour, which it does unasked while it decodes."""
     wide = _SIXTEEN_BITS.search(str(getattr(image, "tile", "")))
     return wide is not None and not image.mode.startswith("I")
+
+
+def _check_planes(image: Image.Image, path: Path) -> None:
+    """Refuse a TIFF with planes of which Pillow sees the first alone, and says nothing of the others."""
+    if image.format == "TIFF":
+        planes = planes_of(image.tag_v2, path.stat().st_size)  # type: ignore[attr-defined]
+        if planes > 1:
+            raise BeyondError(f"a TIFF of {planes} images that one page describes")
 
 
 def _of_file(image: Image.Image, path: Path, page: int) -> Stored:

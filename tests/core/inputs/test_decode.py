@@ -199,6 +199,8 @@ BEYOND = {
     "a TIFF of 4 bands of 8 bits": tiff(BYTES, photometric="rgb", extrasamples=["unspecified"]),
     "a TIFF of 4 bands of 16 bits": tiff(WIDE, photometric="minisblack", planarconfig="contig"),
     "a TIFF of 1 band of 64 bits": tiff(FLOATS.astype(np.float64)),
+    "a TIFF of 12 images that one page describes": tiff(np.stack([GREY] * 12), imagej=True, truncate=True),
+    "a TIFF of 4 images that one page describes": tiff(np.stack([RGB8] * 4), photometric="rgb", truncate=True),
     "a DICOM file": bytes(128) + b"DICM" + bytes(90),
     "a HEIC file": b"\0\0\0\x18ftypheic" + bytes(90),
     "an AVIF file": b"\0\0\0\x18ftypavif" + bytes(90),
@@ -215,6 +217,24 @@ def test_a_file_that_the_core_does_not_read_is_named(tmp_path, what, refusal):
     error = refusal(stored_in, path)
     assert error.message == f"is {what}"
     assert error.hint == "install a plugin that reads it, or save it as a PNG"
+
+
+@pytest.mark.parametrize(
+    "described",
+    ["ImageJ=1.54f\nimages=12\nslices=12\n", '{"shape": [12, 9, 11], "truncated": true}', '{"shape": 7}', "{"],
+)
+def test_a_description_of_planes_that_are_not_in_the_file_is_no_stack(tmp_path, described):
+    path = tmp_path / "image.tif"
+    path.write_bytes(tiff(GREY, description=described, metadata=None))
+    stored = stored_in(path)
+    np.testing.assert_array_equal(stored.values, GREY)
+    assert stored.alerts == ()
+
+
+def test_a_stack_of_imagej_with_a_page_for_each_plane_is_read_by_its_pages(tmp_path):
+    path = tmp_path / "stack.tif"
+    path.write_bytes(tiff(np.stack([GREY, GREY[::-1]]), imagej=True))
+    np.testing.assert_array_equal(stored_in(path, page=1).values, GREY[::-1])
 
 
 class Strange:
