@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 import sys
@@ -28,14 +29,19 @@ if TYPE_CHECKING:
 _ORIENTATION = 0x0112
 _MODE_NAMES = {"LA": "grey", "P": "palette", "PA": "palette"}
 
-_WIDTH, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SIGN = 256, 258, 262, 277, 338, 339
+_WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SIGN = 256, 258, 259, 262, 277, 338, 339
 """Tags of TIFF."""
+_WEBP = 50001
+"""A compression that Pillow believes it reads, but the libtiff that comes with it does not."""
 _WHITE_IS_ZERO = 0
 _UNSIGNED, _SIGNED = 1, 2
 _INTEGERS = {8: np.int8, 16: np.int16}
 _ALPHA = (1, 2)
 _COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}
 """The bands that a photometric interpretation has before any others; others have one."""
+
+# Pillow logs an error, onto the terminal where nobody listens, of each TIFF of many bands that it does not open.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Each of these came out of Pillow at bit flips in files of the formats above.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
@@ -58,13 +64,15 @@ class PillowReader:
         """Return how many pages or frames there are; what cameras put beside a JPEG are no pages."""
         with opened(path) as (image, _):
             _check_planes(image, path)
-            return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            with _layouts(image):
+                return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
     def read(self, path: Path, page: int) -> Stored:
         """Return what is stored on a page."""
         with opened(path) as (image, remarks):
             _check_planes(image, path)
-            image.seek(page)
+            with _layouts(image):
+                image.seek(page)
             stored = _of_tiff(image, path, page) if image.format == "TIFF" else _of_file(image, path, page)
             return replace(stored, conversions=(*stored.conversions, *remarks))
 
@@ -122,6 +130,18 @@ def narrows(image: Image.Image) -> bool:
     """Whether Pillow would keep the upper 8 of 16 bits of each colour, which it does unasked while it decodes."""
     wide = _SIXTEEN_BITS.search(str(getattr(image, "tile", "")))
     return wide is not None and not image.mode.startswith("I")
+
+
+@contextmanager
+def _layouts(image: Image.Image) -> Iterator[None]:
+    """Go through pages: one of a TIFF whose layout Pillow does not know is no damage."""
+    try:
+        yield
+    except (SyntaxError, KeyError) as error:
+        tags: TiffImagePlugin.ImageFileDirectory_v2 = getattr(image, "tag_v2", {})  # type: ignore[assignment]
+        if _WIDTH in tags and tags.get(_BITS):
+            raise _beyond_tiff(tags) from error
+        raise
 
 
 def _check_planes(image: Image.Image, path: Path) -> None:
@@ -233,6 +253,8 @@ def _of_tiff(image: Image.Image, path: Path, page: int) -> Stored:
     kinds = tags.get(_EXTRA, ())
     alone = len(tags.get(_BITS, (1,))) == 1 and image.mode in ("I;16", "I;16B", "I", "F")
     wide = max(tags.get(_BITS, (1,))) > 8 and not alone  # noqa: PLR2004 - bits
+    if tags.get(_COMPRESSION) == _WEBP:
+        raise BeyondError("a TIFF compressed as WebP")
     strange = wide and _rawmode(image) not in _OTHER_ORDER
     if strange or extra > 1 or (extra == 1 and kinds and kinds[0] not in _ALPHA):
         raise _beyond_tiff(tags)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -201,6 +203,9 @@ BEYOND = {
     "a TIFF of 1 band of 64 bits": tiff(FLOATS.astype(np.float64)),
     "a TIFF of 12 images that one page describes": tiff(np.stack([GREY] * 12), imagej=True, truncate=True),
     "a TIFF of 4 images that one page describes": tiff(np.stack([RGB8] * 4), photometric="rgb", truncate=True),
+    "a TIFF compressed as WebP": by_pillow(RGB8, "TIFF").replace(
+        struct.pack("<HHIH", 259, 3, 1, 1), struct.pack("<HHIH", 259, 3, 1, 50001)
+    ),
     "a DICOM file": bytes(128) + b"DICM" + bytes(90),
     "a HEIC file": b"\0\0\0\x18ftypheic" + bytes(90),
     "an AVIF file": b"\0\0\0\x18ftypavif" + bytes(90),
@@ -217,6 +222,34 @@ def test_a_file_that_the_core_does_not_read_is_named(tmp_path, what, refusal):
     error = refusal(stored_in, path)
     assert error.message == f"is {what}"
     assert error.hint == "install a plugin that reads it, or save it as a PNG"
+
+
+def test_a_page_of_a_layout_that_pillow_does_not_know_is_left_to_a_plugin_alone(tmp_path, refusal):
+    path = tmp_path / "mixed.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(RGB8, photometric="rgb")
+        writer.write(np.dstack([WIDE, WIDE]), photometric="minisblack", planarconfig="contig")
+    assert refusal(stored_in, path, page=0).message == "is a TIFF of 8 bands of 16 bits"
+
+    class Paged(Strange):
+        def pages(self, path):
+            return 2
+
+        def read(self, path, page):
+            return Stored(values=tifffile.imread(path, key=page), axes=("y", "x", "channel"))
+
+    readers = {".tif": Paged()}
+    np.testing.assert_array_equal(stored_in(path, page=0, readers=readers).values, RGB8)
+    np.testing.assert_array_equal(stored_in(path, page=1, readers=readers).values, np.dstack([WIDE, WIDE]))
+
+
+def test_nothing_is_written_onto_the_terminal_behind_the_back_of_the_run(tmp_path):
+    path = tmp_path / "many.tif"
+    path.write_bytes(tiff(np.dstack([WIDE, WIDE]), photometric="minisblack", planarconfig="contig"))
+    read = "import sys; from interpretkit.inputs.read import given_images; next(iter(given_images(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", read, path], capture_output=True, text=True, check=False)
+    assert "is a TIFF of 8 bands of 16 bits" in done.stderr.splitlines()[-1]
+    assert done.stderr.startswith("Traceback")
 
 
 @pytest.mark.parametrize(
