@@ -100,6 +100,12 @@ class Toy(ik.Reader):
         return ik.Stored(values=values, range=(0, 9), said_by="digits")
 
 
+class Coloured(Toy):
+    def read(self, path, page):
+        grey = super().read(path, page)
+        return replace(grey, values=np.stack([grey.values] * 3, axis=-1), axes=("y", "x", "channel"))
+
+
 class Pictures(Toy):
     def read(self, path, page):
         return Image.fromarray(super().read(path, page).values)
@@ -149,6 +155,7 @@ class Wavers(Toy):
     ("reader", "names"),
     [
         (Toy, set()),
+        (Coloured, set()),
         (Pictures, {"reads", "same_twice"}),
         (Pageless, {"reads"}),
         (Promises, {"reads"}),
