@@ -203,6 +203,9 @@ BEYOND = {
     "a TIFF of 1 band of 64 bits": tiff(FLOATS.astype(np.float64)),
     "a TIFF of 12 images that one page describes": tiff(np.stack([GREY] * 12), imagej=True, truncate=True),
     "a TIFF of 4 images that one page describes": tiff(np.stack([RGB8] * 4), photometric="rgb", truncate=True),
+    "a TIFF of 5 images that one page describes": tiff(
+        np.stack([GREY] * 5), photometric="minisblack", volumetric=True, tile=(16, 16, 16)
+    ),
     "a TIFF compressed as WebP": by_pillow(RGB8, "TIFF").replace(
         struct.pack("<HHIH", 259, 3, 1, 1), struct.pack("<HHIH", 259, 3, 1, 50001)
     ),
