@@ -31,6 +31,8 @@ _MODE_NAMES = {"LA": "grey", "P": "palette", "PA": "palette"}
 
 _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SIGN = 256, 258, 259, 262, 277, 338, 339
 """Tags of TIFF."""
+_NODATA = 42113
+"""What GDAL writes down as the value of pixels of which nothing is known."""
 _WEBP = 50001
 """A compression that Pillow believes it reads, but the libtiff that comes with it does not."""
 _WHITE_IS_ZERO = 0
@@ -274,6 +276,8 @@ def _of_grey_tiff(stored: Stored, tags: TiffImagePlugin.ImageFileDirectory_v2) -
         values = values.astype(_INTEGERS[bits])
     if sign == _UNSIGNED and values.dtype == np.int32:
         values = values.view(np.uint32)
+    if bits > 8 and _NODATA in tags:  # noqa: PLR2004 - the range of bytes is known
+        stored = _with_gaps_told(stored, values, str(tags[_NODATA]).strip(" \0"))
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and bits > 8:  # noqa: PLR2004 - Pillow inverts the others
         if values.dtype.kind != "u":
             raise BeyondError(f"a TIFF of {values.dtype} numbers whose white is zero")
@@ -282,6 +286,22 @@ def _of_grey_tiff(stored: Stored, tags: TiffImagePlugin.ImageFileDirectory_v2) -
     if 8 < bits < 16:  # noqa: PLR2004 - no whole bytes
         stored = replace(stored, range=(0, 2**bits - 1), said_by=f"{bits} bits stored")
     return replace(stored, values=values)
+
+
+def _with_gaps_told(stored: Stored, values: np.ndarray, nodata: str) -> Stored:
+    """Return the same, with an alert where values are those that the file calls no data: they may decide the range."""
+    try:
+        number = float(nodata)
+    except ValueError:
+        return stored
+    with np.errstate(over="ignore"):
+        wanted = values.dtype.type(number) if values.dtype.kind == "f" else number
+    gaps = np.isnan(values) if np.isnan(number) else values == wanted
+    if not gaps.any():
+        return stored
+    share = words.percent(float(gaps.mean()), ".2")
+    alert = f"{share} of the values are no data ({nodata}), and read as they are: state the range by `range:`"
+    return replace(stored, alerts=(*stored.alerts, alert))
 
 
 def _beyond_tiff(tags: TiffImagePlugin.ImageFileDirectory_v2) -> BeyondError:

@@ -71,7 +71,7 @@ def without_gaps(stored: ik.Stored, nodata: str) -> ik.Stored:
         raise ik.InputError(f"holds no data: all values are {nodata}", hint="choose another page, or leave it out")
     fill = 0 if stored.values.dtype.kind == "u" else stored.values[~gaps].min()
     said = f"no data ({nodata}) set to {fill}"
-    alert = f"{gaps.mean():.2%} of the values are no data"
+    alert = f"{100 * gaps.mean():.2f} % of the values are no data"
     return replace(
         stored,
         values=np.where(gaps, stored.values.dtype.type(fill), stored.values),

@@ -272,7 +272,7 @@ def test_what_the_file_calls_no_data_does_not_decide_the_range(path, values, nod
     stored = stored_in(path)
     np.testing.assert_array_equal(stored.values, np.asarray(expected, values.dtype))
     assert stored.conversions == (f"no data ({nodata}) set to {expected[0][0][1]}",)
-    assert stored.alerts == ("25.00% of the values are no data",)
+    assert stored.alerts == ("25.00 % of the values are no data",)
 
 
 @pytest.mark.parametrize("nodata", ["-9999", "nan", "7.5", "none", "70000"])

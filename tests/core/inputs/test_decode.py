@@ -273,6 +273,26 @@ def test_a_stack_of_imagej_with_a_page_for_each_plane_is_read_by_its_pages(tmp_p
     np.testing.assert_array_equal(stored_in(path, page=1).values, GREY[::-1])
 
 
+@pytest.mark.parametrize(
+    ("values", "nodata"),
+    [
+        (np.uint16([[7, 65535], [9, 8]]), "65535"),
+        (np.float32([[7, -9999], [9, 8]]), "-9999"),
+        (np.float32([[7, np.nan], [9, 8]]), "nan"),
+        (np.float32([[7, -3.4028235e38], [9, 8]]), "-3.4028234663852886e+38"),
+    ],
+)
+def test_what_a_tiff_calls_no_data_is_told(tmp_path, values, nodata):
+    path = tmp_path / "image.tif"
+    path.write_bytes(tiff(values, extratags=[(42113, 2, 0, nodata)]))
+    stored = stored_in(path)
+    np.testing.assert_array_equal(stored.values, values)
+    said = f"25.00 % of the values are no data ({nodata}), and read as they are: state the range by `range:`"
+    assert stored.alerts == (said,)
+    path.write_bytes(tiff(values[::, :1], extratags=[(42113, 2, 0, nodata)]))
+    assert stored_in(path).alerts == ()
+
+
 class Strange:
     name, package, fallback = "strange", "strange_package", True
 
