@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,7 +120,7 @@ def _check(page: TiffPage, size: int) -> None:
     limit = Image.MAX_IMAGE_PIXELS
     if limit and page.imagewidth * page.imagelength > limit:
         raise ik.InputError(f"has more than {limit:,} pixels", hint="make it smaller")
-    # tifffile fills up with zeros what lies behind the end.
+    # Some decoders, such as those of JPEG and JPEG XR, fill up what they do not find.
     ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if max(ends, default=0) > size:
         raise ik.InputError("cannot be read: it is truncated", hint="copy or download it anew")
@@ -139,6 +140,8 @@ def _stored(page: TiffPage, found: np.ndarray) -> ik.Stored:
     if page.photometric == _PALETTE:
         return values.of_palette(native[..., 0], np.asarray(page.colormap))
     stored = values.of_bands(native, bits=page.bitspersample)
+    if 0 in page.databytecounts:
+        stored = replace(stored, alerts=("parts of it are not in the file, and empty",))
     alone = native.shape[-1] == (4 if page.photometric in (_RGB, _YCBCR) else 2)
     alpha = alone and page.extrasamples in ((_ALPHA,), (_PREMULTIPLIED,))
     if not alpha:

@@ -330,6 +330,31 @@ def test_a_truncated_file_is_refused_and_never_filled_up(path, options):
         refusal(path)
 
 
+@pytest.mark.parametrize("compression", ["jpegxr", "jpeg"])
+def test_what_a_decoder_would_fill_up_is_refused(path, compression):
+    values = GREY if compression == "jpegxr" else planes(BYTES[..., :4])
+    tifffile.imwrite(path, values, **(APART if values.ndim == 3 else {}), compression=compression)
+    data = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        end = file.pages[0].dataoffsets[-1] + file.pages[0].databytecounts[-1]
+    assert stored_in(path).size == (28, 20)
+    path.write_bytes(data[: end - 20])
+    assert "is truncated (copy or download it anew)" in refusal(path)
+
+
+def test_tiles_that_are_left_out_are_told(path):
+    tifffile.imwrite(path, WIDE, **TOGETHER, tile=(16, 16))
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for name in ("TileOffsets", "TileByteCounts"):
+            tag = file.pages[0].tags[name]
+            tag.overwrite((tag.value[0], 0, *tag.value[2:]))
+    stored = stored_in(path)
+    assert stored.alerts == ("parts of it are not in the file, and empty",)
+    expected = WIDE.copy()
+    expected[:16, 16:] = 0
+    np.testing.assert_array_equal(stored.values, expected)
+
+
 def test_more_pixels_than_pillow_would_decode_are_refused(path, monkeypatch):
     tifffile.imwrite(path, WIDE, **TOGETHER)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20 * 28 - 1)
