@@ -28,9 +28,9 @@ _ORIENTATION, _NODATA = 274, 42113
 class TiffReader(ik.Reader):
     """TIFFs that the core does not read as they are stored (`pip install interpretkit[tiff]`).
 
-    That are those of many bands, of colours of more than 8 bits in planes or with alpha, of 64 bits, of half floats, of
-    palettes of 16 bits, and of compressions such as JPEG XL, JPEG 2000, LERC and WebP. Every other TIFF is read by the
-    core, as if this reader were not there.
+    Those are the ones of many bands, of colours of more than 8 bits in planes or with alpha, of 64 bits, of half
+    floats, of palettes of 16 bits, and of compressions such as JPEG XL, JPEG 2000, LERC and WebP. Every other TIFF is
+    read by the core, as if this reader were not there.
 
     The pages are those of the file, in its order, as the core counts them: an OME-TIFF has one for each channel, slice
     and time, and an overview is a page too. Where one page describes a stack (ImageJ above 4 GB), each of its planes is
