@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 import sys
@@ -17,6 +18,7 @@ from PIL import ImageFile as PillowFile
 from interpretkit import words
 from interpretkit.errors import InputError
 from interpretkit.inputs.known import FORMATS, BeyondError, no_image
+from interpretkit.inputs.planes import planes_of
 from interpretkit.results.stored import Stored
 
 if TYPE_CHECKING:
@@ -27,14 +29,21 @@ if TYPE_CHECKING:
 _ORIENTATION = 0x0112
 _MODE_NAMES = {"LA": "grey", "P": "palette", "PA": "palette"}
 
-_WIDTH, _BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SIGN = 256, 258, 262, 277, 338, 339
+_WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SIGN = 256, 258, 259, 262, 277, 338, 339
 """Tags of TIFF."""
+_NODATA = 42113
+"""What GDAL writes down as the value of pixels of which nothing is known."""
+_WEBP = 50001
+"""A compression that Pillow believes it reads, but the libtiff that comes with it does not."""
 _WHITE_IS_ZERO = 0
 _UNSIGNED, _SIGNED = 1, 2
 _INTEGERS = {8: np.int8, 16: np.int16}
 _ALPHA = (1, 2)
 _COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}
 """The bands that a photometric interpretation has before any others; others have one."""
+
+# Pillow logs an error, onto the terminal where nobody listens, of each TIFF of many bands that it does not open.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # Each of these came out of Pillow at bit flips in files of the formats above.
 _DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
@@ -56,12 +65,16 @@ class PillowReader:
     def pages(self, path: Path) -> int:
         """Return how many pages or frames there are; what cameras put beside a JPEG are no pages."""
         with opened(path) as (image, _):
-            return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            _check_planes(image, path)
+            with _layouts(image):
+                return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
     def read(self, path: Path, page: int) -> Stored:
         """Return what is stored on a page."""
         with opened(path) as (image, remarks):
-            image.seek(page)
+            _check_planes(image, path)
+            with _layouts(image):
+                image.seek(page)
             stored = _of_tiff(image, path, page) if image.format == "TIFF" else _of_file(image, path, page)
             return replace(stored, conversions=(*stored.conversions, *remarks))
 
@@ -119,6 +132,26 @@ def narrows(image: Image.Image) -> bool:
     """Whether Pillow would keep the upper 8 of 16 bits of each colour, which it does unasked while it decodes."""
     wide = _SIXTEEN_BITS.search(str(getattr(image, "tile", "")))
     return wide is not None and not image.mode.startswith("I")
+
+
+@contextmanager
+def _layouts(image: Image.Image) -> Iterator[None]:
+    """Go through pages: one of a TIFF whose layout Pillow does not know is no damage."""
+    try:
+        yield
+    except (SyntaxError, KeyError) as error:
+        tags: TiffImagePlugin.ImageFileDirectory_v2 = getattr(image, "tag_v2", {})  # type: ignore[assignment]
+        if _WIDTH in tags and tags.get(_BITS):
+            raise _beyond_tiff(tags) from error
+        raise
+
+
+def _check_planes(image: Image.Image, path: Path) -> None:
+    """Refuse a TIFF with planes of which Pillow sees the first alone, and says nothing of the others."""
+    if image.format == "TIFF":
+        planes = planes_of(image.tag_v2, path.stat().st_size)  # type: ignore[attr-defined]
+        if planes > 1:
+            raise BeyondError(f"a TIFF of {planes} images that one page describes", suffix=".tif")
 
 
 def _of_file(image: Image.Image, path: Path, page: int) -> Stored:
@@ -222,6 +255,8 @@ def _of_tiff(image: Image.Image, path: Path, page: int) -> Stored:
     kinds = tags.get(_EXTRA, ())
     alone = len(tags.get(_BITS, (1,))) == 1 and image.mode in ("I;16", "I;16B", "I", "F")
     wide = max(tags.get(_BITS, (1,))) > 8 and not alone  # noqa: PLR2004 - bits
+    if tags.get(_COMPRESSION) == _WEBP:
+        raise BeyondError("a TIFF compressed as WebP", suffix=".tif")
     strange = wide and _rawmode(image) not in _OTHER_ORDER
     if strange or extra > 1 or (extra == 1 and kinds and kinds[0] not in _ALPHA):
         raise _beyond_tiff(tags)
@@ -241,6 +276,8 @@ def _of_grey_tiff(stored: Stored, tags: TiffImagePlugin.ImageFileDirectory_v2) -
         values = values.astype(_INTEGERS[bits])
     if sign == _UNSIGNED and values.dtype == np.int32:
         values = values.view(np.uint32)
+    if bits > 8 and _NODATA in tags:  # noqa: PLR2004 - the range of bytes is known
+        stored = _with_gaps_told(stored, values, str(tags[_NODATA]).strip(" \0"))
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and bits > 8:  # noqa: PLR2004 - Pillow inverts the others
         if values.dtype.kind != "u":
             raise BeyondError(f"a TIFF of {values.dtype} numbers whose white is zero", suffix=".tif")
@@ -249,6 +286,22 @@ def _of_grey_tiff(stored: Stored, tags: TiffImagePlugin.ImageFileDirectory_v2) -
     if 8 < bits < 16:  # noqa: PLR2004 - no whole bytes
         stored = replace(stored, range=(0, 2**bits - 1), said_by=f"{bits} bits stored")
     return replace(stored, values=values)
+
+
+def _with_gaps_told(stored: Stored, values: np.ndarray, nodata: str) -> Stored:
+    """Return the same, with an alert where values are those that the file calls no data: they may decide the range."""
+    try:
+        number = float(nodata)
+    except ValueError:
+        return stored
+    with np.errstate(over="ignore"):
+        wanted = values.dtype.type(number) if values.dtype.kind == "f" else number
+    gaps = np.isnan(values) if np.isnan(number) else values == wanted
+    if not gaps.any():
+        return stored
+    share = words.percent(float(gaps.mean()), ".2")
+    alert = f"{share} of the values are no data ({nodata}), and read as they are: state the range by `range:`"
+    return replace(stored, alerts=(*stored.alerts, alert))
 
 
 def _beyond_tiff(tags: TiffImagePlugin.ImageFileDirectory_v2) -> BeyondError:

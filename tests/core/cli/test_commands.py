@@ -175,20 +175,20 @@ def test_inputs_with_what_is_said_of_them_lead_to_a_run_that_tells_what_it_lacks
         (folder / "train" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (40, 40), 40 * level).save(folder / "train" / f"{name}.png")
     (folder / "train/猫/empty.png").touch()
-    (folder / "train/猫/scan.dcm").write_bytes(b"DICM")
+    (folder / "train/猫/scan.mha").write_bytes(b"ObjectType = Image")
     setting = "inputs=[{path: train, labels: folder}]"
     plan = run("plan", "recipe.yaml", "--plugin", "plugin.py", "--set", setting)
     assert "6 images" in plan[1]
     assert "train/猫/empty.png: is empty" in plan[1]
     code, out, err = run("run", "recipe.yaml", "--plugin", "plugin.py", "--set", setting)
     assert code == 4
-    assert "train: left out 1 .dcm" in err
+    assert "train: left out 1 .mha" in err
     opened = ik.open_run(out.strip())
     assert {image["label"] for image in opened.manifest["inputs"]} == {"猫", "собака"}
     ids = [image["id"] for image in opened.manifest["inputs"]]
     assert sorted({name.partition("-")[0] for name in ids}) == sorted({name.split("/")[1] for name in names})
     assert len(ids) == 6
-    assert "train: left out 1 .dcm" in opened.manifest["alerts"]
+    assert "train: left out 1 .mha" in opened.manifest["alerts"]
     assert any("train/猫/empty.png: is empty" in alert for alert in opened.manifest["alerts"])
     page = (opened.path / "report.html").read_text()
     assert all(name in page for name in ids)

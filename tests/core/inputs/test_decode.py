@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -199,6 +201,14 @@ BEYOND = {
     "a TIFF of 4 bands of 8 bits": tiff(BYTES, photometric="rgb", extrasamples=["unspecified"]),
     "a TIFF of 4 bands of 16 bits": tiff(WIDE, photometric="minisblack", planarconfig="contig"),
     "a TIFF of 1 band of 64 bits": tiff(FLOATS.astype(np.float64)),
+    "a TIFF of 12 images that one page describes": tiff(np.stack([GREY] * 12), imagej=True, truncate=True),
+    "a TIFF of 4 images that one page describes": tiff(np.stack([RGB8] * 4), photometric="rgb", truncate=True),
+    "a TIFF of 5 images that one page describes": tiff(
+        np.stack([GREY] * 5), photometric="minisblack", volumetric=True, tile=(16, 16, 16)
+    ),
+    "a TIFF compressed as WebP": by_pillow(RGB8, "TIFF").replace(
+        struct.pack("<HHIH", 259, 3, 1, 1), struct.pack("<HHIH", 259, 3, 1, 50001)
+    ),
     "a DICOM file": bytes(128) + b"DICM" + bytes(90),
     "a HEIC file": b"\0\0\0\x18ftypheic" + bytes(90),
     "an AVIF file": b"\0\0\0\x18ftypavif" + bytes(90),
@@ -215,6 +225,75 @@ def test_a_file_that_the_core_does_not_read_is_named(tmp_path, what, refusal):
     error = refusal(stored_in, path)
     assert error.message == f"is {what}"
     assert error.hint == "install a plugin that reads it, or save it as a PNG"
+
+
+def test_a_page_of_a_layout_that_pillow_does_not_know_is_left_to_a_plugin_alone(tmp_path, refusal):
+    path = tmp_path / "mixed.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(RGB8, photometric="rgb")
+        writer.write(np.dstack([WIDE, WIDE]), photometric="minisblack", planarconfig="contig")
+    assert refusal(stored_in, path, page=0).message == "is a TIFF of 8 bands of 16 bits"
+
+    class Paged(Strange):
+        def pages(self, path):
+            return 2
+
+        def read(self, path, page):
+            return Stored(values=tifffile.imread(path, key=page), axes=("y", "x", "channel"))
+
+    readers = {".tif": Paged()}
+    np.testing.assert_array_equal(stored_in(path, page=0, readers=readers).values, RGB8)
+    np.testing.assert_array_equal(stored_in(path, page=1, readers=readers).values, np.dstack([WIDE, WIDE]))
+
+
+def test_nothing_is_written_onto_the_terminal_behind_the_back_of_the_run(tmp_path):
+    path = tmp_path / "many.tif"
+    path.write_bytes(tiff(np.dstack([WIDE, WIDE]), photometric="minisblack", planarconfig="contig"))
+    read = (
+        "import sys; from interpretkit.inputs.find import find_images; from interpretkit.inputs.read import read_image;"
+        "[file] = find_images(sys.argv[1:]); read_image(file)"
+    )
+    done = subprocess.run([sys.executable, "-c", read, path], capture_output=True, text=True, check=False)
+    assert "is a TIFF of 8 bands of 16 bits" in done.stderr.splitlines()[-1]
+    assert done.stderr.startswith("Traceback")
+
+
+@pytest.mark.parametrize(
+    "described",
+    ["ImageJ=1.54f\nimages=12\nslices=12\n", '{"shape": [12, 9, 11], "truncated": true}', '{"shape": 7}', "{"],
+)
+def test_a_description_of_planes_that_are_not_in_the_file_is_no_stack(tmp_path, described):
+    path = tmp_path / "image.tif"
+    path.write_bytes(tiff(GREY, description=described, metadata=None))
+    stored = stored_in(path)
+    np.testing.assert_array_equal(stored.values, GREY)
+    assert stored.alerts == ()
+
+
+def test_a_stack_of_imagej_with_a_page_for_each_plane_is_read_by_its_pages(tmp_path):
+    path = tmp_path / "stack.tif"
+    path.write_bytes(tiff(np.stack([GREY, GREY[::-1]]), imagej=True))
+    np.testing.assert_array_equal(stored_in(path, page=1).values, GREY[::-1])
+
+
+@pytest.mark.parametrize(
+    ("values", "nodata"),
+    [
+        (np.uint16([[7, 65535], [9, 8]]), "65535"),
+        (np.float32([[7, -9999], [9, 8]]), "-9999"),
+        (np.float32([[7, np.nan], [9, 8]]), "nan"),
+        (np.float32([[7, -3.4028235e38], [9, 8]]), "-3.4028234663852886e+38"),
+    ],
+)
+def test_what_a_tiff_calls_no_data_is_told(tmp_path, values, nodata):
+    path = tmp_path / "image.tif"
+    path.write_bytes(tiff(values, extratags=[(42113, 2, 0, nodata)]))
+    stored = stored_in(path)
+    np.testing.assert_array_equal(stored.values, values)
+    said = f"25.00 % of the values are no data ({nodata}), and read as they are: state the range by `range:`"
+    assert stored.alerts == (said,)
+    path.write_bytes(tiff(values[::, :1], extratags=[(42113, 2, 0, nodata)]))
+    assert stored_in(path).alerts == ()
 
 
 class Strange:
