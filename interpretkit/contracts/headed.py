@@ -13,6 +13,7 @@ from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.labels import Binary, Labels
 from interpretkit.model.outputs.unsaid import Unsaid
 from interpretkit.model.outputs.values import Values
+from interpretkit.model.outputs.vector import Vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,13 +74,16 @@ class Headed(Options):
         """Return how the last layer is read.
 
         Args:
-            count: How many numbers it returns.
+            count: How many numbers it returns; 0 where the network has no head, and returns an embedding.
             known: Names of the classes that the weights were made for; used if there are as many.
             **place: `key` or `layer` of the output.
 
         Raises:
             RecipeError: If there are more or fewer names than numbers.
         """
+        if count == 0:
+            self._check_headless()
+            return Vector(name="embedding", **place)
         names = self._names(count, known)
         apart = count == 1 and len(names) == len(Binary.SIDES)
         if self.output == "values":
@@ -90,6 +94,12 @@ class Headed(Options):
             return Labels(names=names, returns="logits", **place)
         # One number without a name may be anything.
         return Unsaid(**place) if count == 1 else Classes(names=names, returns="logits", **place)
+
+    def _check_headless(self) -> None:
+        for key in ("names", "output"):
+            if getattr(self, key) is not None:
+                what = f"the network has no head (num_classes: 0), and returns an embedding: there is no {key!r}"
+                raise RecipeError(what, hint=f"leave {key} out", subject=getattr(self, key))
 
     def _names(self, count: int, known: Sequence[str]) -> tuple[str, ...]:
         if self.names is None:

@@ -57,8 +57,9 @@ class RepVGGBuilder(ModelBuilder):
         form: Form = "train"
         """`train` keeps the branches of every block; `deploy` fuses them into one convolution, the same function."""
 
-        num_classes: int = Field(default=_IMAGENET_CLASSES, ge=1)
-        """Number of classes that the linear layer tells apart; 1000 are taken to be those of ImageNet."""
+        num_classes: int = Field(default=_IMAGENET_CLASSES, ge=0)
+        """Number of classes that the linear layer tells apart; 1000 are taken to be those of ImageNet. 0 takes it away:
+        the network returns an embedding."""
 
         in_channels: int = Field(default=3, ge=1)
         """Channels of the images: 3 for colour, 1 for grey; images of other numbers are given as tensors."""
@@ -125,7 +126,7 @@ class RepVGGBuilder(ModelBuilder):
                 checkpoint,
                 variant,
                 name=f"RepVGG of {variant}",
-                num_classes=classes or _IMAGENET_CLASSES,
+                num_classes=classes or 0,
                 in_channels=channels or 3,
                 dtype=torch.float64,
             )
@@ -136,6 +137,8 @@ class RepVGGBuilder(ModelBuilder):
         """Return how the network is read; heads that serve training are read at their layers, which run in any mode."""
         count = self.options.num_classes
         known = _imagenet_classes() if count == _IMAGENET_CLASSES else ()
+        if count == 0:
+            return {"embedding": self.options.output_of(count)}
         outputs = {"main": self.options.output_of(count, known=known, key="main")}
         for head in getattr(network, "heads", ()):
             outputs[head] = self.options.output_of(count, known=known, layer=head)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from torch import nn
+
 from interpretkit import WeightsError, load_state, without_prefix
 from interpretkit_repvgg.names import is_known, official_name
 from interpretkit_repvgg.variants import VARIANTS, Variant, custom
@@ -27,6 +29,7 @@ _KERNEL = re.compile(
 )
 _STAGES = 4
 _GATES = ("se", "post_se")
+_HEADS = ("linear", "stage1_aux", "stage2_aux", "stage3_first_aux")
 
 
 class _Block(NamedTuple):
@@ -111,7 +114,8 @@ def load_checkpoint(network: RepVGG | RepVGGPlus, checkpoint: Checkpoint, *, nam
     Raises:
         WeightsError: If it does not fit.
     """
-    classes = network.linear.out_features
+    headless = isinstance(network.linear, nn.Identity)
+    classes = 0 if headless else network.linear.out_features
     settings = {
         "variant": (_name(checkpoint.variant), _name(network.variant)),
         "num_classes": (checkpoint.classes, classes),
@@ -119,12 +123,12 @@ def load_checkpoint(network: RepVGG | RepVGGPlus, checkpoint: Checkpoint, *, nam
     }
     others = []
     for key, (theirs, ours) in settings.items():
-        if theirs is not None and theirs != ours:
+        if theirs is not None and theirs != ours and not (key == "num_classes" and headless):
             others.append(f"{key}: {theirs}")
     if others:
         raise WeightsError(f"{checkpoint} does not fit {name} of {classes} classes", hint=f"set {', '.join(others)}")
     try:
-        load_state(network, checkpoint.state)
+        load_state(network, checkpoint.state, without=_HEADS if headless else ())
     except WeightsError as error:
         missing = _counted(name for name in network.state_dict() if name not in checkpoint.state)
         what = f"the file looks like {checkpoint}, the model is {name} of {classes} classes"

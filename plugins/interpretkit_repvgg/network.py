@@ -235,7 +235,7 @@ class RepVGG(nn.Module):
 
     Args:
         variant: Row of the table: depth, width, groups and squeeze-and-excitation of the stages.
-        num_classes: Number of logits.
+        num_classes: Number of logits; 0 for none: then it returns what the linear layer would be given.
         block: Kind of block, and with it the form of the network.
         in_channels: Channels of the images.
         checkpointing: Whether training saves memory by computing every block again in the backward pass.
@@ -265,7 +265,7 @@ class RepVGG(nn.Module):
         self.stage3 = nn.Sequential(*stage_blocks(variant, 3, block))
         self.stage4 = nn.Sequential(*stage_blocks(variant, 4, block))
         self.gap = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(variant.widths[-1], num_classes)
+        self.linear = nn.Linear(variant.widths[-1], num_classes) if num_classes else nn.Identity()
         set_checkpointing(self, checkpointing)
 
     @property
@@ -276,7 +276,7 @@ class RepVGG(nn.Module):
         return {stage: f"{stage}.{count - 1}" for stage, count in counts}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return logits `(image, class)` for `images` `(image, channel, y, x)`."""
+        """Return logits `(image, class)`, or an embedding `(image, channel)`, of images `(image, channel, y, x)`."""
         features = images
         for stage in (self.stage0, self.stage1, self.stage2, self.stage3, self.stage4):
             features = stage(features)

@@ -43,7 +43,7 @@ class RepVGGPlus(nn.Module):
 
     Args:
         variant: Row of the table, with `post_se`.
-        num_classes: Number of logits.
+        num_classes: Number of logits; 0 for none, and no auxiliary heads: then it returns an embedding.
         block: Kind of block, and with it the form of the network.
         in_channels: Channels of the images.
         checkpointing: Whether training saves memory by computing every block again in the backward pass.
@@ -81,11 +81,11 @@ class RepVGGPlus(nn.Module):
         widths = (*variant.widths[1:4], *variant.widths[3:])
         for name, blocks, width in zip(_STAGES, stages, widths, strict=True):
             self.add_module(name, PlusStage(blocks))
-            if name in _WITH_HEAD and issubclass(block, TrainingBlock):
+            if num_classes and name in _WITH_HEAD and issubclass(block, TrainingBlock):
                 self.heads += (f"{name}_aux",)
                 self.add_module(f"{name}_aux", _head(width, num_classes))
         self.gap = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(widths[-1], num_classes)
+        self.linear = nn.Linear(widths[-1], num_classes) if num_classes else nn.Identity()
         set_checkpointing(self, checkpointing)
 
     @property

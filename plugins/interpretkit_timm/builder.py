@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from interpretkit import (
     Preprocessing,
     RecipeError,
     Vector,
+    WeightsError,
     did_you_mean,
     load_state,
     without_prefix,
@@ -55,6 +56,10 @@ class TimmBuilder(ModelBuilder):
         num_classes: int | None = Field(default=None, ge=0)
         """Number of classes; by default timm's. 0 takes the head away: the network returns an embedding."""
 
+        form: Literal["train", "deploy"] = "train"
+        """Of networks whose branches can be fused, such as MobileOne, FastViT, RepViT and RepGhost: `deploy` fuses them
+        as timm does, for the same function, and takes weights of either form."""
+
         in_channels: int = Field(default=_RGB, ge=1)
         """Channels of its input. 1 turns images into grey ones; other numbers than 1 and 3 need tensors."""
 
@@ -73,8 +78,11 @@ class TimmBuilder(ModelBuilder):
         _check_name(timm, name)
         classes = {} if self.options.num_classes is None else {"num_classes": self.options.num_classes}
         network = timm.create_model(name, pretrained=False, in_chans=channels, **classes).eval()
-        if state is not None:
-            load_state(network, _current(timm, name, network, state))
+        deployed = self.options.form == "deploy"
+        if deployed:
+            network = _deployed(network, state, name)
+        elif state is not None:
+            _load(network, state, name)
         return Model(
             module=network,
             name=name,
@@ -82,14 +90,74 @@ class TimmBuilder(ModelBuilder):
             outputs=_outputs(network, self.options),
             aliases=aliases_of(network),
             layouts=layouts_of(network),
+            notes=("reparameterized",) if deployed else (),
         )
+
+
+def _load(network: nn.Module, state: Mapping[str, torch.Tensor], name: str) -> None:
+    """Load weights of the training form; those of a head that the network does not have are left out."""
+    try:
+        load_state(network, _current(_timm(), name, network, state), without=_dropped(network, name))
+    except WeightsError as error:
+        if not _is_fused(state, network):
+            raise
+        what = f"the weights are fused, and {name} is built with its branches"
+        raise WeightsError(what, where=error.where, hint="set form: deploy") from error
+
+
+def _deployed(network: nn.Module, state: Mapping[str, torch.Tensor] | None, name: str) -> nn.Module:
+    """Return the network with its branches fused, and weights that are fused already or are fused then.
+
+    Raises:
+        RecipeError: If it has no branches.
+        WeightsError: If the weights do not fit.
+    """
+    fused = _fused(network)
+    if fused.state_dict().keys() == network.state_dict().keys():
+        raise RecipeError(f"{name} has no branches to be fused", hint="leave form out", subject="deploy")
+    if state is not None and _is_fused(state, network):
+        load_state(fused, without_prefix(state, fused.state_dict().__contains__))
+        return fused
+    if state is not None:
+        _load(network, state, name)
+    return _fused(network)
+
+
+def _fused(network: nn.Module) -> nn.Module:
+    from timm.utils.model import reparameterize_model
+
+    fused: nn.Module = reparameterize_model(network)
+    return fused
+
+
+def _is_fused(state: Mapping[str, torch.Tensor], network: nn.Module) -> bool:
+    """Whether more tensors have names of the network fused than of the network with its branches."""
+    names = network.state_dict(), _fused(network).state_dict()
+    here, fused = (len(without_prefix(state, each.__contains__).keys() & each.keys()) for each in names)
+    return fused > here
+
+
+def _dropped(network: nn.Module, name: str) -> set[str]:
+    """Return the names of the tensors of a head that the network does not have, though networks of its name do."""
+    import torch
+
+    if _classes(network):
+        return set()
+    with torch.device("meta"):
+        whole: nn.Module = _timm().create_model(name)
+    return whole.state_dict().keys() - network.state_dict().keys()
+
+
+def _classes(network: nn.Module) -> int:
+    count: int = getattr(network, "num_classes")  # noqa: B009 - of a type that torch does not declare
+    return count
 
 
 def _outputs(network: nn.Module, options: Headed) -> dict[str, Output]:
     """Return how the network is read: its classes, and its class token if the head reads one."""
-    count: int = getattr(network, "num_classes")  # noqa: B009 - of a type that torch does not declare
+    count = _classes(network)
     if count == 0:
-        return {"embedding": Vector(name="embedding")}
+        return {"embedding": options.output_of(count)}
     known = _imagenet_classes() if count == _IMAGENET_CLASSES else ()
     outputs: dict[str, Output] = {"classes": options.output_of(count, known=known)}
     if token := class_token_of(network):

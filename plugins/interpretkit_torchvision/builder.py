@@ -16,6 +16,7 @@ from interpretkit import (
     did_you_mean,
     load_state,
 )
+from interpretkit_torchvision.heads import MARK, drop_heads
 from interpretkit_torchvision.stages import aliases_of, class_token_of, layouts_of
 from interpretkit_torchvision.tasks import (
     OF_CLASSES,
@@ -71,8 +72,9 @@ class TorchvisionBuilder(ModelBuilder):
         name: str
         """Its name in torchvision, such as resnet50, vit_b_16, deeplabv3_resnet50, fasterrcnn_resnet50_fpn."""
 
-        num_classes: int | None = Field(default=None, ge=1)
-        """Number of classes; by default those of the published weights, with their names."""
+        num_classes: int | None = Field(default=None, ge=0)
+        """Number of classes; by default those of the published weights, with their names. 0 takes the head away: the
+        network returns an embedding."""
 
         preprocessing: str = "DEFAULT"
         """Whose size of images, preprocessing and class names: the name of published weights, such as IMAGENET1K_V1."""
@@ -92,11 +94,12 @@ class TorchvisionBuilder(ModelBuilder):
         task = task_of(name)
         chosen = _weights(name, self.options.preprocessing)
         categories = tuple(chosen.meta["categories"])
-        count = classes or len(categories)
+        count = len(categories) if classes is None else classes
         settings = settings_of(task, name, self.options, state) or _settings(name, chosen.transforms())
-        network = models.get_model(name, weights=None, num_classes=count, **settings).eval()
+        network = models.get_model(name, weights=None, num_classes=count or MARK, **settings).eval()
+        heads = () if count else drop_heads(network)
         if state is not None:
-            load_state(network, {_current(key): tensor for key, tensor in state.items()})
+            load_state(network, {_current(key): tensor for key, tensor in state.items()}, without=heads)
         return Model(
             module=network,
             name=name,
@@ -132,6 +135,8 @@ def _fed(task: Task, weights: Any, *, frames: int) -> tuple[str, list[str]]:
 
 def _outputs(network: nn.Module, classes: Output) -> dict[str, Output]:
     """Return how the network is read: its classes, and its class token if the head reads one."""
+    if isinstance(classes, Vector):
+        return {"embedding": classes}
     outputs = {"classes": classes}
     if token := class_token_of(network):
         outputs["class_token"] = Vector(name="class token", layer=token, token=0)

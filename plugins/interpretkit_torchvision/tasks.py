@@ -97,6 +97,9 @@ def settings_of(task: Task, name: str, options: Tasks, state: Mapping[str, Any] 
     Raises:
         RecipeError: If an option is for detectors, and this is none, or one of a fixed size.
     """
+    if task not in OF_CLASSES and getattr(options, "num_classes", None) == 0:
+        what = f"{name} is for {task}, and without a head it returns nothing"
+        raise RecipeError(what, hint="take the classifier that is its backbone", subject=0)
     given = {key for key in ("score_threshold", "shorter_side") if getattr(options, key) is not None}
     fixed = name.startswith("ssd")
     unfit = given if task != "detection" else given & {"shorter_side"} if fixed else set()

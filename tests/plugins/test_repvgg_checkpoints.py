@@ -244,3 +244,28 @@ def test_the_command_says_what_is_wrong(tmp_path, tiny):
     assert "widths 8-12-12-16, 5 classes does not fit" in done.stderr
     assert "train.safetensors" in done.stderr
     assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize("form", ["train", "deploy"])
+@pytest.mark.parametrize("variant", [custom(**TINY), VARIANTS["L2pse"]], ids=["RepVGG", "RepVGGplus"])
+@pytest.mark.parametrize("head", [True, False], ids=["with its head", "of the backbone alone"])
+def test_without_a_head_a_network_returns_what_the_head_was_given(variant, form, head):
+    network = network_of(variant)
+    state = network.state_dict()
+    if not head:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("linear") and "_aux" not in name}
+    options = {"variant": "L2pse"} if variant.post_se else {"variant": "custom", **TINY}
+    model = build(state, form=form, num_classes=0, **options)
+    assert list(model.outputs) == ["embedding"]
+    network.linear = torch.nn.Identity()
+    image = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.module.double()(image.double()), network.double()(image.double()), rtol=1e-4, atol=1e-5
+        )
+    converted = convert(model.module.state_dict(), num_classes=0, **options)
+    assert not any(name.startswith("linear") for name in converted)
+    if not head:
+        with pytest.raises(WeightsError) as caught:
+            build(state, form=form, **options)
+        assert "num_classes: 0 builds no head" in caught.value.hint

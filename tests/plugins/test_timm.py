@@ -263,3 +263,79 @@ def test_without_classes_a_network_returns_an_embedding(name):
     assert [target.score for target in found.targets] == pytest.approx(lengths.tolist(), rel=1e-4)
     other = ik.visualize(model, image, "saliency", target={"like": model.module(image[:1])[0].tolist()})
     assert other.targets[0].score == pytest.approx(1, abs=1e-5)
+
+
+FUSED = ["mobileone_s0", "fastvit_t8", "repvit_m0_9", "repghostnet_050", "repvgg_a0"]
+
+
+@pytest.fixture
+def trained():
+    """A network of timm with statistics as training leaves them, for all of its branches differ then."""
+
+    def of(name, **options):
+        timm = pytest.importorskip("timm")
+        torch.manual_seed(0)
+        network = timm.create_model(name, num_classes=4, **options).eval()
+        for key, buffer in network.named_buffers():
+            if key.endswith("running_mean"):
+                buffer.normal_(std=0.1)
+            elif key.endswith("running_var"):
+                buffer.uniform_(0.5, 1.5)
+        return network
+
+    return of
+
+
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("fused", [False, True], ids=["of the training form", "fused by timm"])
+def test_the_form_for_deployment_is_the_same_function_from_weights_of_either_form(trained, tmp_path, name, fused):
+    from timm.utils.model import reparameterize_model
+
+    network = trained(name)
+    by_timm = reparameterize_model(network)
+    state = (by_timm if fused else network).state_dict()
+    torch.save({"state_dict": {f"module.{key}": tensor for key, tensor in state.items()}}, tmp_path / "a.pth")
+    weights = {"path": str(tmp_path / "a.pth")}
+    model = ik.load_model("timm", name=name, num_classes=4, form="deploy", weights=weights, device="cpu")
+    assert model.notes == ("reparameterized",)
+    assert model.module.state_dict().keys() == by_timm.state_dict().keys()
+    image = images(64, 64).double()
+    with torch.no_grad():
+        expected = network.double()(image)
+        found = model.module.double()(image)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        assert torch.equal(found, by_timm.double()(image))
+    if fused:
+        with pytest.raises(WeightsError, match=f"the weights are fused, and {name} is built with") as caught:
+            ik.load_model("timm", name=name, num_classes=4, weights=weights)
+        assert caught.value.hint == "set form: deploy"
+
+
+def test_a_seed_gives_the_same_function_in_both_forms_and_nothing_to_fuse_is_refused():
+    one, other = (ik.load_model("timm", name="mobileone_s0", form=form, device="cpu") for form in ("train", "deploy"))
+    image = images(64, 64).double()
+    with torch.no_grad():
+        expected, found = one.module.double()(image), other.module.double()(image)
+    # Its scores are large, and what is rounded in a fused kernel is a share of the largest.
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+    with pytest.raises(RecipeError, match="resnet18 has no branches to be fused"):
+        blank(builder("resnet18", form="deploy"))
+    assert blank(builder("fastvit_t8", form="deploy")).aliases.keys() == blank(builder("fastvit_t8")).aliases.keys()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "deit_tiny_distilled_patch16_224", "repvit_m0_9"])
+def test_without_a_head_weights_of_one_are_left_out_and_said(trained, tmp_path, name):
+    network = trained(name)
+    torch.save(network.state_dict(), tmp_path / "a.pth")
+    model = ik.load_model("timm", name=name, num_classes=0, weights={"path": str(tmp_path / "a.pth")}, device="cpu")
+    dropped = network.state_dict().keys() - model.module.state_dict().keys()
+    assert set(model.weights.left_out) == dropped != set()
+    network.reset_classifier(0)
+    with torch.no_grad():
+        assert torch.equal(model.module(images(224, 224)), network.eval()(images(224, 224)))
+
+
+def test_without_a_head_there_are_no_names():
+    with pytest.raises(ik.RecipeError, match=r"the network has no head \(num_classes: 0\)"):
+        blank(builder("resnet18", num_classes=0, names=["cat"]))

@@ -235,3 +235,77 @@ def test_a_vision_transformer_is_read_through_its_class_token():
     vit, resnet = (blank(TorchvisionBuilder(TorchvisionBuilder.Options(name=n))) for n in ("vit_b_32", "resnet18"))
     assert vit.outputs["class_token"].layer == "encoder.layers.encoder_layer_11"
     assert list(resnet.outputs) == ["classes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("resnet18", "fc"),
+        ("vgg11", "classifier.6"),
+        ("squeezenet1_1", "classifier.1"),
+        ("vit_b_16", "heads.head"),
+        ("googlenet", "fc"),
+        ("mobilenet_v3_small", "classifier.3"),
+    ],
+)
+def test_without_a_head_a_network_returns_what_the_head_was_given(name, head):
+    model = ik.load_model("torchvision", name=name, num_classes=0, device="cpu")
+    assert model.outputs_in_words["embedding"] == "embedding"
+    whole = models.get_model(
+        name, weights=None, num_classes=5, **({"init_weights": True} if name == "googlenet" else {})
+    )
+    kept = dict(whole.named_parameters()) | dict(whole.named_buffers())
+    with torch.no_grad():
+        for key, tensor in model.module.state_dict().items():
+            kept[key].copy_(tensor)
+    given = []
+    whole.eval().get_submodule(head).register_forward_hook(lambda _m, taken, _o: given.append(taken[0]))
+    image = images(224, 224)
+    if name == "googlenet":
+        whole.transform_input = True
+    with torch.no_grad():
+        whole(image)
+        found = model.module(image)
+    expected = given[0].relu().mean((2, 3)) if given[0].ndim == 4 else given[0]
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", sorted({*ONE_OF_EACH, "r3d_18", "mvit_v1_b", "swin3d_t"}))
+def test_every_family_can_go_without_its_head(name):
+    network = blank(builder(name, num_classes=0)).module
+    clip = (16,) if name in models.list_models(models.video) else ()
+    size = 299 if name == "inception_v3" else 224
+    with torch.device("meta"):
+        embedding = network(torch.zeros(2, 3, *clip, size, size))
+    assert embedding.ndim == 2
+    assert embedding.shape[1] > 100
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["with its head", "of the backbone alone"])
+def test_weights_fit_a_network_without_a_head_and_what_there_is_of_one_is_left_out(tmp_path, whole):
+    trained = models.resnet18(num_classes=4).eval()
+    state = trained.state_dict()
+    if not whole:
+        del state["fc.weight"], state["fc.bias"]
+    torch.save(state, tmp_path / "trained.pth")
+    weights = {"path": str(tmp_path / "trained.pth")}
+    model = ik.load_model("torchvision", name="resnet18", num_classes=0, weights=weights, device="cpu")
+    assert model.weights.left_out == (("fc.weight", "fc.bias") if whole else ())
+    trained.fc = torch.nn.Identity()
+    with torch.no_grad():
+        assert torch.equal(model.module(images(64, 64)), trained(images(64, 64)))
+    with pytest.raises(ik.InputError, match=r"vector|embedding"):
+        ik.visualize(model, images(64, 64), "grad_cam", layers=["layer4"], target=3)
+    if not whole:
+        with pytest.raises(WeightsError, match="2 missing") as caught:
+            ik.load_model("torchvision", name="resnet18", num_classes=4, weights=weights)
+        assert caught.value.hint.endswith("num_classes: 0 builds no head")
+
+
+def test_what_has_no_head_has_no_names_and_only_classifiers_have_one():
+    for options in ({"names": ["cat"]}, {"output": "labels"}):
+        with pytest.raises(RecipeError, match=r"the network has no head \(num_classes: 0\)"):
+            blank(builder("resnet18", num_classes=0, **options))
+    for name in ("fcn_resnet50", "fasterrcnn_resnet50_fpn"):
+        with pytest.raises(RecipeError, match="without a head it returns nothing"):
+            blank(builder(name, num_classes=0))

@@ -12,7 +12,7 @@ from interpretkit.errors import WeightsError
 from interpretkit.words import listed, shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     import torch
     from torch import nn
@@ -53,7 +53,7 @@ def fitting(*, strict: bool) -> Iterator[Fitting]:
         _FITTING.reset(token)
 
 
-def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], *, without: Collection[str] = ()) -> None:
     """Copy `state` into `module`: every name and every shape must fit, or nothing is copied.
 
     A prefix that hides the names, such as `module.` or `model.`, is taken off; what does not have it, such as the
@@ -61,6 +61,11 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     whatever else the module does not have is left out too, and what the state does not have stays as initialised. All
     that is recorded in the run. `num_batches_tracked` of batch normalisation may always be missing: older checkpoints
     lack it, and it is not used in eval mode.
+
+    Args:
+        module: Where they go.
+        state: The tensors by name.
+        without: Layers or tensors that the module is built without, such as a head: those there are are left out.
 
     Raises:
         WeightsError: If tensors are missing, unexpected or of another shape; it counts them and shows some of each.
@@ -83,7 +88,7 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in without_prefix(state, wanted.__contains__).items():
         if name in wanted:
             fitted[name] = tensor
-        elif name.rpartition(".")[2] in _PROFILED or not result.strict:
+        elif name.rpartition(".")[2] in _PROFILED or not result.strict or _is_below(name, without):
             result.left_out[name] = None
         else:
             unexpected.append(_shaped(name, tensor))
@@ -105,6 +110,10 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
     # Into a state of the module's own, which knows the version of its layout; a plain mapping says nothing of it.
     wanted.update(fitted)
     module.load_state_dict(wanted)
+
+
+def _is_below(name: str, paths: Collection[str]) -> bool:
+    return name in paths or any(name.startswith(f"{path}.") for path in paths)
 
 
 def without_prefix(state: Mapping[str, torch.Tensor], known: Callable[[str], bool]) -> dict[str, torch.Tensor]:
@@ -168,7 +177,7 @@ def _hint(
     if missing and not misshaped and 2 * len(missing) < len(wanted):
         if unexpected:
             return "rename: {name in the file: name in the network} renames; strict: false leaves both out"
-        return "strict: false leaves them as initialised, and says so on every picture"
+        return "strict: false leaves them as initialised, and says so on every picture; num_classes: 0 builds no head"
     if unexpected and not missing and not misshaped:
         return "strict: false leaves them out"
     return "a checkpoint of another architecture, variant or form?"
