@@ -364,7 +364,7 @@ def test_the_plugin_offers_the_builder_and_the_options_name_every_variant():
     assert all(option["description"] for option in schema["properties"].values())
 
 
-@pytest.mark.parametrize("options", [{"variant": "B9"}, {"form": "fused"}, {"num_classes": 0}, {"classes": 10}])
+@pytest.mark.parametrize("options", [{"variant": "B9"}, {"form": "fused"}, {"num_classes": -1}, {"classes": 10}])
 def test_options_refuse_what_does_not_exist(options):
     with pytest.raises(ValidationError):
         RepVGGBuilder.Options(**options)
