@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from interpretkit.model.weights import pickled
 from interpretkit.model.weights.pickled import Name
+from interpretkit.model.weights.strangers import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,23 +137,21 @@ class Checkpoint:
         return {name: each.of(numbers[each.storage]) for name, each in stored.items()}
 
 
-class TorchScriptError(ValueError):
-    """The file is a program of TorchScript."""
-
-
 def read_archive(path: Path) -> Checkpoint:
     """Read an archive of `torch.save`.
 
     Raises:
-        TorchScriptError: If it is a program.
+        ProgramError: If it is a program.
         Exception: Of any class, if it is damaged or something else.
     """
     with zipfile.ZipFile(path) as archive:
         names = {info.filename: info for info in archive.infolist()}
+        if any(name.rpartition("/")[2] == "archive_format" for name in names):
+            raise ProgramError
         (index,) = [name for name in names if name.rpartition("/")[2] == "data.pkl"]
         folder = index.removesuffix("data.pkl")
         if f"{folder}constants.pkl" in names:
-            raise TorchScriptError
+            raise ProgramError
         if any(info.compress_type != zipfile.ZIP_STORED for info in names.values()):
             raise ValueError("a compressed archive")
         if f"{folder}byteorder" in names and _member(archive, f"{folder}byteorder") != b"little":

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from interpretkit.digests import sha256_file
 from interpretkit.errors import WeightsError, did_you_mean
-from interpretkit.model.weights.checkpoint import StoredTensor, TorchScriptError, read_archive, read_pickles
+from interpretkit.model.weights.checkpoint import StoredTensor, read_archive, read_pickles
 from interpretkit.model.weights.pickled import Unread
+from interpretkit.model.weights.strangers import ProgramError, folder_of_others, program, stranger
 from interpretkit.words import listed
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def _file_at(path: Path) -> Path:
     for name in FILES:
         if (path / name).is_file():
             return path / name
+    if known := folder_of_others(path):
+        raise known
     raise WeightsError("the folder has no file of weights", where=str(path), hint=f"such as {listed(FILES, most=3)}")
 
 
@@ -102,19 +105,14 @@ def _tensors(path: Path, key: str) -> dict[str, torch.Tensor]:
     """Return the tensors of a file. Its first bytes tell its kind."""
     with path.open("rb") as file:
         head = file.read(512)
-    start = head.lstrip().lower()
-    if head.startswith(b"version https://git-lfs"):
-        hint = "fetch the file that it stands for: `git lfs pull`"
-        raise WeightsError("this is a Git LFS pointer, not the weights", where=str(path), hint=hint)
-    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
-        hint = "the download was answered with a page, perhaps of an error or a login: fetch the file again"
-        raise WeightsError("this is a web page, not the weights", where=str(path), hint=hint)
+    if known := stranger(path, head):
+        raise known
     if head[8:9] == b"{":
         state = _read_safetensors(path, header=int.from_bytes(head[:8], "little"))
         return dict(_chosen({"": state}, key, where=str(path)))
     if head.startswith((b"PK\x03\x04", b"\x80")):
         return _read_checkpoint(path, key, archive=head.startswith(b"PK"))
-    if start.startswith(b"{"):
+    if head.lstrip().startswith(b"{"):
         return dict(_chosen({"": _read_sharded(path)}, key, where=str(path)))
     what = "neither safetensors nor a PyTorch checkpoint" if head else "an empty file"
     raise WeightsError(f"this is {what}", where=str(path))
@@ -171,10 +169,8 @@ def _read_checkpoint(path: Path, key: str, *, archive: bool) -> dict[str, torch.
 def _opened(path: Path, *, archive: bool) -> Checkpoint:
     try:
         return read_archive(path) if archive else read_pickles(path)
-    except TorchScriptError as error:
-        hint = "save the state dict of the network that it was made of"
-        what = "the checkpoint holds a TorchScript program, not a state dict"
-        raise WeightsError(what, where=str(path), hint=hint) from error
+    except ProgramError as error:
+        raise program(path) from error
     except Exception as error:
         # What is damaged can raise anything.
         raise _damaged(path) from error

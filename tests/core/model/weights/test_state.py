@@ -87,6 +87,21 @@ def torchscript(path):
             archive.writestr(f"net/{name}", b"2\n")
 
 
+def exported(path):
+    torch.export.save(torch.export.export(nn.Linear(2, 1), (torch.zeros(1, 2),)), path)
+
+
+def distributed(path):
+    path.mkdir()
+    for name in (".metadata", "__0_0.distcp"):
+        (path / name).touch()
+
+
+def zipped(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("weights.pth", pickle.dumps({}))
+
+
 BROKEN = {
     "no such file": (lambda path: None, "no such file"),
     "a directory": (Path.mkdir, "the folder has no file of weights (such as model.safetensors"),
@@ -112,7 +127,13 @@ BROKEN = {
     ),
     "checkpoint, first bytes only": (b"PK\x03\x04", "damaged, or no state dict"),
     "whole module": (pickled(nn.ReLU()), "left unread ('torch.nn.modules.activation.ReLU'), not tensors by name"),
-    "TorchScript": (torchscript, "TorchScript"),
+    "TorchScript": (torchscript, "this is a program (of TorchScript, or exported)"),
+    "an exported program": (exported, "this is a program (of TorchScript, or exported)"),
+    "a checkpoint of distributed training": (distributed, "the folder is a checkpoint of distributed training"),
+    "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
+    "numpy": (b"\x93NUMPY\1\0" + bytes(99), "an array of numpy"),
+    "gzip": (b"\x1f\x8b\x08" + bytes(99), "compressed by gzip"),
+    "a zip of something else": (zipped, "damaged, or no state dict"),
     "list": (pickled([torch.ones(1)]), "holds a list"),
     "no weights": (pickled({"epoch": 3, "net": nn.ReLU()}), "its entries are 'epoch' (an int), 'net' (something that"),
     "two sets": (pickled({"state_dict": trained(), "state_dict_ema": trained()}), "state_dict, state_dict_ema"),
