@@ -20,11 +20,11 @@ from interpretkit.errors import RecipeError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from interpretkit.contracts.builder import ModelBuilder
     from interpretkit.contracts.offer import Offer
     from interpretkit.contracts.options import Options
     from interpretkit.contracts.registry import Registry
     from interpretkit.engine.resolve import Resolved, Step
+    from interpretkit.model.model import Model
 
 LayersForm = Literal["table", "tree", "json"]
 
@@ -58,22 +58,19 @@ def plan_text(resolved: Resolved) -> str:
 
 
 def layers_text(
-    builders: Mapping[str, ModelBuilder], patterns: Sequence[str], *, size: tuple[int, ...] | None, form: LayersForm
+    models: Mapping[str, Model], patterns: Sequence[str], *, size: tuple[int, ...] | None, form: LayersForm
 ) -> str:
-    """List the layers of each builder's model, headed by its name where there are several.
+    """List the layers of each model, headed by its name where there are several.
 
     Args:
-        builders: By name.
+        models: By name; their weights are not looked at.
         patterns: Which layers, as in `Model.find`; all without any.
         size: Height and width of the image in pixels, or one number for each axis of what the model is fed; by default
             what each model's preprocessing makes.
         form: As a table, as a tree, or as a JSON array; there each row names its model.
     """
-    from interpretkit.model.weights.load import blank
-
     tables = {}
-    for name, builder in builders.items():
-        model = blank(builder)
+    for name, model in models.items():
         tables[name] = model.layers(*patterns, size=size and model.size_of(size))
     if form == "json":
         rows = [{"model": name, **row.json()} for name, table in tables.items() for row in table]

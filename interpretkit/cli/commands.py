@@ -141,20 +141,25 @@ def layers(
     --set gives the model's own options: --set name=resnet50.
     """
     from interpretkit.cli import answers
-    from interpretkit.engine.carry_out import read_and_resolve
+    from interpretkit.engine.carry_out import blank_models, read_and_resolve
+    from interpretkit.errors import Faults
+    from interpretkit.model.weights.load import blank
 
     if model_or_recipe.endswith((".yaml", ".yml")):
         resolved = read_and_resolve(model_or_recipe, settings=settings, plugins=plugins)
-        builders = {f"{key}: {each.builder.name}": each.builder for key, each in resolved.models.items()}
+        faults = Faults()
+        made = blank_models(resolved, faults)
+        faults.tell()
+        models = {f"{key}: {resolved.models[key].builder.name}": model for key, model in made.items()}
     else:
         from interpretkit.contracts.kinds import MODEL
         from interpretkit.engine.resolve import parse_options
 
         found = _discover(plugins).find(MODEL, model_or_recipe)
         options = parse_options(found.offer, dict(_settings(settings)))
-        builders = {found.offer.name: found.offer(options)}
+        models = {found.offer.name: blank(found.offer(options))}
     wanted = None if size is None else answers.read_size(size)
-    click.echo(answers.layers_text(builders, patterns, size=wanted, form=form or "table"))
+    click.echo(answers.layers_text(models, patterns, size=wanted, form=form or "table"))
 
 
 @commands.command(short_help="List plugins and what they offer.")

@@ -18,6 +18,7 @@ from interpretkit.engine.engine import Engine
 from interpretkit.engine.events import Announcer, Event
 from interpretkit.engine.given import GivenModels
 from interpretkit.engine.plan import Plan, check_counts, check_labels, plan
+from interpretkit.engine.prepared import prepared
 from interpretkit.engine.references import with_references
 from interpretkit.engine.resolve import parse_options, resolve
 from interpretkit.errors import Faults, InputError, InterpretkitError, cause
@@ -30,10 +31,10 @@ from interpretkit.recipe.yaml12 import dump_inline
 from interpretkit.runs.draft import create
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from interpretkit.contracts.registry import Registry
-    from interpretkit.engine.resolve import Resolved
+    from interpretkit.engine.resolve import Resolved, ResolvedModel
     from interpretkit.model.model import Model
     from interpretkit.recipe.entries import ModelEntry, Numerics
     from interpretkit.recipe.read import GivenInput, Setting
@@ -151,7 +152,7 @@ def load_models(resolved: Resolved, announcer: Announcer) -> dict[str, Model]:
         announcer.note(Event(kind="loading", text=f"loading {model.builder.name}"))
         with faults.collect(), placed(entry):
             loaded = _load(model.builder, entry, resolved.recipe.numerics)
-            models[key] = named(loaded, model.classes, entry)
+            models[key] = named(prepared(loaded, entry), model.classes, entry)
     faults.tell()
     return models
 
@@ -163,23 +164,39 @@ def blank_plan(resolved: Resolved) -> tuple[Plan, Found]:
         InterpretkitError: If models, layers, classes or images are not there; it tells all that are not.
     """
     faults = Faults()
-    models = {}
     found = Found(listed=())
     with faults.collect():
         found = _found(resolved)
         resolved = with_labels(resolved, found.files)
-    for key, model in resolved.models.items():
-        entry = resolved.recipe.models[key]
-        if entry.classes is not None and not model.classes:
-            # That there are no such labels is told; that its classes have no names only follows from it.
-            continue
-        with faults.collect(), placed(entry):
-            models[key] = named(blank(model.builder), model.classes, entry)
+    # That there are no such labels is told; that classes have no names only follows from it.
+    unnamed = {key for key, model in resolved.models.items() if _lacks_names(model, resolved.recipe.models[key])}
+    models = blank_models(resolved, faults, without=unnamed)
     planned = Plan(models={}, steps=())
     with faults.collect():
         planned = plan(resolved, models)
     faults.tell()
     return planned, found
+
+
+def _lacks_names(model: ResolvedModel, entry: ModelEntry) -> bool:
+    return entry.classes is not None and not model.classes
+
+
+def blank_models(resolved: Resolved, faults: Faults, *, without: Collection[str] = ()) -> dict[str, Model]:
+    """Build the models of a resolved recipe without weights.
+
+    Args:
+        resolved: The recipe.
+        faults: Gets what is wrong with those that cannot be built.
+        without: The keys of those that are not wanted.
+    """
+    models = {}
+    for key, model in resolved.models.items():
+        entry = resolved.recipe.models[key]
+        if key not in without:
+            with faults.collect(), placed(entry):
+                models[key] = named(prepared(blank(model.builder), entry), model.classes, entry)
+    return models
 
 
 @contextmanager

@@ -122,6 +122,7 @@ class Resolved:
             "uses": entry.uses,
             "with": model.builder.options.model_dump(by_alias=True),
             "weights": "given" if model.given else _weights_data(entry.weights),
+            "preprocessing": entry.preprocessing.model_dump(exclude_unset=True) if entry.preprocessing else None,
             "classes": list(model.classes) or None,
         }
 

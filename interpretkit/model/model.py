@@ -728,8 +728,8 @@ class Model:
         if declared:
             return self.size_of(declared)
         if isinstance(preprocessing, Preprocessing):
-            side = preprocessing.crop or preprocessing.resize or _USUAL_SIZE
-            return (side, side)
+            lengths = preprocessing.crop or preprocessing.resize or _USUAL_SIZE
+            return (lengths, lengths) if isinstance(lengths, int) else lengths
         from PIL import Image
 
         black = Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE))

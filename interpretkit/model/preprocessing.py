@@ -34,9 +34,10 @@ class Preprocessing:
     """The usual preprocessing of a classifier: resize the shorter side, crop the centre, scale to 0 … 1, normalise.
 
     Attributes:
-        resize: Length of the shorter side after resizing, in pixels; None to keep the image's size.
-        crop: Side of the square cut from the centre, in pixels; None to keep the whole image. A smaller image is filled
-            up with black.
+        resize: Length of the shorter side after resizing, in pixels; or height and width, whatever shape the image has;
+            None to keep its size.
+        crop: Side of the square cut from the centre, in pixels, or height and width; None to keep the whole image. A
+            smaller image is filled up with black.
         mean: Subtracted from each channel.
         std: Divides each channel; its length is the number of channels: 3, or 1 for grey images. Images have no other
             number of channels; tensors may.
@@ -48,8 +49,8 @@ class Preprocessing:
         torch.Size([3, 224, 224])
     """
 
-    resize: int | None = 256
-    crop: int | None = 224
+    resize: int | tuple[int, int] | None = 256
+    crop: int | tuple[int, int] | None = 224
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
@@ -86,20 +87,21 @@ class Preprocessing:
             planes = self._resized(planes)
         tensor = torch.from_numpy(planes)
         if self.crop is not None:
-            tensor = functional.center_crop(tensor, [self.crop])
+            tensor = functional.center_crop(tensor, _sides(self.crop))
         others = (1,) * (tensor.ndim - 1)
         mean, std = (torch.tensor(values).reshape(-1, *others) for values in (self.mean, self.std))
         return (tensor - mean) / std
 
     def _resized(self, planes: np.ndarray) -> np.ndarray:
-        """Return floats `(…, y, x)` with the shorter side resized, by the filter that 8-bit images get."""
+        """Return floats `(…, y, x)` resized, by the filter that 8-bit images get."""
         from PIL import Image
         from torchvision.transforms.v2 import InterpolationMode, functional
 
         shape = planes.shape[:-2]
         flat = map(Image.fromarray, planes.reshape(-1, *planes.shape[-2:]))
         mode = InterpolationMode(self.interpolation)
-        made = np.stack([functional.resize(plane, [self.resize], mode, antialias=True) for plane in flat])
+        sides = _sides(self.resize)
+        made = np.stack([functional.resize(plane, sides, mode, antialias=True) for plane in flat])
         # A cubic filter overshoots; 8-bit images end at 0 and 255.
         return made.reshape(*shape, *made.shape[-2:]).clip(0.0, 1.0)
 
@@ -110,9 +112,10 @@ class Preprocessing:
         image = image.convert("L" if len(self.std) == 1 else "RGB")
         if self.resize is not None:
             _check_resize(image.size, self.resize)
-            image = functional.resize(image, [self.resize], InterpolationMode(self.interpolation), antialias=True)
+            mode = InterpolationMode(self.interpolation)
+            image = functional.resize(image, _sides(self.resize), mode, antialias=True)
         if self.crop is not None:
-            image = functional.center_crop(image, [self.crop])
+            image = functional.center_crop(image, _sides(self.crop))
         # Divided as published weights expect it: to_dtype(scale=True) multiplies by 1/255, which rounds differently.
         tensor = functional.pil_to_tensor(image).to(torch.float32) / 255
         normalized: torch.Tensor = functional.normalize(tensor, list(self.mean), list(self.std))
@@ -132,9 +135,9 @@ class Preprocessing:
 
         image = Image.fromarray(mask.astype(np.uint8))
         if self.resize is not None:
-            image = functional.resize(image, [self.resize], InterpolationMode.NEAREST)
+            image = functional.resize(image, _sides(self.resize), InterpolationMode.NEAREST)
         if self.crop is not None:
-            image = functional.center_crop(image, [self.crop])
+            image = functional.center_crop(image, _sides(self.crop))
         return np.asarray(image) > 0
 
     def picture(self, tensor: torch.Tensor) -> np.ndarray:
@@ -249,9 +252,16 @@ def _channels_first(image: Stored, count: int) -> np.ndarray:
     return np.repeat(bands, count, axis=0)
 
 
-def _check_resize(size: tuple[int, int], shorter: int) -> None:
+def _sides(lengths: int | tuple[int, int] | None) -> list[int]:
+    """Return lengths as torchvision takes them: that of one side, or height and width."""
+    if lengths is None:
+        return []
+    return [lengths] if isinstance(lengths, int) else list(lengths)
+
+
+def _check_resize(size: tuple[int, int], wanted: int | tuple[int, int]) -> None:
     width, height = size
-    longer = shorter * max(size) // min(size)
+    shorter, longer = (wanted, wanted * max(size) // min(size)) if isinstance(wanted, int) else wanted
     if shorter * longer > MAX_PIXELS:
         resized = f"{shorter} × {longer}"
         raise ValueError(f"{width} × {height} pixels would be resized to {resized}, more than {MAX_PIXELS:,} pixels")

@@ -132,6 +132,10 @@ Slug = Annotated[str, AfterValidator(_slug)]
 PluginId = Annotated[str, AfterValidator(_plugin_id)]
 Filled = Annotated[str, Field(min_length=1)]
 ClassNames = Annotated[list[Annotated[str, AfterValidator(_class_name)]], AfterValidator(_distinct)]
+Length = Annotated[int, Field(ge=1, le=2**13)]
+Lengths = Length | Annotated[list[Length], Field(min_length=2, max_length=2)]
+Numbers = Annotated[list[float], Field(min_length=1)]
+Spread = Annotated[float, Field(gt=0)]
 LABELS = "labels"
 """The word for class names that are the labels of the inputs."""
 
@@ -291,6 +295,21 @@ Weights = Annotated[
 ]
 
 
+class PreprocessingEntry(Entry):
+    """What is done to an image before a model is fed it, where that differs from what its builder says."""
+
+    resize: Lengths | None = None
+    """Length of the shorter side in pixels, or [height, width]; null keeps the size of the image."""
+    crop: Lengths | None = None
+    """Side of the square in the middle in pixels, or [height, width]; null keeps the whole image."""
+    mean: float | Numbers | None = None
+    """Subtracted from each channel, whose values are 0 to 1; a single number from all."""
+    std: Spread | list[Spread] | None = None
+    """Divides each channel; a single number all of them."""
+    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None
+    """Filter of the resize."""
+
+
 class ModelEntry(Placed):
     """A model of a recipe."""
 
@@ -300,6 +319,8 @@ class ModelEntry(Placed):
     """The plugin's options; the plugin checks them."""
     weights: Weights = "random"
     """Where its weights come from."""
+    preprocessing: PreprocessingEntry | None = None
+    """What is done to images, where it is not what the network's builder says: that of the script that trained it."""
     classes: Filled | ClassNames | None = None
     """Names of its classes by index; a file of them; or `labels`, the labels of the inputs in their order as text."""
 
