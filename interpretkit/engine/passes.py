@@ -13,6 +13,7 @@ from interpretkit.capture.capture import Capture
 from interpretkit.capture.ending import Endings
 from interpretkit.errors import InterpretkitError, StepError, cause
 from interpretkit.model.advice import advice
+from interpretkit.model.expected import misfit
 from interpretkit.model.outputs.names import MisnamedError
 from interpretkit.model.preprocessing import shown_channels
 
@@ -115,10 +116,8 @@ def _over(
         try:
             output, settled = _settled(model, capture, inputs)
         except Exception as error:  # noqa: BLE001 - a user's network may raise anything
-            shape = "×".join(map(str, inputs.shape))
-            done.failure = StepError(
-                f"model {model.name!r} failed on images {shape}: {cause(error)}", hint=advice(error)
-            )
+            what = f"model {model.name!r} failed on images {words.shape(inputs.shape)}: {cause(error)}"
+            done.failure = StepError(what, hint=misfit(model.module, inputs.ndim - 2) or advice(error))
             done.failure.__cause__ = error
             return done
         if any(target.of not in model.outputs and target.of in settled.outputs for target in targets):

@@ -248,12 +248,14 @@ class _Expanding:
     def _advice(self, root: Path) -> str:
         """Say where images may be, if none is where they were looked for."""
         known = f"images are {' '.join(self._endings)}"
-        if self._asked.labels or not root.is_dir():
+        if self._asked.labels or Path(self._asked.path) != root:
             return known
-        deeper = (path for path in below(root, self._where) if path.name.lower().endswith(self._endings))
-        for path in deeper:
-            folder = printable(str(root))
-            return f"there are some deeper: {folder}/**/*{path.suffix}, or {{path: {folder}, labels: folder}}"
+        for path in below(root, self._where):
+            endings = [ending for ending in self._endings if path.name.lower().endswith(ending)]
+            if endings:
+                folder = printable(str(root))
+                pattern = f"{folder}/**/*{path.name[-len(endings[0]) :]}"
+                return f"there are some deeper: {pattern}, or {{path: {folder}, labels: folder}}"
         return known
 
     def _take_manifest(self, path: Path) -> None:

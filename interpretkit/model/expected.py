@@ -27,6 +27,29 @@ def declared_size(module: torch.nn.Module) -> tuple[int, ...]:
     return ()
 
 
+_KINDS = {1: "signals (channel, x)", 2: "images (channel, y, x)", 3: "volumes (channel, z, y, x)"}
+_OTHERWISE = {
+    (3, 2): ": `pages: volume` makes one of the pages of a file",
+    (2, 3): ": `pages: each` makes images of the pages of a file",
+}
+"""What to do, by the axes that a network takes and those that it is fed."""
+
+
+def misfit(module: torch.nn.Module, axes: int) -> str:
+    """Return how a network and images of so many axes do not fit, and what to do; empty where they may.
+
+    Example:
+        >>> import torch
+        >>> misfit(torch.nn.Conv1d(1, 2, 3), 2)
+        'it takes signals (channel, x), not images (channel, y, x)'
+    """
+    first = first_convolution(module)
+    taken = axes if first is None else len(first.kernel_size)
+    if taken == axes:
+        return ""
+    return f"it takes {_KINDS[taken]}, not {_KINDS[axes]}{_OTHERWISE.get((taken, axes), '')}"
+
+
 def first_convolution(module: torch.nn.Module) -> torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d | None:
     """Return the first convolution of a network, which mostly says what it is fed; None without one.
 

@@ -10,7 +10,7 @@ from interpretkit.model.advice import advice
 from interpretkit.model.baselines import Baseline, baseline_of
 from interpretkit.model.batching import Batching, batching_of, mixes, still_training
 from interpretkit.model.cuts import changes, no_gradient
-from interpretkit.model.expected import declared_size, first_convolution
+from interpretkit.model.expected import declared_size, first_convolution, misfit
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
 from interpretkit.model.layout import Layout, arrange
@@ -520,7 +520,7 @@ class Model:
                 raise
             except Exception as error:
                 what = f"model {self.name!r} failed on images {shape(inputs.shape)}: {cause(error)}"
-                raise StepError(what, hint=advice(error)) from error
+                raise StepError(what, hint=misfit(network, inputs.ndim - 2) or advice(error)) from error
             return output.read(read(returned))
 
     def gives(self, image: torch.Tensor, target: Target, *, tolerance: float) -> bool:
