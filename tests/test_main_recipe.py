@@ -25,7 +25,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model():
-    return ik.load_model("repvgg", variant="B0", form="train")
+    return ik.load_model("repvgg", variant="B0", form="train", device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def network(builder):
         return pytest.importorskip("torchvision").models.get_model("resnet18", weights=None, num_classes=2).eval()
     if builder == "timm":
         return pytest.importorskip("timm").create_model("repvgg_a0", num_classes=2).eval()
-    return ik.load_model("repvgg", seed=3, **options).module
+    return ik.load_model("repvgg", seed=3, device="cpu", **options).module
 
 
 @pytest.fixture(params=BUILDERS)

@@ -12,7 +12,7 @@ import interpretkit as ik
 
 def network_of(variant):
     generator = torch.Generator().manual_seed(1)
-    module = ik.load_model("repvgg", variant=variant, form="train", num_classes=7).module.double()
+    module = ik.load_model("repvgg", variant=variant, form="train", num_classes=7, device="cpu").module.double()
     with torch.no_grad():
         for part in module.modules():
             if isinstance(part, nn.BatchNorm2d):

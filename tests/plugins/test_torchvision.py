@@ -107,7 +107,7 @@ SMALL = ["resnet18", "mobilenet_v3_small", "regnet_y_400mf", "squeezenet1_1"]
 
 @pytest.mark.parametrize("name", SMALL)
 def test_feature_maps_and_grad_cam_at_the_aliases(name):
-    model = ik.load_model("torchvision", name=name, num_classes=3)
+    model = ik.load_model("torchvision", name=name, num_classes=3, device="cpu")
     inputs = images(64, 64)
     layers = list(model.aliases)
     maps = ik.visualize(model, inputs, "feature_grid", layers=layers).maps
