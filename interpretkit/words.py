@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MINUS = "−"
+_ROUNDS_TO_ONE = 0.9995
 
 
 def number(value: float) -> str:
@@ -51,6 +52,16 @@ def percent(share: float, form: str = ".1") -> str:
     if math.isnan(share):
         return "undefined"
     return f"{fixed(100 * float(share), form)} %"
+
+
+def chance(probability: float) -> str:
+    """Return a probability with three digits; what only rounds to 1 is not called that.
+
+    Example:
+        >>> chance(0.39321), chance(0.99974), chance(2.5e-7), chance(1.0)
+        ('0.393', '> 0.999', '2.5e-07', '1')
+    """
+    return "> 0.999" if _ROUNDS_TO_ONE <= probability < 1 else f"{probability:.3g}"
 
 
 def shape(lengths: Iterable[int]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from interpretkit.runs.run import target_of
+from interpretkit.words import chance as with_digits
 
 if TYPE_CHECKING:
     from interpretkit.results.targets import Target
@@ -32,12 +33,15 @@ def chance(probability: float | None) -> str:
     """Return a probability at 3 decimals; a dash for None.
 
     Example:
-        >>> [chance(value) for value in (0.58712, 0.0001, 1e-9, 0.0, None)]
-        ['0.587', '< 0.001', '< 0.001', '0.000', '–']
+        >>> [chance(value) for value in (0.58712, 0.0001, 0.9997, 0.0, 1.0, None)]
+        ['0.587', '< 0.001', '> 0.999', '0.000', '1.000', '–']
     """
     if probability is None:
         return "–"
-    return "< 0.001" if 0 < probability < 0.001 else f"{probability:.3f}"  # noqa: PLR2004 - the last decimal
+    if 0 < probability < 0.001:  # noqa: PLR2004 - the last decimal
+        return "< 0.001"
+    text = with_digits(probability)
+    return text if text.startswith(">") else f"{probability:.3f}"
 
 
 def words(value: Any) -> str:
@@ -95,7 +99,7 @@ def _target_words(target: Target) -> str:
     if target.against is not None:
         score += f" minus {quantity} of {_class(target.against, target.against_label)}"
     known = not math.isnan(target.probability)
-    likely = f", probability {target.probability:.3g}" if known else ""
+    likely = f", probability {with_digits(target.probability)}" if known else ""
     whose = f" of “{target.label}”" if likely and target.against is not None else ""
     unit = f" {target.unit}" if target.unit else ""
     saturated = ", saturated" if target.saturated else ""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from interpretkit.words import chance
+
 if TYPE_CHECKING:
     from interpretkit.results.region import Region
 
@@ -83,4 +85,4 @@ class Target:
         if math.isnan(self.probability):
             return f"{self.name} ({score}{saturated})"
         contrast = f" against {self.against_label!r}" if self.against_label else ""
-        return f"{self.label!r}{contrast} ({score}, probability {self.probability:.3g}{saturated})"
+        return f"{self.label!r}{contrast} ({score}, probability {chance(self.probability)}{saturated})"

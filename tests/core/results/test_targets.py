@@ -32,3 +32,11 @@ def test_the_classes_of_a_target_follow_from_its_data(spec, index, against):
 )
 def test_a_target_says_what_it_is_and_a_probability_only_where_there_is_one(more, text):
     assert str(Target(spec=1, label="cat", score=1.23456, **more)) == text
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"), [(0.9997, "> 0.999"), (0.9994, "0.999"), (1.0, "1"), (0.25, "0.25"), (1e-5, "1e-05")]
+)
+def test_what_only_rounds_to_one_is_not_called_a_probability_of_one(probability, said):
+    target = Target(spec=0, label="cat", score=4.0, quantity="logit", probability=probability)
+    assert str(target) == f"'cat' (logit 4, probability {said})"
