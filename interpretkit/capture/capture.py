@@ -157,10 +157,8 @@ class Capture:
                 return None
             wants_gradient = not self._with_gradient.isdisjoint(addresses)
             values = tensor_in(output)
-            if values is None or (wants_gradient and not values.is_floating_point()):
-                for address in addresses:
-                    what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
-                    self.refused[address] = StepError(what, hint=OTHER_LAYER)
+            if values is None or not _can_be_kept(values, differentiated=wants_gradient):
+                self.refused |= {address: _refused(address, output, values) for address in addresses}
                 return None
             if wants_gradient:
                 torch.set_grad_enabled(True)
@@ -182,6 +180,25 @@ class Capture:
             return with_tensor(output, values.clone()) if wants_gradient else None
 
         return record
+
+
+def _can_be_kept(values: torch.Tensor, *, differentiated: bool) -> bool:
+    return (values.is_floating_point() or not differentiated) and not _is_transformed(values)
+
+
+def _refused(address: Address, output: Any, values: torch.Tensor | None) -> StepError:
+    """Return why what a call returns cannot be kept."""
+    if values is not None and _is_transformed(values):
+        what = f"{address} runs inside a transform of torch.func, such as vmap, which lets nothing out"
+        return StepError(what, hint="methods at the input take such a network: saliency, occlusion")
+    what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
+    return StepError(what, hint=OTHER_LAYER)
+
+
+def _is_transformed(values: torch.Tensor) -> bool:
+    """Whether a tensor stands for others inside a transform of torch.func."""
+    # torch has no public way to ask.
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(values))  # noqa: SLF001
 
 
 def _random_state(device: torch.device) -> torch.Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from interpretkit.capture.addresses import EVERY, Address
+from interpretkit.capture.addresses import EVERY, INPUT, Address
 from interpretkit.capture.capture import Capture
 from interpretkit.digests import state_digest
 
@@ -216,3 +216,26 @@ def test_a_layer_may_be_asked_for_with_and_without_the_number_of_its_only_call(o
     assert torch.equal(capture.activations[asked[0]], capture.activations[asked[1]])
     assert torch.equal(gradients[asked[1]], torch.ones(1, 2, 2, 2))
     assert not capture.refused
+
+
+class Mapped(nn.Module):
+    """Lets torch.vmap do what others do by batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3)
+
+    def forward(self, images):
+        return torch.vmap(lambda image: self.conv(image[None])[0].mean((1, 2)))(images)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_layer_inside_a_transform_of_torch_is_refused_and_the_input_is_not(gradient):
+    images = torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    net = Mapped().double()
+    asked = {"gradients" if gradient else "activations": [Address("conv")]}
+    with Capture(net, **asked, input_gradient=True) as capture:
+        found = capture.backward(capture.forward(images)[:, 1])
+    assert "runs inside a transform of torch.func, such as vmap" in str(capture.refused[Address("conv")])
+    expected = torch.autograd.functional.jacobian(lambda x: net.conv(x).mean((2, 3))[:, 1].sum(), images)
+    torch.testing.assert_close(found[INPUT], expected)
