@@ -25,8 +25,10 @@ import interpretkit as ik
 from interpretkit.contracts.kinds import READER
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.offered import readers_of
+from interpretkit.inputs.decode import stored_in
 from interpretkit.inputs.find import find_images
 from interpretkit.inputs.read import read_image
+from interpretkit.inputs.reading import Reading
 from interpretkit.results.scaling import scaled
 from interpretkit.testing import checks_of, tiny_model
 from interpretkit_dicom.dicom import DicomReader
@@ -196,6 +198,26 @@ def test_frames_are_pages_and_each_has_its_own_rescaling_and_window(tmp_path):
         stored = read(path, number)
         np.testing.assert_array_equal(stored.values, frame.astype(int) * (number + 1) - 10 * number)
         assert stored.range == (95 + number, 105 + number)
+
+
+def test_frames_of_different_windows_are_a_volume_in_a_range_that_is_stated(tmp_path):
+    path = saved(tmp_path / "a.dcm", np.stack([TWELVE, TWELVE[::-1]]))
+    dataset = pydicom.dcmread(path)
+    groups = []
+    for width in (100, 200):
+        window, group = Dataset(), Dataset()
+        window.WindowCenter, window.WindowWidth = 2000, width
+        group.FrameVOILUTSequence = [window]
+        groups.append(group)
+    dataset.PerFrameFunctionalGroupsSequence = groups
+    dataset.save_as(path)
+    readers = readers_of(discover())
+    with pytest.raises(ik.InputError) as caught:
+        stored_in(path, Reading(pages="volume"), page=None, readers=readers)
+    assert str(caught.value) == "its pages make no volume: they lie in different ranges (state one by `range:`)"
+    stored = stored_in(path, Reading(pages="volume", range=(0, 4095)), page=None, readers=readers)
+    np.testing.assert_array_equal(stored.values, [TWELVE, TWELVE[::-1]])
+    assert (stored.range, stored.said_by) == ((0, 4095), "stated by the recipe")
 
 
 def test_colours_are_rgb_whatever_they_are_kept_as(tmp_path):
