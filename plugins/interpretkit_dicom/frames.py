@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".dcm", ".dicom")
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_INSTALL = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
 _DECODERS = ("pylibjpeg", "pydicom")
 """What decodes all that pydicom can decode: the packages that the hint names, and pydicom itself for RLE."""
 
@@ -54,7 +55,8 @@ def frame_of(path: Path, header: Dataset, page: int) -> np.ndarray:
     except NotImplementedError:
         raise InputError(f"its pixels are kept as {_name(syntax)}, which pydicom does not decode") from None
     if not decoder.is_available:
-        raise _undecoded(syntax)
+        what = f"its pixels are compressed as {_name(syntax)}, which no installed package decodes"
+        raise InputError(what, hint=_INSTALL)
     try:
         frame = pixel_array(path, index=page, transfer_syntax_uid=syntax)
     except (AttributeError, ValueError):
@@ -63,8 +65,9 @@ def frame_of(path: Path, header: Dataset, page: int) -> np.ndarray:
         if {*_DECODERS} & {*decoder.available_plugins}:
             what = f"its pixels are damaged, or not compressed as {_name(syntax)}, which it says"
             raise InputError(what, hint="copy it anew") from None
-        # There is a decoder, but not of all that this syntax may hold: Pillow's of 12 bits, for one.
-        raise _undecoded(syntax) from None
+        # There is a decoder, but not of all that this syntax may hold: Pillow's knows no 12 bits, for one.
+        what = f"its pixels are damaged, or compressed as {_name(syntax)} in a way that no installed package decodes"
+        raise InputError(what, hint=_INSTALL) from None
     return frame.astype(frame.dtype.newbyteorder("="))
 
 
@@ -106,11 +109,6 @@ def _with_syntax(dataset: Dataset) -> Dataset:
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
     return dataset
-
-
-def _undecoded(syntax: UID) -> InputError:
-    what = f"its pixels are compressed as {_name(syntax)}, which no installed package decodes"
-    return InputError(what, hint="pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg")
 
 
 def _name(syntax: UID) -> str:

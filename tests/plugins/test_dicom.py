@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import io
 import logging
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.decoders.base import Decoder
@@ -16,7 +20,10 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLossless,
+    JPEGLSLossless,
     RLELossless,
     generate_uid,
 )
@@ -278,20 +285,56 @@ def not_jpeg(path):
     return path
 
 
-@pytest.mark.parametrize("available", [(), ("pillow",)])
-def test_pixels_that_no_package_decodes_name_their_kind_and_what_does(tmp_path, monkeypatch, available):
+@pytest.mark.parametrize(
+    ("available", "what"),
+    [
+        ((), "compressed as JPEG Baseline (Process 1), which no installed package decodes"),
+        (("pillow",), "damaged, or compressed as JPEG Baseline (Process 1) in a way that no installed package decodes"),
+    ],
+)
+def test_pixels_that_no_package_decodes_name_their_kind_and_what_does(tmp_path, monkeypatch, available, what):
     monkeypatch.setattr(Decoder, "is_available", property(lambda self: bool(available)))
     monkeypatch.setattr(Decoder, "available_plugins", property(lambda self: available))
     with pytest.raises(ik.InputError) as caught:
         read(not_jpeg(tmp_path / "a.dcm"))
-    what = "its pixels are compressed as JPEG Baseline (Process 1), which no installed package decodes"
-    assert str(caught.value) == f"{what} (pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg)"
+    assert str(caught.value) == f"its pixels are {what} (pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg)"
 
 
-def test_damaged_pixels_are_not_taken_for_the_lack_of_a_package(tmp_path):
+def test_damaged_pixels_are_not_taken_for_the_lack_of_a_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(Decoder, "available_plugins", property(lambda self: ("pillow", "pylibjpeg")))
     with pytest.raises(ik.InputError, match=r"^its pixels are damaged, or not compressed as JPEG Baseline") as caught:
         read(not_jpeg(tmp_path / "a.dcm"))
     assert "pip" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "encode", "needed"),
+    [
+        (JPEGLossless, imagecodecs.ljpeg_encode, "libjpeg"),
+        (JPEGLSLossless, imagecodecs.jpegls_encode, "libjpeg"),
+        (JPEG2000Lossless, partial(imagecodecs.jpeg2k_encode, codecformat="j2k", reversible=True, level=0), "openjpeg"),
+    ],
+)
+def test_frames_that_are_compressed_without_loss_are_the_values(tmp_path, syntax, encode, needed):
+    pytest.importorskip(needed, reason="pydicom decodes it with this package")
+    frames = NOISE.integers(0, 4096, (3, 20, 24)).astype(np.uint16)
+    dataset = pydicom.dcmread(saved(tmp_path / "a.dcm", frames, RescaleSlope=1, RescaleIntercept=-1024))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = pydicom.encaps.encapsulate([encode(frame) for frame in frames])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(tmp_path / "a.dcm")
+    for page, frame in enumerate(frames):
+        np.testing.assert_array_equal(read(tmp_path / "a.dcm", page).values, frame.astype(int) - 1024)
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_dcmtk_+eb+cy+s2.dcm", "examples_ybr_color.dcm"])
+def test_jpeg_of_luma_and_chroma_has_the_colours_that_pillow_finds(name):
+    path = get_testdata_file(name, download=False)
+    compressed = pydicom.encaps.get_frame(pydicom.dcmread(path).PixelData, 0, number_of_frames=1)
+    pixels = np.asarray(Image.open(io.BytesIO(compressed)).convert("RGB"))
+    stored = read(path)
+    assert np.abs(stored.values.astype(int) - pixels).mean() < 2
+    assert stored.conversions[0].startswith("YBR_FULL")
 
 
 @pytest.mark.parametrize(
