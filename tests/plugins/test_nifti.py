@@ -304,3 +304,27 @@ def test_a_volume_goes_through_a_network_of_three_axes(tmp_path):
     fed = torch.from_numpy(np.clip(np.abs(VALUES) / 3000, 0, 1)[::-1, ::-1].T.copy()).float()[None, None] * 2 - 1
     expected = ik.visualize(net, fed, "grad_cam", layers=["0"], target=0)
     np.testing.assert_allclose(found.maps["0"].values, expected.maps["0"].values, atol=1e-5)
+
+
+def test_a_run_of_a_volume_says_how_it_was_read_and_nothing_that_the_header_tells(tmp_path):
+    path = saved(tmp_path / "brain.nii.gz", np.abs(VALUES), cal_min=0, cal_max=3000, descrip=b"Secret Name")
+    net = torch.nn.Sequential(
+        torch.nn.Conv3d(1, 4, 3, padding=1), torch.nn.AdaptiveAvgPool3d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2)
+    )
+    recipe = {
+        "schema": "interpretkit/1",
+        "name": "volume",
+        "inputs": [{"path": str(path), "pages": "volume"}],
+        "steps": [{"id": "cam", "uses": "grad_cam", "with": {"layers": ["0"], "target": 0}}],
+    }
+    grey = ik.Preprocessing(resize=None, crop=None, mean=(0.5,), std=(0.5,))
+    run = ik.run(recipe, model=ik.wrap(net, transform=grey), output=tmp_path / "runs")
+    assert run.status == "complete"
+    assert run.results["cam"].maps["0"].values.shape == (1, 7, 6, 5)
+    [image] = run.manifest["inputs"]
+    assert image["conversions"] == [
+        "volume of 7 pages",
+        "axial slice, the right side on the left",
+        "scaled from 0 … 3000 (display range of the file)",
+    ]
+    assert not any(b"Secret" in file.read_bytes() for file in run.path.rglob("*") if file.is_file())
