@@ -58,7 +58,8 @@ def stored_in(path: Path, reading: Reading, *, page: int | None, readers: Mappin
     """
     count = pages_of(path, reading, readers=readers)
     if reading.pages == "volume" and page is None and count > 1:
-        stored = _volume([_page(path, reading, number, readers) for number in range(count)])
+        slices = [_page(path, reading, number, readers) for number in range(count)]
+        stored = _volume(slices, any_range=reading.range is not None)
     elif page is not None and page >= count:
         raise InputError(f"has {words.count(count, 'page')}, and page {page + 1} is asked for")
     else:
@@ -133,15 +134,17 @@ def _told(reader: FileReader, read: Callable[[PageReader], Read]) -> Read:
         raise InputError(f"reader {reader.name!r} failed: {cause(error)}") from error
 
 
-def _volume(pages: list[Stored]) -> Stored:
-    """Return pages that are alike as the slices of a volume."""
+def _volume(pages: list[Stored], *, any_range: bool) -> Stored:
+    """Return pages that are alike as the slices of a volume; `any_range` if theirs will be replaced."""
     if all(page.eight_bit for page in pages) and len({page.axes for page in pages}) > 1:
         pages = [page.as_rgb() for page in pages]
     first = pages[0]
-    kinds = {(page.axes, page.values.shape, page.values.dtype, page.range) for page in pages}
+    kinds = {(page.axes, page.values.shape, page.values.dtype) for page in pages}
     if "z" in first.axes or len(kinds) > 1:
         shapes = dict.fromkeys(f"{words.shape(page.values.shape)} {page.values.dtype}" for page in pages)
         raise InputError(f"its pages make no volume: {', '.join(shapes)}", hint="`pages: each` makes images of them")
+    if len({page.range for page in pages}) > 1 and not any_range:
+        raise InputError("its pages make no volume: they lie in different ranges", hint="state one by `range:`")
     conversions = dict.fromkeys(said for page in pages for said in page.conversions)
     alerts = dict.fromkeys(said for page in pages for said in page.alerts)
     return replace(

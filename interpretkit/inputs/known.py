@@ -26,6 +26,8 @@ _BRANDS = {
 }
 _NIFTI_SIZES = (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c")
 """348, the length of the header of a NIfTI file, in both orders of bytes."""
+_NIFTI_2_SIZES = (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")
+"""540, that of the second version."""
 
 
 class BeyondError(InputError):
@@ -63,8 +65,9 @@ def _beyond(path: Path, head: bytes) -> BeyondError | None:
     if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
         what, suffix = _BRANDS[head[8:12]]
         return BeyondError(what, suffix=suffix)
-    nifti = head[:4] in _NIFTI_SIZES and head[344:347] in (b"n+1", b"ni1")
-    if nifti or (head[:2] == _GZIP and name.endswith(".nii.gz")):
+    first = head[:4] in _NIFTI_SIZES and head[344:347] in (b"n+1", b"ni1")
+    second = head[:4] in _NIFTI_2_SIZES and head[4:7] in (b"n+2", b"ni2")
+    if first or second or (head[:2] == _GZIP and name.endswith(".nii.gz")):
         return BeyondError("a NIfTI file", suffix=".nii")
     if head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51":
         return BeyondError("a JPEG 2000 file", suffix=".jp2")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from interpretkit import InputError, Reader, Stored
+from interpretkit_nifti.files import SPACE, Values, header_of, told
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from interpretkit import Options
 
 _RIGHT, _FRONT, _UP = range(3)
 """The axes of the body, each in the direction in which nibabel counts it."""
@@ -22,7 +26,6 @@ _PLANES = {
 }
 """For the axis that slices follow each other along: what a slice is, what its rows and its columns run along."""
 
-_SPACE = 3
 _COLOURS = ("R", "G", "B")
 
 
@@ -38,72 +41,78 @@ class NiftiReader(Reader):
     suffixes = (".nii", ".nii.gz")
     package = "interpretkit[nifti]"
 
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._values = Values()
+
     def pages(self, path: Path) -> int:
         """Return how many slices a file has."""
-        return _Volume.of(path).slices
+        with told():
+            return _Volume.of(header_of(path)).slices
 
     def read(self, path: Path, page: int) -> Stored:
         """Return a slice `(y, x)`, of colours `(y, x, channel)`."""
-        volume = _Volume.of(path)
-        values = volume.slice(page)
-        if values.dtype.names == _COLOURS:
-            colours = np.stack([values[name] for name in _COLOURS], axis=-1)
-            return Stored(values=colours, axes=("y", "x", "channel"), conversions=(volume.plane,), alerts=volume.alerts)
-        if values.dtype.kind not in "biuf":
-            raise InputError(f"holds {values.dtype} numbers", hint="save their magnitude")
-        low, high = float(volume.file.header["cal_min"]), float(volume.file.header["cal_max"])
-        return Stored(
-            values=values,
-            range=(low, high) if low < high else None,
-            said_by="display range of the file",
-            conversions=(volume.plane,),
-            alerts=volume.alerts,
-        )
+        with told():
+            header = header_of(path)
+            volume = _Volume.of(header)
+            return _stored(volume, volume.slice(page, self._values.of(path, header)))
+
+
+def _stored(volume: _Volume, values: np.ndarray) -> Stored:
+    """Return the values of a slice with what the file says of them."""
+    said, alerts = (volume.plane,), volume.alerts
+    if values.dtype.names == _COLOURS:
+        colours = np.stack([values[name] for name in _COLOURS], axis=-1)
+        return Stored(values=colours, axes=("y", "x", "channel"), conversions=said, alerts=alerts)
+    if values.dtype.names:
+        raise InputError(f"holds colours of {len(values.dtype.names)} channels", hint="save them as RGB")
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"holds {values.dtype} numbers", hint="save their magnitude")
+    low, high = float(volume.header["cal_min"]), float(volume.header["cal_max"])
+    if not low < high:
+        return Stored(values=values, conversions=said, alerts=alerts)
+    said_by = "display range of the file"
+    return Stored(values=values, range=(low, high), said_by=said_by, conversions=said, alerts=alerts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Volume:
-    """A file of which no values are read yet.
+    """A volume of which no values are read yet.
 
     Attributes:
-        file: The file, as nibabel opens it.
+        header: What the file says, as nibabel reads it.
         axes: Which axis of the file runs along each of the body most, and in which direction: 1 or -1.
         along: The axis of the body that slices follow each other along.
     """
 
-    file: Any
+    header: Any
     axes: tuple[tuple[int, int], ...]
     along: int
 
     @classmethod
-    def of(cls, path: Path) -> _Volume:
-        """Return the volume in a file."""
-        import nibabel
-        from nibabel.filebasedimages import ImageFileError
+    def of(cls, header: Any) -> _Volume:
+        """Return the volume that a header describes, the first of a series."""
         from nibabel.orientations import io_orientation
 
-        try:
-            file: Any = nibabel.load(path)
-        except ImageFileError as error:
-            raise InputError("cannot be read as NIfTI", hint=str(error)) from error
-        if not 2 <= len(file.shape) <= _SPACE + 1 or 0 in file.shape:  # noqa: PLR2004 - of a slice
-            shape = "×".join(map(str, file.shape))
-            raise InputError(f"holds {shape} values, not a volume or a series of volumes", hint="save one of them")
-        found = io_orientation(file.affine)
-        if not np.isfinite(found).all():
+        shape = header.get_data_shape()
+        if len(shape) < 2 or 0 in shape or math.prod(shape[SPACE + 1 :]) > 1:  # noqa: PLR2004 - of a slice
+            found = "×".join(map(str, shape))
+            raise InputError(f"holds {found} values, not a volume or a series of volumes", hint="save one of them")
+        orientation = io_orientation(header.get_best_affine())
+        if not np.isfinite(orientation).all():
             raise InputError("does not say how it lies in space", hint="save it with an affine that can be inverted")
-        axes = [(0, 0)] * _SPACE
-        for axis, (body, direction) in enumerate(found):
+        axes = [(0, 0)] * SPACE
+        for axis, (body, direction) in enumerate(orientation):
             axes[int(body)] = axis, int(direction)
-        lengths = [_length(file, axis) for axis, _ in axes]
+        lengths = [_length(shape, axis) for axis, _ in axes]
         # A single slice is shown as it was taken.
         along = _UP if lengths[_UP] == 1 or 1 not in lengths else lengths.index(1)
-        return cls(file, tuple(axes), along)
+        return cls(header, tuple(axes), along)
 
     @property
     def slices(self) -> int:
         """How many slices it has."""
-        return _length(self.file, self.axes[self.along][0])
+        return _length(self.header.get_data_shape(), self.axes[self.along][0])
 
     @property
     def plane(self) -> str:
@@ -114,21 +123,21 @@ class _Volume:
     def alerts(self) -> tuple[str, ...]:
         """What whoever looks at a slice must know."""
         found = []
-        series = self.file.shape[_SPACE:]
+        series = self.header.get_data_shape()[SPACE:]
         if series and series[0] > 1:
             found.append(f"volume 1 of {series[0]}: save another by itself to see it")
-        if not self.file.header["sform_code"] and not self.file.header["qform_code"]:
+        if not self.header["sform_code"] and not self.header["qform_code"]:
             found.append("the file does not say which side is which: its first axis is taken to run from right to left")
         return tuple(found)
 
-    def slice(self, page: int) -> np.ndarray:
-        """Return the values of a slice `(y, x)`; those of others are not read where the file is not compressed."""
+    def slice(self, page: int, all_values: Any) -> np.ndarray:
+        """Return the values of a slice `(y, x)` among all; others are not read where the file is not compressed."""
         axis, direction = self.axes[self.along]
-        wanted: list[Any] = [slice(None)] * len(self.file.shape)
-        wanted[_SPACE:] = [0] * len(wanted[_SPACE:])
+        dims = len(self.header.get_data_shape())
+        wanted: list[Any] = [slice(None)] * min(dims, SPACE) + [0] * max(dims - SPACE, 0)
         if axis < len(wanted):
             wanted[axis] = page if direction > 0 else self.slices - 1 - page
-        values = np.asarray(self.file.dataobj[tuple(wanted)])
+        values = np.asarray(all_values[tuple(wanted)])
         _, rows, columns = _PLANES[self.along]
         if self.axes[rows][0] > self.axes[columns][0]:
             values = values.T
@@ -137,5 +146,5 @@ class _Volume:
         return values[tuple(turned)]
 
 
-def _length(file: Any, axis: int) -> int:
-    return int(file.shape[axis]) if axis < min(len(file.shape), _SPACE) else 1
+def _length(shape: tuple[int, ...], axis: int) -> int:
+    return int(shape[axis]) if axis < min(len(shape), SPACE) else 1

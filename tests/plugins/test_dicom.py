@@ -1,16 +1,41 @@
 from __future__ import annotations
 
+import io
+import logging
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.decoders.base import Decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless, generate_uid
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLossless,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
 
 import interpretkit as ik
 from interpretkit.contracts.kinds import READER
 from interpretkit.contracts.registry import discover
+from interpretkit.engine.offered import readers_of
+from interpretkit.inputs.decode import stored_in
+from interpretkit.inputs.find import find_images
+from interpretkit.inputs.read import read_image
+from interpretkit.inputs.reading import Reading
 from interpretkit.results.scaling import scaled
 from interpretkit.testing import checks_of, tiny_model
 from interpretkit_dicom.dicom import DicomReader
@@ -54,15 +79,15 @@ def saved(path, values, *, syntax=ExplicitVRLittleEndian, bits=12, **tags):
     dataset["PixelData"].VR = "OB" if values.dtype == np.uint8 else "OW"
     if syntax == RLELossless:
         dataset.compress(RLELossless)
+    dataset.file_meta.TransferSyntaxUID = syntax
     if syntax == ExplicitVRBigEndian:
-        dataset.file_meta.TransferSyntaxUID = syntax
         dataset.PixelData = values.astype(values.dtype.newbyteorder(">")).tobytes()
     dataset.save_as(path, enforce_file_format=True)
     return path
 
 
 def read(path, page=0):
-    return DicomReader(DicomReader.Options()).read(path, page)
+    return DicomReader(DicomReader.Options()).read(Path(path), page)
 
 
 def test_it_is_offered_and_keeps_the_contract(tmp_path):
@@ -182,6 +207,26 @@ def test_frames_are_pages_and_each_has_its_own_rescaling_and_window(tmp_path):
         assert stored.range == (95 + number, 105 + number)
 
 
+def test_frames_of_different_windows_are_a_volume_in_a_range_that_is_stated(tmp_path):
+    path = saved(tmp_path / "a.dcm", np.stack([TWELVE, TWELVE[::-1]]))
+    dataset = pydicom.dcmread(path)
+    groups = []
+    for width in (100, 200):
+        window, group = Dataset(), Dataset()
+        window.WindowCenter, window.WindowWidth = 2000, width
+        group.FrameVOILUTSequence = [window]
+        groups.append(group)
+    dataset.PerFrameFunctionalGroupsSequence = groups
+    dataset.save_as(path)
+    readers = readers_of(discover())
+    with pytest.raises(ik.InputError) as caught:
+        stored_in(path, Reading(pages="volume"), page=None, readers=readers)
+    assert str(caught.value) == "its pages make no volume: they lie in different ranges (state one by `range:`)"
+    stored = stored_in(path, Reading(pages="volume", range=(0, 4095)), page=None, readers=readers)
+    np.testing.assert_array_equal(stored.values, [TWELVE, TWELVE[::-1]])
+    assert (stored.range, stored.said_by) == ((0, 4095), "stated by the recipe")
+
+
 def test_colours_are_rgb_whatever_they_are_kept_as(tmp_path):
     colours = NOISE.integers(0, 256, (6, 8, 3)).astype(np.uint8)
     stored = read(saved(tmp_path / "a.dcm", colours))
@@ -230,16 +275,224 @@ def test_what_holds_no_image_that_can_be_read_is_told_in_one_line(name, message)
     assert str(caught.value).startswith(message)
 
 
-def test_pixels_that_no_package_decodes_name_their_kind_and_what_does(tmp_path):
-    path = saved(tmp_path / "a.dcm", (TWELVE // 16).astype(np.uint8))
-    dataset = pydicom.dcmread(path)
+def not_jpeg(path):
+    """Write a file whose pixels are compressed as JPEG, or so it says."""
+    dataset = pydicom.dcmread(saved(path, (TWELVE // 16).astype(np.uint8)))
     dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     dataset.PixelData = pydicom.encaps.encapsulate([b"no JPEG"])
     dataset["PixelData"].is_undefined_length = True
     dataset.save_as(path)
-    with pytest.raises(ik.InputError, match=r"its pixels are compressed as JPEG Baseline \(Process 1\)") as caught:
-        read(path)
-    assert caught.value.hint == "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+    return path
+
+
+@pytest.mark.parametrize(
+    ("available", "what"),
+    [
+        ((), "compressed as JPEG Baseline (Process 1), which no installed package decodes"),
+        (("pillow",), "damaged, or compressed as JPEG Baseline (Process 1) in a way that no installed package decodes"),
+    ],
+)
+def test_pixels_that_no_package_decodes_name_their_kind_and_what_does(tmp_path, monkeypatch, available, what):
+    monkeypatch.setattr(Decoder, "is_available", property(lambda self: bool(available)))
+    monkeypatch.setattr(Decoder, "available_plugins", property(lambda self: available))
+    with pytest.raises(ik.InputError) as caught:
+        read(not_jpeg(tmp_path / "a.dcm"))
+    assert str(caught.value) == f"its pixels are {what} (pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg)"
+
+
+def test_damaged_pixels_are_not_taken_for_the_lack_of_a_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(Decoder, "available_plugins", property(lambda self: ("pillow", "pylibjpeg")))
+    with pytest.raises(ik.InputError, match=r"^its pixels are damaged, or not compressed as JPEG Baseline") as caught:
+        read(not_jpeg(tmp_path / "a.dcm"))
+    assert "pip" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "encode", "needed"),
+    [
+        (JPEGLossless, imagecodecs.ljpeg_encode, "libjpeg"),
+        (JPEGLSLossless, imagecodecs.jpegls_encode, "libjpeg"),
+        (JPEG2000Lossless, partial(imagecodecs.jpeg2k_encode, codecformat="j2k", reversible=True, level=0), "openjpeg"),
+    ],
+)
+def test_frames_that_are_compressed_without_loss_are_the_values(tmp_path, syntax, encode, needed):
+    pytest.importorskip(needed, reason="pydicom decodes it with this package")
+    frames = NOISE.integers(0, 4096, (3, 20, 24)).astype(np.uint16)
+    dataset = pydicom.dcmread(saved(tmp_path / "a.dcm", frames, RescaleSlope=1, RescaleIntercept=-1024))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = pydicom.encaps.encapsulate([encode(frame) for frame in frames])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(tmp_path / "a.dcm")
+    for page, frame in enumerate(frames):
+        np.testing.assert_array_equal(read(tmp_path / "a.dcm", page).values, frame.astype(int) - 1024)
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_dcmtk_+eb+cy+s2.dcm", "examples_ybr_color.dcm"])
+def test_jpeg_of_luma_and_chroma_has_the_colours_that_pillow_finds(name):
+    path = get_testdata_file(name, download=False)
+    compressed = pydicom.encaps.get_frame(pydicom.dcmread(path).PixelData, 0, number_of_frames=1)
+    pixels = np.asarray(Image.open(io.BytesIO(compressed)).convert("RGB"))
+    stored = read(path)
+    assert np.abs(stored.values.astype(int) - pixels).mean() < 2
+    assert stored.conversions[0].startswith("YBR_FULL")
+
+
+@pytest.mark.parametrize(
+    ("syntax", "name"),
+    [
+        ("1.2.840.10008.1.2.4.100", "MPEG2 Main Profile / Main Level"),
+        ("1.2.3.4711", "what the standard has no name for"),
+    ],
+)
+def test_pixels_that_pydicom_never_decodes_name_no_package_and_no_number_of_the_file(tmp_path, syntax, name):
+    dataset = pydicom.dcmread(not_jpeg(tmp_path / "a.dcm"))
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(tmp_path / "a.dcm", implicit_vr=False, little_endian=True)
+    with pytest.raises(ik.InputError) as caught:
+        read(tmp_path / "a.dcm")
+    assert str(caught.value) == f"its pixels are kept as {name}, which pydicom does not decode"
+
+
+def test_without_pydicom_the_extra_is_named(tmp_path, monkeypatch):
+    path = saved(tmp_path / "IM_0001", TWELVE)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    [file] = find_images([str(path)])
+    with pytest.raises(ik.InputError) as caught:
+        read_image(file, readers=readers_of(discover()))
+    what = "is read by reader 'dicom', and what that needs is not installed"
+    assert str(caught.value) == f"{path}: {what} (pip install 'interpretkit[dicom]')"
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_a_file_without_the_mark_is_read_if_its_suffix_and_contents_say_what_it_is(tmp_path, syntax):
+    whole = saved(tmp_path / "a.dcm", TWELVE, syntax=syntax, RescaleSlope=2).read_bytes()
+    # The mark and the group of the file, whose length stands at its beginning.
+    bare = whole[144 + int.from_bytes(whole[140:144], "little") :]
+    for name in ("b.dcm", "b.png"):
+        (tmp_path / name).write_bytes(bare)
+    stored = read(tmp_path / "b.dcm")
+    np.testing.assert_array_equal(stored.values, TWELVE.astype(int) * 2)
+    assert stored.conversions == ("read without the mark of DICOM files", "rescaled by 2 and 0")
+    with pytest.raises(ik.InputError, match="is no DICOM file, or lacks the header"):
+        read(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("name", ["image_dfl.dcm", "SC_rgb_jpeg.dcm"])
+def test_files_that_pydicom_reads_only_as_a_whole_are_read(name):
+    path = get_testdata_file(name, download=False)
+    found = read(path).values
+    with warnings.catch_warnings(action="ignore"):
+        np.testing.assert_array_equal(found, pydicom.dcmread(path).pixel_array)
+
+
+def test_a_header_of_an_image_without_pixels_is_no_image(tmp_path):
+    dataset = pydicom.dcmread(saved(tmp_path / "a.dcm", TWELVE))
+    del dataset.PixelData
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(ik.InputError, match=r"^is a DICOM file without pixels"):
+        read(tmp_path / "a.dcm")
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_floats_have_no_range_unless_a_window_gives_one(tmp_path, kind):
+    floats = np.linspace(-1, 3, 48).reshape(6, 8).astype(kind)
+    dataset = pydicom.dcmread(saved(tmp_path / "a.dcm", TWELVE))
+    for key in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        del dataset[key]
+    dataset.BitsAllocated = 8 * floats.itemsize
+    setattr(dataset, "FloatPixelData" if kind == "f4" else "DoubleFloatPixelData", floats.tobytes())
+    dataset.save_as(tmp_path / "a.dcm")
+    stored = read(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(stored.values, floats)
+    assert (stored.range, stored.said_by) == (None, "")
+    dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = 1, 4, "LINEAR_EXACT"
+    dataset.save_as(tmp_path / "a.dcm")
+    np.testing.assert_allclose(scaled(read(tmp_path / "a.dcm")).values, (floats + 1) / 4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tags", "slope", "intercept"),
+    [
+        ({"RescaleSlope": 2}, 2, 0),
+        ({"RescaleIntercept": -5}, 1, -5),
+        ({"RescaleSlope": "", "RescaleIntercept": ""}, 1, 0),
+    ],
+)
+def test_what_a_file_leaves_out_of_its_rescaling_changes_nothing(tmp_path, tags, slope, intercept):
+    stored = read(saved(tmp_path / "a.dcm", TWELVE, **tags))
+    np.testing.assert_array_equal(stored.values, TWELVE.astype(int) * slope + intercept)
+    assert stored.range == (intercept, 4095 * slope + intercept)
+
+
+def test_of_several_windows_the_first_counts_and_that_is_said(tmp_path):
+    stored = read(saved(tmp_path / "a.dcm", TWELVE, WindowCenter=[300, 7], WindowWidth=[1500, 9]))
+    assert (stored.range, stored.conversions) == ((-450, 1049), ("window 1 of 2",))
+    assert read(saved(tmp_path / "a.dcm", TWELVE, WindowCenter=300, WindowWidth=1500)).conversions == ()
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    ("tags", "padding"),
+    [
+        ({"PixelPaddingValue": -2000}, -2000),
+        ({"PixelPaddingValue": 63536}, -2000),
+        ({"PixelPaddingValue": 2000, "PixelPaddingRangeLimit": 2047}, 2010),
+    ],
+)
+def test_padding_is_as_dark_as_the_darkest_of_the_other_values(tmp_path, tags, padding, photometric):
+    values = NOISE.integers(-1000, 1000, (6, 8)).astype(np.int16)
+    padded = values.copy()
+    padded[:2] = padding
+    tags = {**tags, "PhotometricInterpretation": photometric, "RescaleSlope": 3, "RescaleIntercept": 7}
+    path = saved(tmp_path / "a.dcm", padded)
+    dataset = pydicom.dcmread(path)
+    for key, value in tags.items():
+        # As it is found in files, a value without a sign may stand beside pixels that have one.
+        vr = ("US" if tags["PixelPaddingValue"] > 0 else "SS") if key.startswith("PixelPadding") else None
+        dataset.add_new(key, vr, value) if vr else setattr(dataset, key, value)
+    dataset.save_as(path)
+    stored = read(path)
+    measured = values.astype(int) * 3 + 7
+    if photometric == "MONOCHROME1":
+        measured = (-2048 * 3 + 7) + (2047 * 3 + 7) - measured
+    np.testing.assert_array_equal(stored.values[2:], measured[2:])
+    assert (stored.values[:2] == measured[2:].min()).all()
+    assert stored.conversions[-1] == "padding set to the darkest of the other values"
+    assert stored.range == (-2048 * 3 + 7, 2047 * 3 + 7)
+
+
+def test_a_palette_of_8_bits_that_is_written_as_16_is_one_of_8(tmp_path):
+    palette = NOISE.integers(0, 256, (3, 256)).astype(np.uint16)
+    names = ("Red", "Green", "Blue")
+    indices = (TWELVE % 256).astype(np.uint8)
+    for written in (palette << 8, palette * 257):
+        tags = {f"{name}PaletteColorLookupTableDescriptor": [256, 0, 16] for name in names}
+        tags |= {f"{name}PaletteColorLookupTableData": row.tobytes() for name, row in zip(names, written, strict=True)}
+        stored = read(saved(tmp_path / "a.dcm", indices, PhotometricInterpretation="PALETTE COLOR", **tags))
+        np.testing.assert_array_equal(stored.values, np.moveaxis(palette[:, indices], 0, -1))
+        assert (stored.eight_bit, stored.conversions) == (True, ("PALETTE COLOR to RGB",))
+
+
+def test_nothing_of_a_file_is_heard_of_on_the_terminal_in_logs_or_in_errors(tmp_path, capfd, caplog):
+    path = saved(tmp_path / "a.dcm", TWELVE)
+    whole = path.read_bytes()
+    # Values that fit no number and no date: pydicom warns of some of them, in their words, and raises others.
+    broken = whole.replace(b"19700203", b"SecretMe").replace(b"MRN-4711-0815", b"\xff\xfe\x80\x1b$Secret")
+    generator = np.random.default_rng(1)
+    for _ in range(300):
+        damaged = bytearray(broken)
+        for place in generator.integers(132, len(broken), 4):
+            damaged[place] ^= 1 << int(generator.integers(8))
+        path.write_bytes(bytes(damaged))
+        try:
+            said = str(read(path))
+        except ik.InputError as error:
+            said = str(error)
+        assert "Secret" not in said
+        assert not any(value in said for value in PATIENT.values())
+    heard = capfd.readouterr()
+    assert heard.out + heard.err + caplog.text == ""
+    assert logging.getLogger("pydicom").propagate
 
 
 def test_a_window_without_a_width_is_said_and_not_used(tmp_path):

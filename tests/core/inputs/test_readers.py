@@ -172,6 +172,7 @@ def test_a_reader_whose_package_is_missing_names_what_installs_it(folder, about,
         (b"\0\0\0\x20ftypheic", ".heic"),
         (b"\0\0\0\x20ftypavif", ".avif"),
         (b"\x5c\1\0\0" + bytes(340) + b"n+1\0", ".nii"),
+        (b"\0\0\2\x1cn+2\0\r\n\x1a\n", ".nii"),
         (b"\0\0\0\x0cjP  \r\n\x87\n", ".jp2"),
     ],
 )
