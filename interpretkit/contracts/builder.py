@@ -10,6 +10,7 @@ from interpretkit.errors import RecipeError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import torch
 
@@ -39,6 +40,17 @@ class ModelBuilder(Offer):
             RecipeError: If there are no such weights.
         """
         raise RecipeError(f"model {self.name!r} has no published weights {name!r}", hint="give `path:` or `hub:`")
+
+    def builtin(self) -> Path:
+        """Return the file of weights that comes with the builder, for `weights: builtin`.
+
+        Only builders of networks that are trained and small define it.
+
+        Raises:
+            RecipeError: If there is none.
+        """
+        what = f"model {self.name!r} comes without weights"
+        raise RecipeError(what, hint="give `path:` or `hub:`", subject="builtin")
 
     def convert(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:  # noqa: ARG002 - most have one form
         """Return the weights in the form meant for deployment: another layout of the same function.

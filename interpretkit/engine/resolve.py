@@ -112,6 +112,7 @@ class Resolved:
             "models": {key: self._model_data(key) for key in recipe.models},
             "inputs": [each if isinstance(each, str) else each.model_dump() for each in recipe.inputs],
             "steps": [_step_data(step) for step in self.steps],
+            "checks": recipe.checks,
             "numerics": recipe.numerics.model_dump(),
         }
 
@@ -179,7 +180,7 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
         models=models,
         steps=steps,
         readers=readers_of(registry),
-        checks=checks_of(registry),
+        checks=checks_of(registry) if recipe.checks == "default" else (),
     )
 
 

@@ -22,7 +22,7 @@ from interpretkit.inputs.reading import Reading
 from interpretkit.recipe.entries import Columns, InputEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from interpretkit.inputs.manifest import Row
 
@@ -36,6 +36,9 @@ EXTENSIONS = (
 
 ARRAYS = (".npy", ".npz")
 """The endings of the files that only a glob takes: in a folder, arrays may be anything."""
+
+DIGITS = "digits"
+"""The sample that is several images: handwritten digits among fragments, with their labels and masks."""
 
 SAMPLES = {"grace_hopper": "grace_hopper.jpg", "present": "Minduka_Present_Blue_Pack.png"}
 """Images that come with matplotlib, for `sample:NAME`."""
@@ -98,8 +101,10 @@ def find(entries: Sequence[str | InputEntry], *, pages: Pages, suffixes: Iterabl
     An entry is a file; a folder, for the images directly inside; a glob with `*`, `?`, `[` or `**`; a manifest (CSV, or
     Parquet, Feather and Arrow where pyarrow is installed) with a column `path` (relative to the manifest's folder) and,
     if there are any, `label` and `mask` (the path of an image that is non-zero where the object is); or
-    `sample:grace_hopper`, `sample:present`. `stack.tif#3` is the third page of a file. Of folders and globs, files with
-    the extension of an image are taken, sorted, without hidden ones.
+    `sample:grace_hopper`, `sample:present`, or `sample:digits`, which is thirty images with labels and masks, or
+    `sample:digits/7a`, one of them.
+    `stack.tif#3` is the third page of a file. Of folders and globs, files with the extension of an image are taken,
+    sorted, without hidden ones.
 
     A file of a folder, a glob or a manifest that is missing, empty or no regular file costs only itself, and so does a
     named file that is empty.
@@ -177,7 +182,7 @@ class _Expanding:
         name = self._asked.path
         if name.startswith("sample:"):
             self._check_fits("a sample")
-            self._add(_sample(name))
+            self._take_sample(name)
             return
         path = Path(name)
         status = status_of(path, self._where)
@@ -204,6 +209,18 @@ class _Expanding:
             if getattr(self._asked, key) is not None and not fits:
                 place = self._asked.place(key, part="key") or self._where
                 raise RecipeError(f"{self._where} is {kind}, of which nobody can say {key!r}", where=place)
+
+    def _take_sample(self, name: str) -> None:
+        kind, _, which = name.removeprefix("sample:").partition("/")
+        if kind != DIGITS:
+            self._add(_sample(name))
+            return
+        files = {file.id: file for file in _digits(name)}
+        if which and which not in files:
+            hint = did_you_mean(which, files, otherwise=f"there are {words.listed(files, most=3)}")
+            raise InputError(f"there is no sample {which!r} of {DIGITS}", where=self._where, hint=hint)
+        for file in [files[which]] if which else files.values():
+            self._add(file)
 
     def _take_named(self, path: Path) -> None:
         path, page = _with_page(path, self._where)
@@ -391,10 +408,20 @@ def _fixed_part(pattern: Path) -> Path:
 def _sample(entry: str) -> ImageFile:
     name = entry.removeprefix("sample:")
     if name not in SAMPLES:
-        hint = did_you_mean(name, SAMPLES, otherwise=f"samples are {', '.join(SAMPLES)}")
+        known = (*SAMPLES, DIGITS)
+        hint = did_you_mean(name, known, otherwise=f"samples are {', '.join(known)}")
         raise InputError(f"there is no sample {name!r}", where=printable(entry), hint=hint)
     path = Path(matplotlib().get_data_path(), "sample_data", SAMPLES[name])
     return _image_file(path, entry, source=entry)
+
+
+def _digits(where: str) -> Iterator[ImageFile]:
+    folder = Path(__file__).with_name("samples") / DIGITS
+    for row in read_manifest(folder / "list.csv", where, Columns()):
+        if isinstance(row, InputError):
+            raise row
+        file = _image_file(folder / row.path, where)
+        yield replace(file, source=f"sample:{DIGITS}/{file.id}", label=row.label, mask=folder / row.mask)
 
 
 def _image_file(path: Path, where: str, *, source: str = "", page: int | None = None, advise: bool = True) -> ImageFile:

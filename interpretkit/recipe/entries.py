@@ -118,8 +118,8 @@ def _weights_kind(value: Any) -> str | None:
     if isinstance(value, dict):
         kinds = [kind for key, kind in _WEIGHTS.items() if key in value]
         return kinds[0] if len(kinds) == 1 else None
-    if value == "random":
-        return "random"
+    if value in ("random", "builtin"):
+        return str(value)
     return "PublishedWeights" if value == "DEFAULT" else None
 
 
@@ -278,6 +278,7 @@ class PublishedWeights(Entry):
 
 Weights = Annotated[
     Annotated[Literal["random"], Tag("random")]
+    | Annotated[Literal["builtin"], Tag("builtin")]
     | Annotated[PathWeights, Tag("PathWeights")]
     | Annotated[HubWeights, Tag("HubWeights")]
     | Annotated[PackageWeights, Tag("PackageWeights")]
@@ -289,8 +290,8 @@ Weights = Annotated[
     Discriminator(
         _weights_kind,
         custom_error_type="weights",
-        custom_error_message="'random', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} "
-        "is wanted",
+        custom_error_message="'random', 'builtin', 'DEFAULT', {path: file}, {package: name, file: path} or "
+        "{hub: owner/name} is wanted",
     ),
 ]
 

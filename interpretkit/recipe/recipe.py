@@ -18,6 +18,7 @@ from interpretkit.recipe.entries import (
     Numerics,
     PathWeights,
     Placed,
+    PreprocessingEntry,
     PublishedWeights,
     Slug,
     StepEntry,
@@ -79,6 +80,8 @@ class Recipe(Placed):
     """Files, folders, globs, manifests, samples; or mappings that say more of them."""
     steps: Annotated[list[StepEntry], Field(min_length=1)]
     """What to do with the model."""
+    checks: Literal["default", "none"] = "default"
+    """Which checks judge the results of the steps: those that plugins offer, or none."""
     numerics: Numerics = Field(default_factory=Numerics)
     """How to compute."""
 
@@ -165,6 +168,7 @@ _BELONGS: dict[type[BaseModel], str] = {
     Recipe: "at the top level",
     ModelEntry: "beside the 'uses:' of a model",
     InputEntry: "beside the 'path:' of an input",
+    PreprocessingEntry: "under 'preprocessing:' of a model",
     StepEntry: "beside the 'uses:' of a step",
     Numerics: "under 'numerics:'",
     PathWeights: "beside 'path:' of weights",

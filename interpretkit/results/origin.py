@@ -21,7 +21,8 @@ class WeightsInfo:
     """Where a model's weights come from.
 
     Attributes:
-        kind: `random`, `path`, `hub`, `package`, `published`, or `given` (the module was handed over with its weights).
+        kind: `random`, `builtin` (they come with the builder), `path`, `hub`, `package`, `published`, or `given` (the
+            module was handed over with its weights).
         source: The file, the repository with its revision, or the published name with its address; for random weights
             used as a fallback, the source that they stand in for.
         sha256: Hash of the file; empty where there is none.
@@ -32,7 +33,7 @@ class WeightsInfo:
         left_out: The tensors of the file that the network does not have.
     """
 
-    kind: Literal["random", "path", "hub", "package", "published", "given"] = "given"
+    kind: Literal["random", "builtin", "path", "hub", "package", "published", "given"] = "given"
     source: str = ""
     sha256: str = ""
     fallback: str = ""

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 @hookimpl
 def interpretkit_models() -> Iterator[type[ModelBuilder]]:
-    """Yield the builder of the RepVGG family."""
+    """Yield the builder of the RepVGG family, and that of a small one that comes along trained."""
     from interpretkit_repvgg.builder import RepVGGBuilder
+    from interpretkit_repvgg.digits import DigitsBuilder
 
     yield RepVGGBuilder
+    yield DigitsBuilder
 
 
 @hookimpl

@@ -40,10 +40,14 @@ class Builder(Protocol):
         """Return which file the published weights `name` are."""
         ...
 
+    def builtin(self) -> Path:
+        """Return the file of weights that comes with it."""
+        ...
+
 
 def load(
     builder: Builder,
-    weights: Literal["random"] | PathWeights | HubWeights | PackageWeights | PublishedWeights,
+    weights: Literal["random", "builtin"] | PathWeights | HubWeights | PackageWeights | PublishedWeights,
     *,
     seed: int,
     device: str,
@@ -97,16 +101,16 @@ def _with(info: WeightsInfo, fitted: Fitting) -> WeightsInfo:
 
 
 def _state(
-    weights: Literal["random"] | PathWeights | HubWeights | PackageWeights | PublishedWeights, builder: Builder
+    weights: Literal["random", "builtin"] | PathWeights | HubWeights | PackageWeights | PublishedWeights,
+    builder: Builder,
 ) -> tuple[dict[str, torch.Tensor] | None, WeightsInfo]:
     if weights == "random":
         return None, WeightsInfo(kind="random")
-    if isinstance(weights, PathWeights):
-        return _from_file(Path(weights.path), weights, WeightsInfo(kind="path", source=weights.path), weights.sha256)
-    if isinstance(weights, PackageWeights):
-        source = f"package {weights.package}: {weights.file}"
-        path = file_of(weights.package, weights.file)
-        return _from_file(path, weights, WeightsInfo(kind="package", source=source), weights.sha256)
+    if weights == "builtin":
+        info = WeightsInfo(kind="builtin", source=f"weights that come with {builder.name}")
+        return _from_file(builder.builtin(), FileWeights(), info, "")
+    if isinstance(weights, PathWeights | PackageWeights):
+        return _from_here(weights)
     try:
         if isinstance(weights, HubWeights):
             return _from_hub(weights)
@@ -116,6 +120,14 @@ def _state(
             raise
         source = weights.hub if isinstance(weights, HubWeights) else f"published {weights.published}"
         return None, WeightsInfo(kind="random", source=source, fallback=error.message)
+
+
+def _from_here(weights: PathWeights | PackageWeights) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
+    if isinstance(weights, PathWeights):
+        info = WeightsInfo(kind="path", source=weights.path)
+        return _from_file(Path(weights.path), weights, info, weights.sha256)
+    info = WeightsInfo(kind="package", source=f"package {weights.package}: {weights.file}")
+    return _from_file(file_of(weights.package, weights.file), weights, info, weights.sha256)
 
 
 def _from_file(

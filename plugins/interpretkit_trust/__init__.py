@@ -1,0 +1,20 @@
+"""Checks of attribution maps: what should not be believed, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interpretkit import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from interpretkit import Check
+
+
+@hookimpl
+def interpretkit_checks() -> Iterable[type[Check]]:
+    """Offer the checks."""
+    from interpretkit_trust.degenerate import Degenerate
+
+    yield Degenerate
