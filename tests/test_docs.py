@@ -78,7 +78,7 @@ def test_the_readmes_visualizer_has_twenty_lines_and_keeps_the_contract(tmp_path
 def test_a_loader_is_looked_into_as_the_page_says(tmp_path):
     module = run_block("DataLoader", "docs/python.md", tmp_path)
     assert module.by_label.maps["1"].values.shape == (40, 30, 30)
-    assert module.by_label.images[7].label == str(int(module.test_set.tensors[1][7]))
+    assert module.by_label.images[7].label == int(module.test_set.tensors[1][7])
     assert module.channels.tables
 
 

@@ -68,7 +68,17 @@ def test_a_loader_gives_the_maps_of_its_images_for_their_labels(net, expected, *
     loader = DataLoader(images, batch_size=drawn)
     found = ik.visualize(net, loader, "grad_cam", layers=["0"], target="label", batch_size=batch_size)
     np.testing.assert_allclose(found.maps["0"].values, expected, atol=1e-6)
-    assert [image.label for image in found.images] == list(map(str, LABELS.tolist()))
+    assert [image.label for image in found.images] == LABELS.tolist()
+
+
+def test_a_whole_number_of_a_data_set_is_an_index_also_where_classes_are_called_by_numbers(net):
+    model = ik.wrap(net, classes=["1", "2", "3", "4", "5"])
+    pairs = list(zip(IMAGES, [0, 1, 2, 3, 4], strict=False))
+    found = ik.visualize(model, pairs, "grad_cam", layers=["0"], target="label")
+    assert [target.index for target in found.targets] == [0, 1, 2, 3, 4]
+    named = [(image, str(label + 1)) for image, label in pairs]
+    found = ik.visualize(model, named, "grad_cam", layers=["0"], target="label")
+    assert [target.index for target in found.targets] == [0, 1, 2, 3, 4]
 
 
 def test_a_run_of_a_loader_is_sealed_and_knows_the_labels(net, expected, tmp_path):
@@ -136,7 +146,7 @@ def test_an_image_folder_of_torchvision_is_a_data_set(net, tmp_path):
     found = ik.visualize(model, ImageFolder(tmp_path, to_tensor), "grad_cam", layers=["0"], target="label")
     pictures = ik.visualize(model, ImageFolder(tmp_path), "grad_cam", layers=["0"], target="label")
     files = ik.visualize(model, str(tmp_path / "*/*.png"), "grad_cam", layers=["0"], target=[0, 0, 1])
-    assert [image.label for image in found.images] == ["0", "0", "1"]
+    assert [image.label for image in found.images] == [0, 0, 1]
     for other in (pictures, files):
         np.testing.assert_array_equal(found.maps["0"].values, other.maps["0"].values)
 

@@ -176,6 +176,7 @@ class Engine:
                 pictures[key] = self._picture_file(image, key)
                 files[pictures[key]] = encoded(pixels[position])
             facts = {name: getattr(image, name) for name in _IMAGE_FACTS}
+            facts["label"] = None if image.label is None else str(image.label)
             masks, predictions = _masks(work, position), _predictions(work, position)
             record = ImageRecord.from_facts(**facts, pictures=pictures, masks=masks, predictions=predictions)
             self._draft.write_image(record, files)

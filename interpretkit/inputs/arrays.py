@@ -62,6 +62,8 @@ def stored_array(values: np.ndarray, axes: tuple[str, ...] | None) -> Stored:
     """
     if values.dtype.kind not in "biuf":
         raise InputError(f"holds an array of {values.dtype}, not of numbers", hint="save the values alone")
+    if np.ma.is_masked(values):
+        raise InputError("holds masked values, of which nobody knows what they show", hint="give values.filled(…)")
     axes = axes or _axes_of(values.shape)
     wanted: tuple[str, ...] | None = next((known for known in AXES if sorted(known) == sorted(axes)), None)
     if wanted is None or len(axes) != values.ndim:

@@ -71,7 +71,7 @@ def stored_in(path: Path, reading: Reading, *, page: int | None, readers: Mappin
     if reading.bands is not None:
         stored = _with_bands(stored, reading.bands)
     if reading.range is not None:
-        stored = replace(stored, range=reading.range, said_by="stated by the recipe")
+        stored = stored.in_range(*reading.range)
     return stored
 
 
@@ -110,6 +110,8 @@ def _by_its_reader(
     plugin = readers[max(fitting, key=len)] if fitting else None
     if plugin is not None and not plugin.fallback:
         return _told(plugin, read)
+    if path.suffix.lower() not in SUFFIXES and reading.axes is not None:
+        raise InputError("says its axes itself", hint="`axes:` is for arrays: .npy and .npz")
     core: PageReader = ArrayReader(reading.axes) if path.suffix.lower() in SUFFIXES else PillowReader()
     try:
         return read(core)

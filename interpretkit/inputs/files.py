@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 from contextlib import contextmanager
@@ -50,14 +51,37 @@ def status_of(path: Path, where: str) -> os.stat_result | None:
 
 def below(folder: Path, where: str) -> Iterator[Path]:
     """Yield the files in a folder and in those below it, also where links lead, without hidden folders."""
-    seen: set[str] = set()
     with file_errors(where):
-        for name, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
-            real = os.path.realpath(name)
-            folders[:] = [] if real in seen else sorted(each for each in folders if not each.startswith("."))
-            if real not in seen:
-                yield from (Path(name, file) for file in sorted(files))
-            seen.add(real)
+        for name, files in _walked(folder):
+            yield from (Path(name, file) for file in files)
+
+
+def matching(pattern: str) -> Iterator[Path]:
+    """Yield what a pattern matches: each thing once, and `**` goes once into each folder, also where links lead."""
+    yield from dict.fromkeys(_matching(Path(pattern).parts))
+
+
+def _matching(parts: tuple[str, ...]) -> Iterator[Path]:
+    if "**" not in parts:
+        # Path.glob means other things in each version of Python.
+        yield from map(Path, glob.iglob(str(Path(*parts))))  # noqa: PTH207
+        return
+    deep = parts.index("**")
+    before, after = parts[:deep], parts[deep + 1 :]
+    for root in _matching(before) if before else [Path()]:
+        for name, files in _walked(root):
+            yield from _matching((glob.escape(name), *after)) if after else (Path(name, file) for file in files)
+
+
+def _walked(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the folders below one, itself included, with their files; each once, whatever links lead to it."""
+    seen: set[str] = set()
+    for name, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+        real = os.path.realpath(name)
+        folders[:] = [] if real in seen else sorted(each for each in folders if not each.startswith("."))
+        if real not in seen:
+            yield name, sorted(files)
+        seen.add(real)
 
 
 def _raise(error: OSError) -> None:

@@ -16,7 +16,7 @@ from interpretkit.digests import sha256_file
 from interpretkit.errors import MOST_FAULTS, InputError, RecipeError, did_you_mean
 from interpretkit.figures.settings import matplotlib
 from interpretkit.inputs import ids
-from interpretkit.inputs.files import below, check_file, file_errors, inside, printable, status_of
+from interpretkit.inputs.files import below, check_file, file_errors, inside, matching, printable, status_of
 from interpretkit.inputs.manifest import MANIFESTS, doubts, read_manifest
 from interpretkit.inputs.reading import Reading
 from interpretkit.recipe.entries import Columns, InputEntry
@@ -192,9 +192,8 @@ class _Expanding:
         # A file whose name happens to look like a pattern is that file.
         elif status is None and glob.has_magic(name):
             self._check_fits("a glob", labels=True)
-            matches = glob.iglob(name, recursive=True)  # noqa: PTH207 - Path.glob means other things in each Python
             self._endings = (*self._endings, *ARRAYS)
-            self._take_among(map(Path, matches), _fixed_part(path), otherwise="the pattern matches no image")
+            self._take_among(matching(name), _fixed_part(path), otherwise="the pattern matches no image")
         elif path.suffix.lower() in MANIFESTS:
             self._check_fits("a manifest", columns=True)
             check_file(path, self._where)
@@ -299,7 +298,7 @@ class _Expanding:
         except InputError as fault:
             self._leave_out(fault)
         else:
-            self._try(path, row.where, label=row.label or None, mask=mask)
+            self._try(path, row.where, label=unicodedata.normalize("NFC", row.label) or None, mask=mask)
 
     def _try(self, path: Path, where: str, *, label: str | None = None, mask: Path | None = None) -> None:
         """Take a file that is one of many: if it cannot be used, that costs only itself."""

@@ -71,7 +71,7 @@ def handed_over(
         raise InputError("no images are given", hint="what is given holds none")
 
 
-def _taken_apart(item: Any, *, axes: int, batched: bool) -> list[tuple[Any, str | None]]:
+def _taken_apart(item: Any, *, axes: int, batched: bool) -> list[tuple[Any, int | str | None]]:
     """Return the images of an item; in the place of one that cannot be taken apart, why."""
     try:
         return singles(item, axes=axes, batched=batched)

@@ -16,6 +16,8 @@ from interpretkit.errors import InputError, cause
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    Label = int | str | None
+
 KINDS = "PIL images, arrays (y, x) or (y, x, channel), or tensors as the model is fed"
 """What an image may be, besides a path."""
 
@@ -82,7 +84,7 @@ def items(images: Any) -> Iterator[Any]:
         taken += 1
 
 
-def singles(item: Any, *, axes: int, batched: bool) -> list[tuple[Any, str | None]]:
+def singles(item: Any, *, axes: int, batched: bool) -> list[tuple[Any, Label]]:
     """Return each image of an item, with its label.
 
     Args:
@@ -95,7 +97,7 @@ def singles(item: Any, *, axes: int, batched: bool) -> list[tuple[Any, str | Non
 
     Example:
         >>> [label for _, label in singles((np.zeros((2, 4, 4, 3)), [5, "cat"]), axes=3, batched=False)]
-        ['5', 'cat']
+        [5, 'cat']
     """
     if isinstance(item, Mapping):
         images, labels = _of_mapping(item)
@@ -166,6 +168,9 @@ def _axes(images: Any) -> int:
 
 def _of_mapping(item: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return images and labels of a mapping."""
+    for either in (_IMAGE_KEYS, _LABEL_KEYS):
+        if all(key in item for key in either):
+            raise InputError(f"a mapping has {' and '.join(either)}, and it is not known which is meant")
     found = [item[key] for key in _IMAGE_KEYS if key in item]
     if not found:
         keys = ", ".join(map(str, item)) or "none"
@@ -184,7 +189,7 @@ def _rows(images: Any, *, axes: int, batched: bool) -> Sequence[Any] | None:
     return list(images) if images.ndim and (batched or images.ndim == several) else None
 
 
-def _labels(labels: Any, count: int) -> list[str | None]:
+def _labels(labels: Any, count: int) -> list[Label]:
     """Return the label of each image of a batch."""
     if labels is None or isinstance(labels, Mapping):
         return [None] * count
@@ -195,10 +200,10 @@ def _labels(labels: Any, count: int) -> list[str | None]:
     return list(map(_label, listed))
 
 
-def _label(label: Any) -> str | None:
+def _label(label: Any) -> Label:
     """Return an index or a name as a label; None of anything else, such as a vector of several."""
     if _is_pixels(label) and not isinstance(label, Image.Image) and math.prod(label.shape) == 1:
         label = label.reshape(-1)[0].item()
     if isinstance(label, bool) or (isinstance(label, float) and label.is_integer()):
         label = int(label)
-    return str(label) if isinstance(label, str | int) else None
+    return label if isinstance(label, str | int) else None

@@ -6,6 +6,7 @@ import csv
 import difflib
 import importlib
 import io
+import posixpath
 import re
 from dataclasses import dataclass
 from itertools import islice
@@ -74,7 +75,7 @@ def doubts(rows: Sequence[Row], name: str) -> Iterator[str]:
     """Say what of a manifest is probably not meant so."""
     places: dict[str, list[str]] = {}
     for row in rows:
-        places.setdefault(row.path, []).append(row.where.removeprefix(name).lstrip(":, "))
+        places.setdefault(posixpath.normpath(row.path), []).append(row.where.removeprefix(name).lstrip(":, "))
     repeated = {path: found for path, found in places.items() if len(found) > 1}
     for path, found in islice(repeated.items(), 1):
         others = f", and {words.count(len(repeated) - 1, 'other')}" if len(repeated) > 1 else ""

@@ -282,7 +282,10 @@ def _of_grey_tiff(stored: Stored, tags: TiffImagePlugin.ImageFileDirectory_v2) -
         if values.dtype.kind != "u":
             raise BeyondError(f"a TIFF of {values.dtype} numbers whose white is zero", suffix=".tif")
         values = values.dtype.type(2**bits - 1) - values
-        stored = replace(stored, conversions=(*stored.conversions, "inverted: its white is zero"))
+        said = (*stored.conversions, "inverted: its white is zero")
+        stored = replace(stored, conversions=said, mirrored=2**bits - 1)
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and bits == 8:  # noqa: PLR2004 - a byte
+        stored = replace(stored, mirrored=255)
     if 8 < bits < 16:  # noqa: PLR2004 - no whole bytes
         stored = replace(stored, range=(0, 2**bits - 1), said_by=f"{bits} bits stored")
     return replace(stored, values=values)

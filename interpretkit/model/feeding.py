@@ -33,6 +33,8 @@ def fed(preprocessing: Callable[[Any], Any], stored: Stored) -> tuple[Any, Store
         >>> made.shape, given.conversions
         (torch.Size([3, 1, 2]), ('12 of 16 bits used: scaled from 0 … 4095',))
     """
+    if isinstance(preprocessing, Preprocessing) and preprocessing.fills_up(stored.size):
+        stored = replace(stored, alerts=(*stored.alerts, "smaller than the crop: its rest is black"))
     if stored.eight_bit:
         given = stored.as_rgb()
     elif isinstance(preprocessing, Preprocessing):

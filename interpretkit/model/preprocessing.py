@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _ROWS_OF_A_STRIP = 16
+_GREATEST = 255
 _LUMA = (0.299, 0.587, 0.114)
 """The grey of red, green and blue, as in Pillow."""
 
@@ -54,6 +56,30 @@ class Preprocessing:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            numbers = getattr(self, name)
+            if not isinstance(numbers, Sequence):
+                raise InputError(f"{name} is a number for each channel, not {numbers!r}", hint=f"{name}=({numbers},)")
+        if not all(0 <= number <= 1 for number in self.mean):
+            greatest = max(map(abs, self.mean))
+            hint = f"{greatest:g} of 255 is {greatest / _GREATEST:.3g}"
+            raise InputError(f"mean is subtracted from values of 0 to 1, and is {self.mean}", hint=hint)
+
+    def fills_up(self, size: tuple[int, int]) -> bool:
+        """Whether an image of this width and height is smaller than the crop, whose rest is black."""
+        if self.crop is None:
+            return False
+        width, height = size
+        sides = _sides(self.resize)
+        if len(sides) == 1:
+            scale = sides[0] / min(size)
+            height, width = int(height * scale), int(width * scale)
+        elif sides:
+            height, width = sides
+        down, across = _sides(self.crop) * 2 if isinstance(self.crop, int) else self.crop
+        return height < down or width < across
 
     def __call__(self, image: Image | Stored) -> torch.Tensor:
         """Return `image` as a tensor `(channel, y, x)`, as the model is fed; of a volume `(channel, z, y, x)`.

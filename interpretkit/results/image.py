@@ -52,7 +52,7 @@ class InputImage:
         size: Width and height of the file's image in pixels.
         conversions: What was done to its stored values before the model's preprocessing resized them, in order.
         alerts: What whoever looks at it must know, such as "page 1 of 12".
-        label: Its label from the input manifest: a class index or name.
+        label: Its label: a class index; or a name, or an index as text, as manifests have it.
         position: Its place among all images, from 0.
         pixels: `(y, x, 3)` uint8: what the step's model was fed, before normalisation; `(z, y, x, 3)` of a volume, of a
             signal a strip of equal rows.
@@ -73,7 +73,7 @@ class InputImage:
     size: tuple[int, int]
     conversions: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
-    label: str | None = None
+    label: int | str | None = None
     position: int = field(default=0, compare=False)
     pixels: Pixels = field(default=Pixels(), repr=False, compare=False)
     mask: np.ndarray | None = field(default=None, repr=False, compare=False)

@@ -28,6 +28,8 @@ class Stored:
         axes: Their axes, one of `AXES`.
         range: Which values are black and white, where the file or the recipe says so; None where neither does.
         said_by: Who or what says so, in words: "12 bits stored", "window of the file".
+        mirrored: What a value in the file and the one here add up to, where they were inverted because the file's white
+            is its least; None where they were not. What a recipe says of ranges is said of the values in the file.
         conversions: What was done to the values that are in the file, in order.
         alerts: What whoever looks at the image must know, such as "page 1 of 12".
 
@@ -43,6 +45,7 @@ class Stored:
     axes: tuple[str, ...] = ("y", "x")
     range: tuple[float, float] | None = None
     said_by: str = ""
+    mirrored: float | None = None
     conversions: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
 
@@ -53,6 +56,16 @@ class Stored:
             raise ValueError(f"the stored values are {found}, not an array of numbers")
         if self.axes not in AXES or len(self.axes) != values.ndim or values.size == 0:
             raise ValueError(f"the stored values have shape {values.shape} and axes ({', '.join(self.axes)})")
+
+    def in_range(self, low: float, high: float) -> Stored:
+        """Return the same values with a range that a recipe states of those in the file.
+
+        Example:
+            >>> Stored(values=np.zeros((4, 3), np.uint16), mirrored=4095).in_range(0, 3000).range
+            (1095, 4095)
+        """
+        ends = (low, high) if self.mirrored is None else (self.mirrored - high, self.mirrored - low)
+        return replace(self, range=ends, said_by="stated by the recipe")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -75,7 +75,7 @@ class ChannelStats(Reduction):
         Raises:
             StepError: If a layer returns anything but `(image, channel, …)`.
         """
-        labels = [image.label for image in captured.images]
+        labels = [None if image.label is None else str(image.label) for image in captured.images]
         by_channel = self.options.histograms == "channel"
         channels: list[Table] = []
         histograms: list[Table] = []

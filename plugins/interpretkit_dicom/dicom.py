@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from interpretkit import InputError, Reader, Stored
 from interpretkit_dicom.colours import coloured, is_coloured
-from interpretkit_dicom.frames import SUFFIXES, frame_of, header_of, lacks_mark
+from interpretkit_dicom.frames import SUFFIXES, check_bits, count_of, frame_of, header_of, lacks_mark
 from interpretkit_dicom.grey import grey
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ class DicomReader(Reader):
     def pages(self, path: Path) -> int:
         """Return how many frames a file has."""
         with _told():
-            header = header_of(path, tags=["NumberOfFrames"])
-            return int(header.get("NumberOfFrames") or 1)
+            return count_of(path)
 
     def read(self, path: Path, page: int) -> Stored:
         """Return a frame: `(y, x)` of grey values, `(y, x, channel)` of colours."""
@@ -42,6 +41,7 @@ class DicomReader(Reader):
             header = header_of(path)
             if "Rows" not in header:
                 raise InputError("is a DICOM file without an image", hint="leave it out")
+            check_bits(header)
             frame = frame_of(path, header, page)
             stored = coloured(header, frame) if is_coloured(header) else grey(header, frame, page)
             if lacks_mark(header):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from interpretkit import InputError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".dcm", ".dicom")
 
+_ITEM = 8
+"""Bytes that a compressed frame takes at least."""
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _INSTALL = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
 _DECODERS = ("pylibjpeg", "pydicom")
@@ -37,6 +40,34 @@ def header_of(path: Path, *, tags: list[str] | None = None) -> Dataset:
             raise
         header = _unmarked(path)
     return _with_syntax(header)
+
+
+def count_of(path: Path) -> int:
+    """Return how many frames a file has.
+
+    Raises:
+        InputError: If it announces more than it has room for.
+    """
+    sizes = ["Rows", "Columns", "SamplesPerPixel", "BitsAllocated"]
+    header = header_of(path, tags=["NumberOfFrames", *sizes])
+    frames = int(header.get("NumberOfFrames") or 1)
+    syntax = header.file_meta.TransferSyntaxUID
+    packed = syntax.is_compressed or syntax.is_deflated
+    least = _ITEM if packed else math.prod(int(header.get(key) or 1) for key in sizes) // 8
+    if frames > 1 and frames * least > path.stat().st_size:
+        raise InputError(f"announces {frames:,} frames, and is too short for them", hint="copy it anew")
+    return frames
+
+
+def check_bits(header: Dataset) -> None:
+    """Refuse values whose bits are not the lowest of those that are allocated, which nothing here moves down.
+
+    Raises:
+        InputError: If they are not.
+    """
+    if "HighBit" in header and int(header.HighBit) != int(header.BitsStored) - 1:
+        what = f"keeps {header.BitsStored} bits below bit {header.HighBit}, not in the lowest"
+        raise InputError(what, hint="write it anew with HighBit = BitsStored − 1")
 
 
 def lacks_mark(header: Dataset) -> bool:

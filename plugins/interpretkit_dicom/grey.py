@@ -149,7 +149,7 @@ def _inverted(stored: Stored, limits: Limits | None) -> Stored:
     values = stored.values.astype(np.int64 if whole else np.float64)
     said = (*stored.conversions, f"inverted: {_DARK_IS_HIGH}")
     inverted = ((int(ends) if whole else ends) - values).astype(stored.values.dtype)
-    stored = replace(stored, values=inverted, conversions=said)
+    stored = replace(stored, values=inverted, mirrored=ends, conversions=said)
     if stored.range is None:
         return stored
     black, white = stored.range

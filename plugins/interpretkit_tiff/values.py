@@ -107,10 +107,14 @@ def inverted(stored: ik.Stored) -> ik.Stored:
     """
     values = stored.values
     if values.dtype.kind == "f":
-        return replace(stored, values=-values, conversions=(*stored.conversions, "negated: its white is zero"))
+        said = (*stored.conversions, "negated: its white is zero")
+        return replace(stored, values=-values, mirrored=0, conversions=said)
     # The complement reverses the numbers that integers have, those of a sign too.
-    turned = ~values if stored.range is None else values.dtype.type(stored.range[1]) - values
-    return replace(stored, values=turned, conversions=(*stored.conversions, "inverted: its white is zero"))
+    known = np.iinfo(values.dtype)
+    ends = known.min + known.max if stored.range is None else int(stored.range[1])
+    turned = ~values if stored.range is None else values.dtype.type(ends) - values
+    said = (*stored.conversions, "inverted: its white is zero")
+    return replace(stored, values=turned, mirrored=ends, conversions=said)
 
 
 def over_white(stored: ik.Stored, *, premultiplied: bool) -> ik.Stored:

@@ -528,3 +528,25 @@ def test_a_run_of_a_folder_keeps_nothing_of_the_patient(tmp_path):
     for value in PATIENT.values():
         assert value.encode() not in kept
         assert value not in names + " ".join(heard)
+
+
+def test_a_range_of_a_recipe_is_said_of_the_values_in_the_file(tmp_path):
+    dark = saved(tmp_path / "a.dcm", TWELVE, PhotometricInterpretation="MONOCHROME1", WindowCenter=9, WindowWidth=5)
+    shares = scaled(read(dark).in_range(0, 3000)).values
+    np.testing.assert_allclose(shares, 1 - np.clip(TWELVE / 3000, 0, 1), atol=1e-6)
+
+
+def test_more_frames_than_there_is_room_for_are_refused_at_once(tmp_path):
+    for syntax in (ExplicitVRLittleEndian, RLELossless):
+        path = saved(tmp_path / "a.dcm", np.stack([TWELVE, TWELVE]), syntax=syntax)
+        assert DicomReader(DicomReader.Options()).pages(path) == 2
+        dataset = pydicom.dcmread(path)
+        dataset.NumberOfFrames = 1_234_567
+        dataset.save_as(path)
+        with pytest.raises(ik.InputError, match="announces 1,234,567 frames, and is too short for them"):
+            DicomReader(DicomReader.Options()).pages(path)
+
+
+def test_bits_that_are_not_the_lowest_are_refused(tmp_path):
+    with pytest.raises(ik.InputError, match="keeps 12 bits below bit 15"):
+        read(saved(tmp_path / "a.dcm", (TWELVE * 16).astype(np.uint16), HighBit=15))

@@ -50,17 +50,19 @@ def index_of(wanted: int | str, names: Sequence[str], *, count: int, noun: str =
     return _in_range(index, wanted, count=count, noun=noun)
 
 
-def label_index(label: str | None, names: Sequence[str], *, count: int) -> int:
+def label_index(label: int | str | None, names: Sequence[str], *, count: int) -> int:
     """Return the index of the class that an image's label names, out of `count` classes; raises as `index_of` does.
 
     Example:
-        >>> label_index("1", ["tench", "tabby"], count=2)
-        1
+        >>> label_index("1", ["tench", "tabby"], count=2), label_index(1, ["1", "2"], count=2)
+        (1, 1)
     """
     if label is None:
         raise InputError(
             "the target is 'label', but this image has none", hint="give it one, in the column `label` of a CSV file"
         )
+    if isinstance(label, int):
+        return index_of(label, names, count=count)
     # In a manifest every label is text; where the classes themselves are named by numbers, the name counts.
     if label.isascii() and label.isdecimal() and label not in names:
         return index_of(int(label), names, count=count)

@@ -13,10 +13,13 @@ import pytest
 import tifffile
 from PIL import Image
 
+from interpretkit.errors import InputError
+from interpretkit.inputs import decode
 from interpretkit.inputs.decode import pages_of
 from interpretkit.inputs.find import ImageFile
 from interpretkit.inputs.read import read_image
 from interpretkit.inputs.reading import Reading
+from interpretkit.results.scaling import scaled
 from interpretkit.results.stored import Stored
 
 RANDOM = np.random.default_rng(3)
@@ -460,3 +463,21 @@ def test_a_range_that_the_recipe_states_goes_before_that_of_the_file(tmp_path):
     assert stored_in(path).range == (0, 4095)
     stored = stored_in(path, range=(100, 900))
     assert (stored.range, stored.said_by) == ((100, 900), "stated by the recipe")
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_range_is_said_of_the_values_in_the_file_also_where_their_least_is_white(tmp_path, photometric, dtype):
+    values = np.array([[0, 50, 100], [150, 200, 250]], dtype)
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(values, photometric=photometric))
+    stored = decode.stored_in(path, Reading(range=(50, 150)), page=None, readers={})
+    shares = np.clip((values.astype(float) - 50) / 100, 0, 1)
+    expected = 1 - shares if photometric == "miniswhite" else shares
+    np.testing.assert_allclose(scaled(stored).values, expected, atol=1e-6)
+
+
+def test_axes_are_for_arrays(tmp_path):
+    Image.new("L", (4, 3)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="says its axes itself"):
+        decode.stored_in(tmp_path / "a.png", Reading(axes=("x", "y")), page=None, readers={})

@@ -316,3 +316,27 @@ def test_all_pages_are_a_volume_when_asked(stack):
 def test_pages_of_what_is_no_image_are_one(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert pages_of(tmp_path / "a.png", Reading()) == 1
+
+
+def test_a_glob_does_not_go_round_in_circles(tmp_path):
+    for name in ("cat/a.png", "dog/b.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("L", (4, 3)).save(tmp_path / name)
+    (tmp_path / "dog" / "loop").symlink_to("..")
+    (tmp_path / "dog" / "same").symlink_to(".")
+    (tmp_path / "more").symlink_to("cat")
+    found = find_images([f"{tmp_path}/**/*.png"])
+    assert sorted(file.path.relative_to(tmp_path).as_posix() for file in found) == [
+        "cat/a.png",
+        "dog/b.png",
+    ]
+
+
+def test_a_path_written_in_two_ways_is_listed_twice_and_labels_that_look_alike_are_one(tmp_path):
+    for name in "ab":
+        Image.new("L", (4, 3)).save(tmp_path / f"{name}.png")
+    listing = tmp_path / "list.csv"
+    listing.write_text("path,label\na.png,caf\u00e9\n./a.png,cafe\u0301\nb.png,cafe\u0301\n", encoding="utf-8")
+    found = find([str(listing)], pages=lambda path, reading: 1)
+    assert [file.label for file in found.files] == ["caf\u00e9"] * 3
+    assert any("a.png is listed more than once" in remark for remark in found.remarks)

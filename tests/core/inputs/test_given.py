@@ -114,3 +114,10 @@ def _encoded(picture):
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
+
+
+def test_masked_values_are_not_shown():
+    values = np.ma.masked_greater(np.arange(12).reshape(3, 4), 5)
+    ids, faults = told([values, np.ma.array(np.zeros((3, 4)))])
+    assert ids == ["image1"]
+    assert "holds masked values" in faults[0]

@@ -68,7 +68,7 @@ def unbatched(images, *, axes=3):
 )
 def test_whatever_holds_them_the_images_come_one_by_one_each_with_its_label(images):
     found = unbatched(images)
-    assert [label for _, label in found] == ["4", "0", "3", "1", "2"]
+    assert [label for _, label in found] == [4, 0, 3, 1, 2]
     assert torch.equal(torch.stack([image for image, _ in found]), IMAGES)
 
 
@@ -97,13 +97,14 @@ def test_without_labels_or_with_what_is_no_label_they_have_none(images):
 @pytest.mark.parametrize(
     ("label", "expected"),
     [
-        (3, "3"),
-        (np.int64(3), "3"),
-        (np.array([3]), "3"),
-        (torch.tensor(3), "3"),
-        (3.0, "3"),
-        (torch.tensor(3.0), "3"),
-        (True, "1"),
+        (3, 3),
+        (np.int64(3), 3),
+        (np.array([3]), 3),
+        (torch.tensor(3), 3),
+        (3.0, 3),
+        (torch.tensor(3.0), 3),
+        (True, 1),
+        ("3", "3"),
         ("cat", "cat"),
         (0.5, None),
         ([1, 0], None),
@@ -113,6 +114,7 @@ def test_a_label_is_a_whole_number_or_a_name(label, expected):
     for image in (PICTURE, np.zeros((3, 4, 3)), torch.zeros(3, 4, 4)):
         [(_, found)] = singles((image, label), axes=3, batched=False)
         assert found == expected
+        assert type(found) is type(expected)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +189,14 @@ def test_what_holds_no_images_is_refused(thing, refusal):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
+        (
+            {"image": PICTURE, "pixel_values": IMAGES},
+            "a mapping has pixel_values and image, and it is not known which is meant",
+        ),
+        (
+            {"image": PICTURE, "label": 1, "labels": 0},
+            "a mapping has labels and label, and it is not known which is meant",
+        ),
         ({"img": IMAGES}, "a mapping holds its image as pixel_values or image, and this one has the keys img"),
         ((IMAGES, [1, 2]), "5 images with 2 labels"),
         ((IMAGES, 3), "5 images with 1 label"),

@@ -6,7 +6,10 @@ import torch
 from PIL import Image
 from torchvision.models import ResNet50_Weights
 
+from interpretkit.errors import InputError
+from interpretkit.model.feeding import fed
 from interpretkit.model.preprocessing import Preprocessing, as_picture, stretched
+from interpretkit.results.stored import Stored
 
 
 def noise(width, height, mode="RGB"):
@@ -97,3 +100,40 @@ def test_an_image_cannot_be_given_other_than_one_or_three_channels():
     with pytest.raises(ValueError, match="the model takes 5: give tensors, or a transform"):
         many(noise(300, 280))
     assert many.picture(torch.zeros(5, 4, 4)).shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "resize", "crop", "fills"),
+    [
+        ((60, 40), None, 50, True),
+        ((60, 40), None, 40, False),
+        ((60, 40), None, (40, 60), False),
+        ((60, 40), None, (40, 61), True),
+        ((60, 40), 20, 24, True),
+        ((60, 40), 24, 24, False),
+        ((60, 40), (30, 24), 24, False),
+        ((60, 40), (20, 24), 24, True),
+        ((60, 40), 20, None, False),
+    ],
+)
+def test_an_image_smaller_than_the_crop_is_told(size, resize, crop, fills):
+    preprocessing = Preprocessing(resize=resize, crop=crop, mean=(0.0,) * 3, std=(1.0,) * 3)
+    white = preprocessing(Image.new("RGB", size, "white"))
+    assert preprocessing.fills_up(size) is fills is bool((white == 0).any())
+    _, given = fed(
+        preprocessing, Stored(values=np.full((size[1], size[0], 3), 255, np.uint8), axes=("y", "x", "channel"))
+    )
+    assert given.alerts == (("smaller than the crop: its rest is black",) if fills else ())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"mean": 0.449}, "mean is a number for each channel, not 0.449"),
+        ({"std": 0.2}, "std is a number for each channel"),
+        ({"mean": (127, 127, 127)}, "mean is subtracted from values of 0 to 1"),
+    ],
+)
+def test_what_normalises_is_a_number_for_each_channel_between_black_and_white(numbers, message):
+    with pytest.raises(InputError, match=message):
+        Preprocessing(**numbers)
