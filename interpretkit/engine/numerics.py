@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+import random
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def in_force(numerics: Numerics) -> Iterator[None]:
     """Seed the generators and, if `deterministic`, refuse what gives other numbers at every run; then put all back.
 
-    Tensor cores that round float32 to 10 bits (TF32) stay off either way: float32 shall mean float32.
+    Tensor cores that round float32 to 10 bits (TF32) stay off either way, and so does an autocast around this: float32
+    shall mean float32. An autocast of the network's own stays on.
     """
     import torch
 
@@ -28,7 +30,7 @@ def in_force(numerics: Numerics) -> Iterator[None]:
     before = (backends.benchmark, backends.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
     # cuBLAS reads this at its first use; without it, it refuses to be deterministic. It stays: cuBLAS reads it once.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _others_seeded(numerics.seed), _without_autocast():
         try:
             torch.manual_seed(numerics.seed)
             torch.use_deterministic_algorithms(numerics.deterministic)
@@ -40,6 +42,32 @@ def in_force(numerics: Numerics) -> Iterator[None]:
             torch.use_deterministic_algorithms(deterministic)
             settings.fill_uninitialized_memory = filling
             backends.benchmark, backends.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@contextmanager
+def _others_seeded(seed: int) -> Iterator[None]:
+    """Seed the generators of Python and of numpy, which networks draw from too; then put them back."""
+    import numpy as np
+
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that is drawn from without asking
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+
+
+@contextmanager
+def _without_autocast() -> Iterator[None]:
+    import torch
+
+    with ExitStack() as stack:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
 def describe(numerics: Numerics, models: Iterable[Model]) -> dict[str, Any]:

@@ -487,9 +487,9 @@ class Model:
         """
         parameters = list(self.module.parameters())
         first = first_convolution(self.module)
-        dtypes = [each.dtype for each in parameters if each.is_floating_point()]
-        if first is not None and first.weight.is_floating_point():
-            dtypes = [first.weight.dtype]
+        # Not by the attribute `weight`, which a parametrization computes, and may change its buffers for.
+        of_first = [] if first is None else list(first.parameters(recurse=True))
+        dtypes = [each.dtype for each in (*of_first, *parameters) if each.is_floating_point()]
         device = parameters[0].device if parameters else inputs.device
         return inputs.to(device, dtypes[0] if dtypes else inputs.dtype)
 

@@ -93,6 +93,8 @@ class Boxes(Output):
             what = f"the network returns {described(values)}, not for each image a dict of boxes, labels and scores"
             raise StepError(what, hint="in training mode, detectors return their losses")
         self._check_names(values)
+        for each in values:
+            _check_corners(each["boxes"])
         return list(values)
 
     def _check_names(self, found: Sequence[Mapping[str, torch.Tensor]]) -> None:
@@ -176,6 +178,17 @@ class Boxes(Output):
         else:
             index = wanted
         return [each for each in order if int(found["labels"][each]) == index]
+
+
+def _check_corners(boxes: torch.Tensor) -> None:
+    """Refuse boxes that are no corners in pixels: a middle with a size, or shares of the image."""
+    if not len(boxes):
+        return
+    hint = "boxes are [x0, y0, x1, y1] in pixels; torchvision.ops.box_convert makes them of middles and sizes"
+    if bool((boxes[:, 2:] < boxes[:, :2]).any()):
+        raise StepError("a box of the network ends before it begins", hint=hint)
+    if float(boxes.detach().abs().max()) <= 1:
+        raise StepError("no box of the network reaches beyond the first pixel", hint=hint)
 
 
 def _score(found: Mapping[str, torch.Tensor], target: Target) -> torch.Tensor:

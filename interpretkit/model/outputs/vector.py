@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from interpretkit import words
 from interpretkit.errors import InputError, StepError
@@ -30,6 +30,13 @@ _MOST_OFF = 1e-3
 """In half precision too: the roundings of many numbers cancel each other in a sum."""
 
 
+def _finite(given: Any) -> Any:
+    """Refuse a vector of other than finite numbers."""
+    if not isinstance(given, str) and not all(map(math.isfinite, given)):
+        raise ValueError("a vector to compare with is finite")
+    return given
+
+
 def _path(given: Any) -> Any:
     """Return a path as text; refuse an image itself, which cannot be written down as a target."""
     if hasattr(given, "getpixel"):
@@ -45,7 +52,7 @@ class Like(Grammar):
         'like other.png'
     """
 
-    like: Annotated[str | Numbers, BeforeValidator(_path)] = Field(
+    like: Annotated[str | Numbers, BeforeValidator(_path), AfterValidator(_finite)] = Field(
         description="an image whose vector it is compared with, a .npy file with a vector, or the vector itself"
     )
 

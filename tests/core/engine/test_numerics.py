@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import random
 from contextlib import suppress
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
+import interpretkit as ik
 from interpretkit.engine.numerics import describe, in_force
 from interpretkit.model.model import Model
 from interpretkit.recipe.entries import Numerics
@@ -42,3 +46,30 @@ def test_what_is_described_is_what_the_models_are_in():
     found = describe(Numerics(device="auto", dtype="float32", seed=3), models)
     assert (found["device"], found["dtype"], found["seed"]) == ("cpu", "bfloat16, float64", 3)
     assert found["threads"] == torch.get_num_threads()
+
+
+def test_generators_of_python_and_numpy_are_seeded_and_put_back():
+    def drawn():
+        return random.random(), np.random.random(), float(torch.rand(()))  # noqa: NPY002, S311
+
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    before = drawn()
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    found = []
+    for _ in range(2):
+        with in_force(Numerics.parse({"seed": 5})):
+            found.append(drawn())
+    assert found[0] == found[1]
+    assert drawn()[:2] == before[:2]
+
+
+def test_an_autocast_around_a_call_changes_no_number():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = ik.visualize(net, images, "grad_cam", layers=["0"], target=1).maps["0"].values
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ik.visualize(net, images, "grad_cam", layers=["0"], target=1).maps["0"].values
+        assert torch.is_autocast_enabled("cpu")
+    np.testing.assert_array_equal(found, expected)

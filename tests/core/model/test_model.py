@@ -106,3 +106,14 @@ def test_numbers_of_numpy_and_torch_are_numbers(target):
 def test_a_list_has_one_target_for_each_image(target, message):
     with pytest.raises(ik.InterpretkitError, match=message):
         ik.visualize(tiny_model(), tiny_images(2), "saliency", target=target)
+
+
+def test_what_a_parametrization_counts_is_left_as_it_was_in_training_mode_too():
+    convolution = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 2, 3))
+    net = nn.Sequential(convolution, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net.train()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    first, second = (ik.visualize(net, images, "saliency", target=0).maps["input"].values for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())

@@ -140,3 +140,17 @@ def test_a_class_without_a_name_is_refused_for_the_others_may_have_the_wrong_one
     words = rf"finds class {highest}, of {highest} names \(.* the background"
     with pytest.raises(ik.StepError, match=words):
         Boxes(names=NAMES[:highest]).summary([FOUND])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([[12.0, 12.0, 5.0, 4.0]], "ends before it begins"),
+        ([[0.4, 0.5, 0.6, 0.9]], "no box of the network reaches beyond the first pixel"),
+    ],
+)
+def test_boxes_that_are_no_corners_in_pixels_are_refused(boxes, message):
+    found = {"boxes": torch.tensor(boxes), "labels": torch.tensor([1]), "scores": torch.tensor([0.9])}
+    with pytest.raises(ik.StepError, match=message) as caught:
+        ik.Boxes().found([found])
+    assert "box_convert" in caught.value.hint

@@ -175,3 +175,11 @@ def test_a_normalised_vector_is_known_in_any_precision_and_one_of_nearly_that_no
     (normalised,) = ik.Vector().targets(None, unit, [None])
     (longer,) = ik.Vector().targets(None, unit * 1.0625, [None])
     assert (normalised.saturated, longer.saturated) == (True, False)
+
+
+@pytest.mark.parametrize("vector", [[float("nan"), 1.0], [float("inf"), 1.0]])
+def test_a_vector_of_no_finite_numbers_is_nothing_to_compare_with(vector):
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    model = ik.wrap(net, output=ik.Vector())
+    with pytest.raises(ik.RecipeError, match="a vector to compare with is finite"):
+        ik.visualize(model, torch.rand(1, 3, 8, 8), "saliency", target={"like": vector})
