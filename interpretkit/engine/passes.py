@@ -123,9 +123,6 @@ def _over(
         if any(target.of not in model.outputs and target.of in settled.outputs for target in targets):
             # Of the logits, nobody knew before this pass at which layer they are read.
             return _over(steps, settled, images, inputs, follow=follow)
-        if capture.drew:
-            # It may draw numbers that change nothing: passes of one image show it, and it is kept.
-            settled.batching(inputs)
         done.model = settled
         done.fields = capture.fields
         done.activations = capture.activations
@@ -138,6 +135,10 @@ def _over(
         for target, backward in targets.items():
             differentiated = capture if backward else None
             done.attributed[target] = _attribute(target, done, output, differentiated)
+    if capture.drew:
+        # It may draw numbers that change nothing: passes of one image show it, and it is kept. Those are passes of
+        # their own, which no hook of this one may see.
+        settled.batching(inputs)
     done.activations = {address: value.detach() for address, value in capture.activations.items()}
     return done
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_LOUDER = 4
 _SHOWN = 3
 """How many layers an alert names."""
 
@@ -98,11 +99,13 @@ def batching_of(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> Batc
         if not _alike(first, again):
             torch.manual_seed(0)
             return _unsteady(first, again, run(image))
-        among = run(torch.cat([image, image.flip(-1) / 2]))
+        # In the middle, after a louder image and before a fainter one: a maximum over the batch is another's then, and
+        # so is what is first or last.
+        others = run(torch.cat([image.flip(-1) * _LOUDER, image, image.flip(-1) / 2]))
         # Of other numbers of rows it is not known whose they are; who reads them refuses them.
-        each = first.ndim and len(first) == 1 and among is not None and len(among) == 2  # noqa: PLR2004 - images
-        if each and not _alike(first, among[:1]):
-            text = f"an image gives {_number(first)} alone and {_number(among)} beside another"
+        each = first.ndim and len(first) == 1 and others is not None and len(others) == 3  # noqa: PLR2004 - images
+        if each and not _alike(first, others[1:2]):
+            text = f"an image gives {_number(first)} alone and {_number(others[1])} among others"
             return Batching(apart=True, alert=f"the network mixes the images of a batch, so each goes alone: {text}")
     return Batching()
 

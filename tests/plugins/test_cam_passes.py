@@ -18,8 +18,8 @@ from interpretkit.testing import check_visualizer
 DOUBLE = torch.float64
 METHODS = ["score_cam", "ablation_cam"]
 
-PROBES = [1, 1, 2]
-"""Images in the passes that show how passes of a step's own may go: one alone, again, and beside another."""
+PROBES = [1, 1, 3]
+"""Images in the passes that show how passes of a step's own may go: one alone, again, and among two others."""
 
 
 @pytest.fixture

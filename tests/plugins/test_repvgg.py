@@ -16,6 +16,7 @@ import interpretkit as ik
 from interpretkit import Model, Preprocessing, WeightsError
 from interpretkit_repvgg import interpretkit_models
 from interpretkit_repvgg.builder import RepVGGBuilder, aliases_of
+from interpretkit_repvgg.digits import DigitsBuilder
 from interpretkit_repvgg.network import BranchSum, DeployBlock, RepVGG, TrainingBlock
 from interpretkit_repvgg.plus import RepVGGPlus
 from interpretkit_repvgg.reparameterize import reparameterize
@@ -357,7 +358,7 @@ def test_reparameterize_refuses_a_deploy_form(small):
 
 
 def test_the_plugin_offers_the_builder_and_the_options_name_every_variant():
-    assert list(interpretkit_models()) == [RepVGGBuilder]
+    assert list(interpretkit_models()) == [RepVGGBuilder, DigitsBuilder]
     assert get_args(VariantName) == tuple(VARIANTS)
     assert "2101.03697" in str(ik.citations_of(RepVGGBuilder)[0])
     schema = RepVGGBuilder.Options.model_json_schema()

@@ -89,8 +89,8 @@ def test_the_layers_before_run_once_for_all_variants(own):
         images,
         lambda c: c.model.scores_with(c.inputs, c.targets[0], layer="branch", variants=variants),
     )
-    # The shared pass, two of the image alone and one beside another to see how passes may go, and the pass asked for.
-    assert seen == [1, 1, 1, 2, 1]
+    # The shared pass, two of the image alone and one among two others to see how passes may go, and the pass asked for.
+    assert seen == [1, 1, 1, 3, 1]
 
 
 def test_tokens_are_replaced_without_those_of_no_place(own):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -46,7 +47,28 @@ class Dropped(Net):
         return nn.functional.dropout(features, 0.5, training=True)
 
 
-MIXING = [lambda: Net(nn.BatchNorm2d(8, track_running_stats=False)), Shifted]
+class Scaled(Net):
+    """Divides by the greatest value of the batch."""
+
+    def mixed(self, features):
+        return features / features.abs().max()
+
+
+class Referenced(Net):
+    """Takes the first image of a batch for a reference."""
+
+    def mixed(self, features):
+        return features - features[:1] / 2
+
+
+class Switched(Net):
+    """Does something else in a large batch."""
+
+    def mixed(self, features):
+        return features * 2 if len(features) > 2 else features
+
+
+MIXING = [lambda: Net(nn.BatchNorm2d(8, track_running_stats=False)), Shifted, Scaled, Referenced]
 
 
 def drops(net, variants_of):
@@ -204,3 +226,21 @@ def test_plain_networks_go_in_batches():
     net.register_forward_hook(lambda _module, arguments, _output: sizes.append(len(arguments[0])))
     ik.visualize(ik.wrap(net), IMAGES[:1], "occlusion", window=4, stride=4, internal_batch_size=16)
     assert max(sizes) == 16
+
+
+def test_a_network_that_does_something_else_in_a_large_batch_sees_each_image_alone():
+    images = torch.randn(4, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = ik.visualize(Switched(), images, "saliency", target=1).maps["input"].values
+    alone = [ik.visualize(Switched(), image[None], "saliency", target=1).maps["input"].values for image in images]
+    np.testing.assert_allclose(found, np.concatenate(alone), rtol=1e-10)
+
+
+def test_a_single_image_goes_through_a_network_that_is_random():
+    class Noisy(Net):
+        def forward(self, images):
+            return super().forward(images + 0.01 * torch.randn_like(images))
+
+    model = ik.wrap(Noisy())
+    found = ik.visualize(model, IMAGES[:1], "grad_cam", layers=["conv"], target=1)
+    assert found.maps["conv"].values.shape == (1, 16, 16)
+    assert "the network is random in eval mode" in " ".join(model.remarks)

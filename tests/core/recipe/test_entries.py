@@ -39,7 +39,8 @@ def test_entries_given_in_python_are_refused_in_plain_words(refusal):
     error = refusal(ModelEntry.parse, {"uses": "repvgg", "weights": 7})
     assert (
         error.message
-        == "weights: 'random', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} is wanted"
+        == "weights: 'random', 'builtin', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} "
+        "is wanted"
     )
 
 

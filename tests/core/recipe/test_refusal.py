@@ -4,6 +4,10 @@ import pytest
 
 WEIGHTS = "{hub: timm/repvgg_b0.rvgg_in1k, otherwise: random}"
 
+WANTED_WEIGHTS = (
+    "weights: 'random', 'builtin', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} is wanted"
+)
+
 
 # Each row breaks the recipe in one way; beside it stand the place and the words of the error.
 @pytest.mark.parametrize(
@@ -72,13 +76,13 @@ WEIGHTS = "{hub: timm/repvgg_b0.rvgg_in1k, otherwise: random}"
             WEIGHTS,
             "pretrained",
             "6:12",
-            ["weights: 'random', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} is wanted"],
+            [WANTED_WEIGHTS],
         ),
         (
             WEIGHTS,
             "{path: a, hub: b/c}",
             "6:12",
-            ["weights: 'random', 'DEFAULT', {path: file}, {package: name, file: path} or {hub: owner/name} is wanted"],
+            [WANTED_WEIGHTS],
         ),
         (WEIGHTS, "{published: ''}", "6:24", ["published: "]),
         (WEIGHTS, "{hub: timm}", "6:18", ["hub: owner/name is wanted, not 'timm'"]),
