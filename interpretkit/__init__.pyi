@@ -13,6 +13,7 @@ from .api import wrap as wrap
 from .contracts.builder import ModelBuilder as ModelBuilder
 from .contracts.captured import Captured as Captured
 from .contracts.check import Check as Check
+from .contracts.check import Counterpart as Counterpart
 from .contracts.citations import Citation as Citation
 from .contracts.citations import citations_of as citations_of
 from .contracts.executor import Executor as Executor

@@ -342,7 +342,7 @@ def run(
         executor=executor,
         listen=listen,
     )
-    return open_run(finished.path)
+    return open_run(finished.run.path)
 
 
 def open_run(path: str | Path) -> Run:

@@ -13,7 +13,7 @@ import click
 from interpretkit import __version__
 from interpretkit.cli.failures import show_tracebacks, told
 from interpretkit.cli.progress import Progress
-from interpretkit.errors import InterpretkitError
+from interpretkit.errors import CheckError, InterpretkitError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +46,20 @@ def commands() -> None:
 @_set_option
 @click.option("-o", "--output", default="runs", show_default=True, help="Directory that gets the run's directory.")
 @_plugin_option
+@click.option("--strict", is_flag=True, help="Exit with code 1 if a check fails.")
 @_debug_option
-def run(*, recipe: str, images: Sequence[str], settings: Sequence[str], output: str, plugins: Sequence[str]) -> None:
+def run(
+    *,
+    recipe: str,
+    images: Sequence[str],
+    settings: Sequence[str],
+    output: str,
+    plugins: Sequence[str],
+    strict: bool,
+) -> None:
     """Carry out RECIPE; the last line printed is the run's directory."""
     from interpretkit.engine.carry_out import carry_out
+    from interpretkit.runs.judged import checks_in_a_line, failing
 
     with Progress() as progress:
         try:
@@ -65,11 +75,13 @@ def run(*, recipe: str, images: Sequence[str], settings: Sequence[str], output: 
             if progress.sealed:
                 click.echo(progress.sealed)
             raise
-    click.echo(str(finished.path))
+    click.echo(str(finished.run.path))
     if finished.failures:
         show_tracebacks(*finished.failures)
         click.echo(f"error: the run is incomplete: {finished.failures[0]}", err=True)
         sys.exit(finished.failures[0].exit_code)
+    if strict and failing(finished.run.record):
+        raise CheckError(checks_in_a_line(finished.run.record))
 
 
 @commands.command(short_help="Say what a recipe would do and cost.")

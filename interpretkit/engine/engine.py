@@ -10,6 +10,7 @@ from interpretkit.digests import array_digest, plain, sha256_bytes, state_digest
 from interpretkit.engine import numerics
 from interpretkit.engine.apart import where_mixed
 from interpretkit.engine.batch import begin
+from interpretkit.engine.counterparts import Conditions, asked_of
 from interpretkit.engine.events import Event
 from interpretkit.engine.keep import KeptStep, plugin_record
 from interpretkit.errors import InputError
@@ -18,13 +19,12 @@ from interpretkit.recipe.yaml12 import dump
 from interpretkit.report import page as report
 from interpretkit.runs.environment import environment
 from interpretkit.runs.journal import Begun, ImageUnread, ModelKnown, alerts_of
+from interpretkit.runs.judged import agreements, checks_in_a_line, failing
 from interpretkit.runs.manifest import SCHEMA
 from interpretkit.runs.pictures import encoded
 from interpretkit.runs.records import ImageRecord, ModelRecord, RecipeRecord, RunRecord, WeightsRecord
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from interpretkit.contracts.executor import Executor
     from interpretkit.engine.batch import Work
     from interpretkit.engine.events import Announcer, EventKind
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from interpretkit.results.image import InputImage
     from interpretkit.runs.draft import Draft
     from interpretkit.runs.records import RunStatus
+    from interpretkit.runs.run import Run
 
 _IMAGE_FACTS = ("id", "source", "sha256", "size", "conversions", "alerts", "label")
 
@@ -71,8 +72,8 @@ class Engine:
         """Everything that went wrong: images that cannot be read, then steps."""
         return [*self._unread, *(step.failure for step in self._steps.values() if step.failure is not None)]
 
-    def execute(self, source: Source, executor: Executor) -> Path:
-        """Process the images and return the directory of the sealed run.
+    def execute(self, source: Source, executor: Executor) -> Run:
+        """Process the images and return the sealed run.
 
         What fails is in `failures` and in the manifest; what worked is kept. An interrupt seals what there is and is
         raised again.
@@ -116,7 +117,10 @@ class Engine:
             size = 1
         total = source.total(models)
         shards = where_mixed(source.batches(models, batch_size=size, leave_out=self._leave_out), models)
-        for work in executor.map(partial(begin, self._plan, listener=self._announcer.listener), shards):
+        asked = asked_of(self._plan.steps, self._resolved.checks, thorough=self._resolved.thorough)
+        conditions = Conditions(self._plan.steps, asked)
+        compute = partial(begin, self._plan, listener=self._announcer.listener, conditions=conditions)
+        for work in executor.map(compute, shards):
             self._keep_inputs(work)
             self._keep_outputs(work)
             self._keep_shown(work)
@@ -191,11 +195,20 @@ class Engine:
     def _tell(self, kind: EventKind, text: str, **more: Any) -> None:
         self._announcer.note(Event(kind=kind, text=text, **more))
 
-    def _seal(self, status: RunStatus) -> Path:
-        path = self._draft.seal(status, report.render)
-        event = Event(kind="sealed", text=str(path), failed=status != "complete")
+    def _seal(self, status: RunStatus) -> Run:
+        run = self._draft.seal(status, report.render)
+        self._tell_judged(run.record)
+        event = Event(kind="sealed", text=str(run.path), failed=status != "complete")
         self._announcer.tell(event)
-        return path
+        return run
+
+    def _tell_judged(self, run: RunRecord) -> None:
+        """Tell what the verdicts come to, and whether the models predict what the images are labelled."""
+        for agreement in agreements(run):
+            self._announcer.tell(Event(kind="judged", text=str(agreement), failed=bool(agreement.others)))
+        checks = checks_in_a_line(run)
+        if checks:
+            self._announcer.tell(Event(kind="judged", text=checks, failed=failing(run)))
 
     def _begun(self) -> RunRecord:
         """Return what is known before the first pass."""

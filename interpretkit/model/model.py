@@ -149,6 +149,20 @@ class Model:
                 outputs[name] = output.named(names)
         return replace(self, outputs=outputs)
 
+    def of(self, module: torch.nn.Module, *, name: str) -> Model:
+        """Return this model with another network in its place, of the same layers; what passes have shown holds for it.
+
+        Args:
+            module: The network.
+            name: What figures and reports call it.
+        """
+        model = replace(self, module=module, name=name)
+        kept = dict(self._kept)
+        if "settled" in kept:
+            kept["settled"] = model
+        object.__setattr__(model, "_kept", kept)
+        return model
+
     @property
     def alert(self) -> str:
         """What every picture of this model must say before anything else; empty if there is nothing."""
@@ -264,7 +278,7 @@ class Model:
 
     def held(self, target: Target) -> Wanted:
         """Return a target that came out for an image, to be asked for again of variants of that image."""
-        return Wanted(self._named(target), Held(target))
+        return Wanted(self._named(target), Held((target,)))
 
     def check(self, wanted: Wanted) -> None:
         """Check a target before any pass.

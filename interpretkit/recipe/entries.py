@@ -386,6 +386,23 @@ class StepEntry(Placed):
     """Whether to draw its figures; its results are there either way."""
 
 
+def _check(given: Any) -> Any:
+    return {"uses": given} if isinstance(given, str) else given
+
+
+class CheckEntry(Placed):
+    """A check of a recipe."""
+
+    uses: PluginId
+    """The id of a check."""
+    options: dict[str, Any] = Field(alias="with", default_factory=dict)
+    """The check's options, such as its thresholds; the plugin checks them."""
+
+
+Check = Annotated[CheckEntry, BeforeValidator(_check, json_schema_input_type=PluginId | CheckEntry)]
+"""A check by its id, or by its id and its options."""
+
+
 class Numerics(Entry):
     """How a run computes."""
 

@@ -216,7 +216,7 @@ class VerdictRecord(Record):
 
     check: str
     image: str | None
-    status: Literal["pass", "warn", "fail"]
+    status: Literal["pass", "warn", "fail", "not applicable"]
     figure: float | None
     threshold: float | None
     text: str
