@@ -72,7 +72,7 @@ def checks_in_a_line(run: RunRecord) -> str:
         >>> from interpretkit.testing import tiny_run
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     checks_in_a_line(tiny_run(folder).record)
-        'checks: 4 passed'
+        'checks: 2 failed (brightness: degenerate of bright, dark), 2 passed'
     """
     found = tallies(run)
     total: Counter[Status] = Counter()

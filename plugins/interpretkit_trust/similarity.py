@@ -37,7 +37,8 @@ def most_alike(result: Result, other: Result) -> Alike | None:
         >>> def of(values):
         ...     extent = {"y": 2, "x": 2}
         ...     values = np.array([values])
-        ...     return Result(maps={"a": Map(values, ("image", "y", "x"), layer="a", extent=extent, polarity="signed")})
+        ...     about = {"dims": ("image", "y", "x"), "layer": "a", "extent": extent, "polarity": "signed"}
+        ...     return Result(maps={"a": Map(values=values, **about)})
         >>> most_alike(of([[1.0, 2.0], [3.0, 4.0]]), of([[5.0, 6.0], [7.0, 8.0]]))
         Alike(layer='a', correlation=1.0, cells=4)
     """

@@ -10,7 +10,7 @@ from interpretkit.runs.judged import agreements, checks_in_a_line, failing, tall
 from interpretkit.runs.manifest import SCHEMA
 from interpretkit.runs.records import RunRecord
 
-PLUGIN = {"package": "p", "distribution": None, "version": None}
+PLUGIN = {"package": "p", "distribution": "", "version": ""}
 
 
 def verdict(check, image, status):
@@ -24,7 +24,7 @@ def step(name, *verdicts):
 
 def model(output="classes, logits"):
     about = {"plugin": PLUGIN, "options": {}, "notes": [], "preprocessing": {}, "parameters": 1, "classes": 3}
-    weights = {"kind": "random", "source": "", "key": "", "sha256": ""}
+    weights = {"kind": "random", "source": "", "sha256": "", "fallback": "", "state_sha256": ""}
     return {"name": "net", "uses": "u", "weights": weights, "outputs": {"main": output}, **about}
 
 
