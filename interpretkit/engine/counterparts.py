@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from interpretkit.contracts.check import AGAIN, OTHER_SEED, RUNNER_UP
+from interpretkit.contracts.check import AGAIN, OTHER_SEED, RANDOM_WEIGHTS, RUNNER_UP
 from interpretkit.engine import passes
 from interpretkit.engine.numerics import as_if_not_drawn
 from interpretkit.engine.passes import Attributed
@@ -171,6 +171,8 @@ class Counterparts:
             return self.compute(step, done, results)
         if kind == OTHER_SEED:
             return self.compute(_reseeded(step), done, results)
+        if kind == RANDOM_WEIGHTS and "untrained" in done.model.notes:
+            raise NotTriedError("the network itself has random weights")
         other, targets = self._pass(step.model, kind, done)
         read = {name: self._read(name, kind, done, results) for name in step.of}
         return self.compute(_with_targets(step, targets), other, read)

@@ -12,13 +12,14 @@ from interpretkit.engine.apart import where_mixed
 from interpretkit.engine.batch import begin
 from interpretkit.engine.counterparts import Conditions, asked_of
 from interpretkit.engine.events import Event
+from interpretkit.engine.expect import met, unmeant
 from interpretkit.engine.keep import KeptStep, plugin_record
-from interpretkit.errors import InputError
+from interpretkit.errors import InputError, RecipeError
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.recipe.yaml12 import dump
 from interpretkit.report import page as report
 from interpretkit.runs.environment import environment
-from interpretkit.runs.journal import Begun, ImageUnread, ModelKnown, alerts_of
+from interpretkit.runs.journal import Begun, Expected, ImageUnread, ModelKnown, alerts_of
 from interpretkit.runs.judged import agreements, checks_in_a_line, failing
 from interpretkit.runs.manifest import SCHEMA
 from interpretkit.runs.pictures import encoded
@@ -62,6 +63,7 @@ class Engine:
         }
         self._images = 0
         self._unread: list[InputError] = []
+        self._unmeant: list[RecipeError] = []
         self._doubtful: list[ImageRecord] = []
         self._masked = False
         self._remarks: tuple[str, ...] = ()
@@ -69,8 +71,9 @@ class Engine:
 
     @property
     def failures(self) -> list[InterpretkitError]:
-        """Everything that went wrong: images that cannot be read, then steps."""
-        return [*self._unread, *(step.failure for step in self._steps.values() if step.failure is not None)]
+        """Everything that went wrong: images that cannot be read, steps, expectations of what there is not."""
+        steps = [step.failure for step in self._steps.values() if step.failure is not None]
+        return [*self._unread, *steps, *self._unmeant]
 
     def execute(self, source: Source, executor: Executor) -> Run:
         """Process the images and return the sealed run.
@@ -108,6 +111,7 @@ class Engine:
         if not self._images:
             self._draft.abandon()
             raise self._unread[0]
+        self._compare()
         return self._seal("failed" if self.failures else "complete")
 
     def _process(self, source: Source, executor: Executor) -> None:
@@ -195,6 +199,17 @@ class Engine:
     def _tell(self, kind: EventKind, text: str, **more: Any) -> None:
         self._announcer.note(Event(kind=kind, text=text, **more))
 
+    def _compare(self) -> None:
+        """Hold what the recipe expects against what there is."""
+        if self._resolved.recipe.expect:
+            run = self._draft.so_far()
+            for entry in self._resolved.recipe.expect:
+                try:
+                    self._draft.record(Expected(expectation=met(entry, run)))
+                except RecipeError as error:
+                    self._draft.record(Expected(expectation=unmeant(entry, error)))
+                    self._unmeant.append(error)
+
     def _seal(self, status: RunStatus) -> Run:
         run = self._draft.seal(status, report.render)
         self._tell_judged(run.record)
@@ -206,6 +221,13 @@ class Engine:
         """Tell what the verdicts come to, and whether the models predict what the images are labelled."""
         for agreement in agreements(run):
             self._announcer.tell(Event(kind="judged", text=str(agreement), failed=bool(agreement.others)))
+        for expectation in run.expectations:
+            if not expectation.passed:
+                self._announcer.tell(Event(kind="judged", text=f"not as expected: {expectation}", failed=True))
+        if run.expectations:
+            passed = sum(expectation.passed for expectation in run.expectations)
+            told = f"expectations: {passed} of {len(run.expectations)} met"
+            self._announcer.tell(Event(kind="judged", text=told, failed=passed < len(run.expectations)))
         checks = checks_in_a_line(run)
         if checks:
             self._announcer.tell(Event(kind="judged", text=checks, failed=failing(run)))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from interpretkit.contracts.kinds import CHECK, MODEL, VISUALIZER
 from interpretkit.contracts.needs import Needs
 from interpretkit.engine.class_names import class_names
+from interpretkit.engine.expect import check_expectations
 from interpretkit.engine.offered import checks_of, readers_of
 from interpretkit.errors import Faults, RecipeError, ToldError, did_you_mean, nearest, together
 from interpretkit.recipe.recipe import faults_of_options
@@ -118,6 +119,7 @@ class Resolved:
             "inputs": [each if isinstance(each, str) else each.model_dump() for each in recipe.inputs],
             "steps": [_step_data(step) for step in self.steps],
             "checks": self._checks_data(),
+            "expect": [{each.of: each.wanted} for each in recipe.expect],
             "numerics": recipe.numerics.model_dump(),
         }
 
@@ -184,6 +186,8 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
                 registered[step.id] = visualizer
             visualizers[step.id] = _with_options(step, visualizer)
     _check_steps(recipe, registered, faults)
+    with faults.collect():
+        check_expectations(recipe)
     faults.tell()
     plugins = {name: visualizer.plugin for name, visualizer in registered.items()}
     steps = _in_order(recipe, visualizers, plugins)

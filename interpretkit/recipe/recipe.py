@@ -13,6 +13,7 @@ from interpretkit.errors import Faults, RecipeError, did_you_mean
 from interpretkit.recipe.entries import (
     Check,
     CheckEntry,
+    Expectation,
     HubWeights,
     Input,
     InputEntry,
@@ -85,6 +86,8 @@ class Recipe(Placed):
     checks: Literal["default", "all", "none"] | Annotated[list[Check], Field(min_length=1)] = "default"
     """Which checks judge the results of the steps: every one that plugins offer, as far as it costs no step its own
     passes once more (default) or in full (all); none; or a list."""
+    expect: list[Expectation] = Field(default_factory=list)
+    """What the numbers of the run should be: STEP.NUMBER and a comparison."""
     numerics: Numerics = Field(default_factory=Numerics)
     """How to compute."""
 
@@ -106,6 +109,8 @@ class Recipe(Placed):
             context.tell(step, "steps", position)
         for position, check in enumerate(self.checks_listed):
             context.tell(check, "checks", position)
+        for position, expectation in enumerate(self.expect):
+            context.tell(expectation, "expect", position)
 
     @property
     def checks_listed(self) -> list[CheckEntry]:

@@ -187,6 +187,11 @@ class Draft:
         self.record(FigureKept(step=step, figure=figure, sha256=digest))
         return file
 
+    def so_far(self) -> Run:
+        """Return the run as it would be if nothing more came."""
+        record = fold(read_journal(self.path))
+        return Run(self.path, record.as_data(), record)
+
     def seal(self, status: RunStatus, page: Callable[[Run], str]) -> Run:
         """Fold the journal into the manifest, with the hashes of all files, and move the draft to its place.
 
@@ -201,9 +206,10 @@ class Draft:
             StorageError: If the disk refuses; then there is no run.
         """
         self.record(Ended(status=status))
-        record = fold(read_journal(self.path))
+        run = self.so_far()
+        record = run.record
         self._drop_unrecorded(record)
-        report = page(Run(self.path, record.as_data(), record)).encode("utf-8", "backslashreplace")
+        report = page(run).encode("utf-8", "backslashreplace")
         files = {**record.files, REPORT: self._write(REPORT, report)}
         sealed = record.model_copy(update={"files": dict(sorted(files.items()))})
         sync_all(self.path, files)

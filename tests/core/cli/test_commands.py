@@ -67,6 +67,25 @@ def test_a_check_that_fails_is_the_exit_code_where_that_is_asked_for(run, status
     assert ("error: checks: 1 failed (gradcam: stern of " in err) is bool(expected)
 
 
+@pytest.mark.parametrize(("limit", "expected"), [("0", 0), ("10", 1)])
+def test_what_is_not_as_expected_is_the_exit_code(run, limit, expected):
+    wanted = f"expect=[{{'stats.layers.mean': 'max > {limit}'}}]"
+    code, out, err = run("run", "recipe.yaml", "--plugin", "plugin.py", "--set", wanted, "--junit", "found.xml")
+    assert code == expected, err
+    assert ik.open_run(out.strip()).expectations[0].passed is not bool(expected)
+    assert ("error: not as expected: stats.layers.mean max > 10: max " in err) is bool(expected)
+    assert ("expectations: 0 of 1 met" in err) is bool(expected)
+    assert Path("found.xml").read_text().count("<failure") == expected
+
+
+def test_a_number_that_there_is_not_is_an_error_of_the_recipe(run):
+    wanted = "expect=[{'stats.maen': '> 0'}]"
+    code, out, err = run("run", "recipe.yaml", "--plugin", "plugin.py", "--set", wanted)
+    assert code == 2
+    assert ik.open_run(out.strip()).status == "failed"
+    assert "did you mean 'mean'" in err
+
+
 def test_the_report_can_be_rendered_again(run):
     directory = Path(run("run", "recipe.yaml", "--plugin", "plugin.py")[1].strip())
     before = (directory / "report.html").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,11 @@ def step(name, uses, *, of=(), **options):
     return Step(id=name, visualizer=uses(uses.Options(**options)), plugin=Plugin("test"), model="model", of=of)
 
 
+def trained():
+    """Return the tiny model as one that has learned, though it has not."""
+    return replace(tiny_model(), notes=())
+
+
 def outcomes(model, images, *steps, thorough=False):
     """Return the outcome of each step, with all its counterparts."""
     planned = tuple(plan_step(each, model) for each in steps)
@@ -59,7 +65,7 @@ def gradient_of(module, images, classes):
 
 
 def test_the_counterparts_of_a_gradient_are_those_of_plain_torch():
-    model, images = tiny_model(), tiny_images(3)
+    model, images = trained(), tiny_images(3)
     found = outcomes(model, images, step("map", "input_x_gradient"))["map"]
     order = model.module.eval()(images).argsort(dim=1, descending=True)
     for kind, module, classes in (
@@ -77,7 +83,7 @@ def test_the_counterparts_of_a_gradient_are_those_of_plain_torch():
 
 
 def test_for_each_of_the_top_classes_there_is_one():
-    model, images = tiny_model(), tiny_images(2)
+    model, images = trained(), tiny_images(2)
     found = outcomes(model, images, step("map", "input_x_gradient", target={"top": 2}))["map"]
     first, second = model.module.eval()(images).argsort(dim=1, descending=True)[:, :2].T.tolist()
     runner_up = found.counterparts[RUNNER_UP]
@@ -100,7 +106,7 @@ def test_a_step_that_reads_another_reads_the_counterpart_of_that():
             values = torch.from_numpy(2 * read.maps["features"].values)
             return ik.Result(maps={"features": captured.map("features", values, polarity="signed")})
 
-    model, images = tiny_model(), tiny_images(2)
+    model, images = trained(), tiny_images(2)
     cam, twice = step("cam", "grad_cam", layers=["features"]), step("twice", Twice, of=("cam",))
     found = outcomes(model, images, cam, twice)
     for kind in (RANDOM_WEIGHTS, AGAIN):
@@ -139,7 +145,7 @@ def test_methods_of_one_pass_cost_two_passes_more_however_many_they_are(monkeypa
 
 
 def test_own_passes_are_made_once_more_only_where_that_is_asked_for():
-    model, images = tiny_model(), tiny_images(1)
+    model, images = trained(), tiny_images(1)
     integrated = step("ig", "integrated_gradients", steps=4)
     found = outcomes(model, images, integrated)["ig"].counterparts
     for kind in (RANDOM_WEIGHTS, RUNNER_UP, AGAIN):
@@ -157,7 +163,7 @@ def test_own_passes_are_made_once_more_only_where_that_is_asked_for():
 
 
 def test_another_seed_gives_what_the_method_gives_with_that_seed():
-    model, images = tiny_model(), tiny_images(1)
+    model, images = trained(), tiny_images(1)
     noisy = step("noisy", "smooth_grad", samples=4, seed=3)
     found = outcomes(model, images, noisy, thorough=True)["noisy"]
     expected = ik.visualize(model, images, "smooth_grad", samples=4, seed=4)
@@ -185,7 +191,7 @@ def test_whoever_draws_numbers_afterwards_draws_the_same():
         torch.manual_seed(0)
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002
-        model, images = tiny_model(), tiny_images(1)
+        model, images = trained(), tiny_images(1)
         planned = tuple(plan_step(step(name, Draws), model) for name in ("a", "b"))
         plan = Plan(models={"model": model}, steps=planned)
         asked = asked_of(planned, [type("Some", (All,), {"compares": kinds})(All.Options())], thorough=False)
@@ -200,7 +206,7 @@ def test_whoever_draws_numbers_afterwards_draws_the_same():
 
 
 def test_the_network_stays_as_it_was():
-    model = tiny_model()
+    model = trained()
     before = {name: each.clone() for name, each in model.module.state_dict().items()}
     outcomes(model, tiny_images(2), step("cam", "grad_cam", layers=["features"]))
     for name, each in model.module.state_dict().items():
@@ -241,3 +247,9 @@ def test_a_set_has_no_counterparts():
     asked = asked_of([step("whole", Whole)], [All(All.Options())], thorough=True)["whole"]
     assert asked.wanted == ()
     assert {str(each) for each in asked.refused.values()} == {"the result is about the whole set of images"}
+
+
+def test_a_network_that_has_random_weights_anyway_is_not_held_against_them():
+    found = outcomes(tiny_model(), tiny_images(1), step("cam", "grad_cam", layers=["features"]))["cam"]
+    assert str(found.counterparts[RANDOM_WEIGHTS]) == "the network itself has random weights"
+    assert not isinstance(found.counterparts[RUNNER_UP], InterpretkitError)
