@@ -42,6 +42,8 @@ DIGITS_LOST = 100
 """From so many units in the last place on, what is left of a difference is rounding."""
 
 _MATRIX = len(("image", "class"))
+_ROUGHLY = 1e-3
+"""How far the sum of probabilities may be off: half precision on the way leaves no more."""
 
 
 class Grammar(BaseModel):
@@ -466,6 +468,33 @@ def check_probabilities(numbers: torch.Tensor, *, output: str) -> None:
     found = f"{float(numbers.min()):.4g} to {float(numbers.max()):.4g}"
     hint = f"for logits say {output}(returns='logits')"
     raise StepError(f"the network is to return probabilities, and returns {found}", hint=hint)
+
+
+def check_distribution(numbers: torch.Tensor, *, each: str, hint: str) -> None:
+    """Check that numbers `(image, class)` or `(image, class, y, x)` are distributions over the classes.
+
+    Args:
+        numbers: The numbers.
+        each: What has one distribution, in words.
+        hint: What may be said instead.
+
+    Raises:
+        StepError: If some are below 0, or do not add up to 1 but for rounding.
+    """
+    import torch
+
+    values = numbers.double().movedim(1, -1).flatten(0, -2)
+    sums = values.sum(1)
+    rounding = max(_ROUGHLY, 8 * torch.finfo(numbers.dtype).eps)
+    wrong = ((sums - 1).abs() > rounding) | (values < -rounding).any(1)
+    if not bool(wrong.any()):
+        return
+    first = int(wrong.int().argmax())
+    raise StepError(
+        f"the network is to return probabilities of classes, and returns {float(values[first].min()):.4g} to "
+        f"{float(values[first].max()):.4g} for {each}, with the sum {float(sums[first]):.4g}",
+        hint=hint,
+    )
 
 
 def as_columns(values: Any, *, noun: str) -> torch.Tensor:

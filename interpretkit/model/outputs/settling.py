@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from interpretkit.errors import StepError
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.labels import Labels
+from interpretkit.model.outputs.pixels import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,6 +46,6 @@ def settle(outputs: Mapping[str, Output], returned: Any, ending_of: Callable[[An
 
 def _before(output: Output, ending: Ending) -> dict[str, Any]:
     """Return the logits before a network's own softmax or sigmoid, by name; nothing where no layer returns them."""
-    if ending.operation in ("softmax", "sigmoid") and ending.layer and isinstance(output, Classes | Labels):
+    if ending.operation in ("softmax", "sigmoid") and ending.layer and isinstance(output, Classes | Labels | Pixels):
         return {LOGITS: replace(output, key=None, layer=ending.layer, returns="logits")}
     return {}
