@@ -520,12 +520,18 @@ def as_columns(values: Any, *, noun: str) -> torch.Tensor:
     columns = values[:, None] if values.ndim == 1 else values
     if columns.ndim > _MATRIX and columns.shape[2:].numel() == 1:
         columns = columns.flatten(1)
-    if columns.ndim > _MATRIX + 1:
-        hint = "if these are classes of pixels, say so: wrap(…, output=Pixels(names=…))"
-        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
     if columns.ndim != _MATRIX:
-        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=_SAY)
+        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=_of_pixels(columns.shape))
     return columns
+
+
+def _of_pixels(shape: torch.Size) -> str:
+    """Say how numbers are read that may be of pixels."""
+    classes = "if these are classes of pixels, say so: wrap(…, output=Pixels(names=…))"
+    values = "if they are a value for each pixel, such as a depth: wrap(…, output=PixelValues(names=…))"
+    if len(shape) == _MATRIX + 1:
+        return f"{_SAY}; {values}"
+    return f"{classes}; {values}" if len(shape) > _MATRIX else _SAY
 
 
 def _mentioned(spec: Hashable) -> list[int | str]:

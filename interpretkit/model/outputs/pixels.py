@@ -58,6 +58,8 @@ class Pixels(Output):
             is not known. The first pass shows it, by the last operation of the network.
         several: Whether a pixel may have several classes or none, each told by itself, as sigmoids tell them. None for
             what the last operation says: a sigmoid tells each by itself.
+        axes: How many axes the grid of pixels has: 2 of images, 3 of volumes. None for as many as what the network is
+            fed, which the first pass shows.
 
     Example:
         >>> import torch
@@ -74,20 +76,25 @@ class Pixels(Output):
     background: int | None = None
     returns: Returns | None = None
     several: bool | None = None
+    axes: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
 
     @property
     def open(self) -> bool:
-        """Whether nobody has said what the numbers are, or whether a pixel may have several classes."""
-        return self.returns is None or self.several is None
+        """Whether something is not said: what the numbers are, whether a pixel has several classes, how many axes."""
+        return self.returns is None or self.several is None or self.axes is None
 
     @property
     def words(self) -> str:
         """What it is: a class for each pixel, or several, and what the network returns of them."""
         what = "classes for each pixel, each by itself" if self.several else "a class for each pixel"
         return f"{what}, {self.returns or 'not known to be logits or probabilities'}"
+
+    def on_grid(self, axes: int) -> Pixels:
+        """Return it with as many axes as what the network is fed, unless they are said."""
+        return replace(self, axes=axes) if self.axes is None else self
 
     def settled(self, ending: Ending, values: Any) -> Pixels:
         """Return it with what the numbers are, and whether each class is told by itself, as the last operation says."""
@@ -138,6 +145,9 @@ class Pixels(Output):
         axes = "(image, class, y, x)"
         if not isinstance(values, torch.Tensor) or values.ndim <= len(("image", "class")):
             raise StepError(f"the network returns {described(values)}, not a class for each pixel {axes}")
+        if self.axes is not None and values.ndim == self.axes + 1 and not self.names:
+            hint = "for a value for each pixel say PixelValues(names=…); else say Pixels(names=…), or Pixels(axes=…)"
+            raise StepError(f"the network returns {described(values)}, with no axis for classes {axes}", hint=hint)
         if not values.is_floating_point():
             what = f"the network returns {described(values)}, the classes themselves, which have no gradients"
             raise StepError(what, hint=f"let it return the logits {axes} that these are chosen by")
