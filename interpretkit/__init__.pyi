@@ -52,6 +52,7 @@ from .model.outputs.grammar import TargetSpec as TargetSpec
 from .model.outputs.labels import Binary as Binary
 from .model.outputs.labels import Labels as Labels
 from .model.outputs.output import Output as Output
+from .model.outputs.pixel_values import PixelValues as PixelValues
 from .model.outputs.pixels import Pixels as Pixels
 from .model.outputs.values import Values as Values
 from .model.outputs.vector import Like as Like

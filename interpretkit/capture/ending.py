@@ -13,34 +13,31 @@ from torch.overrides import TorchFunctionMode
 from interpretkit.capture.networks import is_script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
+_PASSED_ON, _RESIZED, _SUMMED, _SCALED = "passed on", "resized", "summed", "scaled"
 _NAMES = {
-    "softmax": ("softmax", "special_softmax"),
-    "sigmoid": ("sigmoid", "sigmoid_", "expit", "special_expit"),
-    "log_softmax": ("log_softmax", "special_log_softmax"),
-    "linear": ("linear", "matmul", "mm", "addmm", "bmm", "einsum", "conv1d", "conv2d", "conv3d"),
+    "softmax": "softmax special_softmax",
+    "sigmoid": "sigmoid sigmoid_ expit special_expit",
+    "log_softmax": "log_softmax special_log_softmax",
+    "linear": "linear bilinear matmul mm bmm mv addmm addmv addbmm baddbmm einsum tensordot inner convolution conv1d "
+    "conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
+    # What changes no value.
+    _PASSED_ON: "flatten reshape view squeeze unsqueeze contiguous clone detach permute transpose to type float double "
+    "half bfloat16 cpu cuda select __getitem__ __get__ getitem expand narrow movedim moveaxis swapaxes unflatten ravel "
+    "chunk split unbind view_as reshape_as expand_as type_as requires_grad_ dequantize dropout dropout2d dropout3d",
+    # What mixes neighbouring pixels, class by class.
+    _RESIZED: "interpolate upsample upsample_bilinear upsample_nearest upsample_nearest1d upsample_nearest2d "
+    "upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_trilinear3d",
+    # What makes logits of logits: their sums, means and greatest, also with a constant.
+    _SUMMED: "add add_ sub sub_ subtract rsub __rsub__ neg neg_ negative mean sum stack cat concat concatenate "
+    "batch_norm pad pixel_shuffle max amax avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
+    "adaptive_avg_pool3d max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d",
+    # What makes logits of logits and a constant: a temperature.
+    _SCALED: "mul mul_ multiply __rmul__ div div_ true_divide divide",
 }
-_OPERATIONS = {name: operation for operation, names in _NAMES.items() for name in names}
-
-_PASSED_ON = frozenset(
-    (
-        *(
-            "flatten",
-            "reshape",
-            "view",
-            "squeeze",
-            "unsqueeze",
-            "contiguous",
-            "clone",
-            "detach",
-            "permute",
-            "transpose",
-        ),
-        *("to", "type", "float", "double", "half", "bfloat16", "cpu", "select", "__getitem__", "getitem", "expand"),
-    )
-)
-"""What changes no value: what comes out is of the kind that went in."""
+_GROUPS = {name: group for group, names in _NAMES.items() for name in names.split()}
+_MADE = ("softmax", "sigmoid", "log_softmax", "linear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,9 @@ class Ending:
     """What a tensor that a network returned was made by.
 
     Attributes:
-        operation: `softmax`, `sigmoid`, `log_softmax` or `linear`; empty for anything else.
+        operation: `softmax`, `sigmoid`, `log_softmax`; `linear` of a linear layer or convolution, also where what it
+            returns is added up, averaged or scaled by a constant; empty for anything else. A softmax that is mixed by a
+            matrix, and any function of these, is something else.
         layer: The path of the layer that returned what the operation was given; empty where none did, or where that
             layer is called more than once.
     """
@@ -120,22 +119,49 @@ class Endings(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function of torch, and note what it makes."""
-        result = func(*args, **(kwargs or {}))
-        if isinstance(result, torch.Tensor):
-            first = args[0] if args else (kwargs or {}).get("input")
-            self._note(getattr(func, "__name__", ""), first, result)
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        # Operators of exported networks are called `softmax.int` and the like.
+        name = getattr(func, "__name__", "").partition(".")[0]
+        given = list(_tensors((*args, *kwargs.values())))
+        if name == "__setitem__":
+            self._endings.put(given[0], Ending())
+        smooth = kwargs.get("mode") != "bicubic"
+        made = list(_tensors((result,)))
+        if made:
+            ending = self._made(name, given, smooth=smooth)
+            for tensor in made:
+                self._note(tensor, ending)
+            if _works_in_place(name) and made[0]._base is not None:  # noqa: SLF001 - views are told in no other way
+                self._endings.put(made[0]._base, Ending())  # noqa: SLF001
         return result
 
-    def _note(self, name: str, first: Any, result: torch.Tensor) -> None:
-        passed_on = self._endings.get(first) if name in _PASSED_ON else None
-        layer = self._layers.get(first) or ""
+    def _made(self, name: str, given: Sequence[torch.Tensor], *, smooth: bool) -> Ending | None:
+        """Return what a function makes of some tensors; None of constants, of which nothing is noted."""
+        endings = [self._endings.get(tensor) for tensor in given]
+        known = [ending for ending in endings if ending is not None]
+        operations = {ending.operation for ending in known}
+        group = _GROUPS.get(name, "")
+        if group == "linear" and not operations.isdisjoint(("softmax", "log_softmax")):
+            return Ending()
+        if group in _MADE:
+            return Ending(group, self._layers.get(given[0]) or "" if given else "")
+        if not known:
+            return None
+        first = endings[0]
+        if first is not None and (group == _PASSED_ON or (group == _RESIZED and smooth)):
+            return first
+        scaled = group == _SCALED and first is not None and len(known) == 1
+        if operations == {"linear"} and (scaled or group in (_SUMMED, _RESIZED)):
+            return Ending("linear")
+        return Ending()
+
+    def _note(self, tensor: torch.Tensor, ending: Ending | None) -> None:
         # What works in place makes something else of what it is given.
-        self._layers.forget(result)
-        self._endings.forget(result)
-        if name in _OPERATIONS:
-            self._endings.put(result, Ending(_OPERATIONS[name], layer))
-        elif passed_on is not None:
-            self._endings.put(result, passed_on)
+        self._layers.forget(tensor)
+        self._endings.forget(tensor)
+        if ending is not None:
+            self._endings.put(tensor, ending)
 
     def _noted(self, path: str) -> Callable[..., None]:
         def note(_module: torch.nn.Module, _arguments: Any, output: Any) -> None:
@@ -145,3 +171,16 @@ class Endings(TorchFunctionMode):
                 self._layers.put(output, path)
 
         return note
+
+
+def _works_in_place(name: str) -> bool:
+    return name.endswith("_") and not name.endswith("__") and name != "requires_grad_"
+
+
+def _tensors(values: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors among values, and in lists and tuples of them."""
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)

@@ -162,7 +162,7 @@ def _settled(model: Model, capture: Capture, inputs: torch.Tensor) -> tuple[Any,
         return capture.forward(inputs), model
     with Endings(model.module) as endings:
         returned = capture.forward(inputs)
-    return returned, model.settle(returned, endings.of)
+    return returned, model.settle(inputs, returned, endings.of)
 
 
 def _capture(steps: Sequence[Step], model: Model, targets: Iterable[Wanted], *, follow: bool) -> Capture:

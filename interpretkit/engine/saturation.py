@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ def _in_words(target: Target, model: Model, *, whose: str) -> str:
     way = "let the network return its logits"
     if LOGITS in model.outputs:
         way = f"explain the logits: target {_of_logits(target)}"
+    if math.isnan(target.probability):
+        return f"the probabilities of {target.label!r}{whose} are 1 or 0 at each pixel but for rounding; {way}"
     limit = round(target.probability)
     score = f"the probability of {target.label!r}{whose} is {limit} but for rounding"
     return f"{score}, and so is its gradient 0; {way}"

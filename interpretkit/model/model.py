@@ -32,7 +32,7 @@ from interpretkit.model.preprocessing import (
 )
 from interpretkit.model.spacing import Spacings
 from interpretkit.model.variants import gradients_at, scores_with
-from interpretkit.results.axes import of_inputs
+from interpretkit.results.axes import CHANNEL, IMAGE, of_inputs
 from interpretkit.results.origin import UNTRAINED, WeightsInfo
 from interpretkit.words import shape
 
@@ -334,17 +334,19 @@ class Model:
         settled: Model | None = self._kept.get("settled")
         return settled
 
-    def settle(self, returned: Any, ending_of: Callable[[Any], Ending]) -> Model:
+    def settle(self, inputs: torch.Tensor, returned: Any, ending_of: Callable[[Any], Ending]) -> Model:
         """Return the model with the outputs that were left open, as a pass shows them; it is kept.
 
         Where the network ends in a softmax or sigmoid that is given what a layer returns, that becomes the output
         `logits`.
 
         Args:
-            returned: What the network returned.
+            inputs: What the network was fed, `(image, channel, y, x)`.
+            returned: What it returned.
             ending_of: Tells what a part of that was made by.
         """
-        model = replace(self, outputs=settle(self.outputs, returned, ending_of))
+        axes = inputs.ndim - len((IMAGE, CHANNEL))
+        model = replace(self, outputs=settle(self.outputs, returned, ending_of, axes=axes))
         self._kept["settled"] = model
         # What passes show is of the network, however its outputs are read.
         object.__setattr__(model, "_kept", self._kept)

@@ -127,7 +127,7 @@ def output_of(task: Task, options: Tasks, count: int, categories: tuple[str, ...
     names = tuple(options.names) if options.names else categories if count == len(categories) else ()
     if task == "detection":
         return Boxes(names=names)
-    return Pixels(names=names, background=0)
+    return Pixels(names=names, background=0, returns="logits", several=False)
 
 
 def backbone_aliases(network: nn.Module) -> dict[str, str]:

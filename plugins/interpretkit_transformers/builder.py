@@ -149,7 +149,7 @@ class TransformersBuilder(ModelBuilder):
             return Vector(name="embedding", key=key)
         names = _names_of(config)
         if task == "segmentation":
-            return Pixels(names=tuple(self.options.names or names), key="logits")
+            return Pixels(names=tuple(self.options.names or names), key="logits", returns="logits", several=False)
         return self.options.output_of(config.num_labels, known=names, key="logits")
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from interpretkit.errors import StepError
-from interpretkit.model.outputs.columns import Columns, Returns
+from interpretkit.model.outputs.columns import Columns, Returns, check_distribution
 from interpretkit.model.outputs.labels import Binary, Labels
 
 if TYPE_CHECKING:
@@ -15,10 +14,6 @@ if TYPE_CHECKING:
 
     from interpretkit.capture.ending import Ending
     from interpretkit.model.outputs.output import Output
-
-
-_ROUGHLY = 1e-3
-"""How far the sum of probabilities may be off: half precision on the way leaves no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +65,10 @@ class Classes(Columns):
 
     def check_numbers(self, columns: torch.Tensor) -> None:
         """Check that probabilities are none below 0, and those of each image together 1."""
-        import torch
-
         # One number is called no probability.
-        if self.returns != "probabilities" or columns.shape[1] == 1:
-            return
-        values = columns.double()
-        sums = values.sum(1)
-        rounding = max(_ROUGHLY, 8 * torch.finfo(columns.dtype).eps)
-        wrong = ((sums - 1).abs() > rounding) | (values < -rounding).any(1)
-        if not bool(wrong.any()):
-            return
-        first = int(wrong.int().argmax())
-        raise StepError(
-            f"the network is to return probabilities of classes, and returns {float(values[first].min()):.4g} to "
-            f"{float(values[first].max()):.4g} for an image, with the sum {float(sums[first]):.4g}",
-            hint="for logits say Classes(returns='logits'), for sigmoids Labels(returns='probabilities'); a softmax "
-            "goes over the classes, dim=1",
-        )
+        if self.returns == "probabilities" and columns.shape[1] > 1:
+            hint = "for logits say Classes(returns='logits'), for sigmoids Labels(returns='probabilities')"
+            check_distribution(columns, each="an image", hint=f"{hint}; a softmax goes over the classes, dim=1")
 
     def opposites(self, columns: torch.Tensor) -> torch.Tensor:
         """Return negative logits, and what is missing of probabilities to 1."""

@@ -42,6 +42,8 @@ DIGITS_LOST = 100
 """From so many units in the last place on, what is left of a difference is rounding."""
 
 _MATRIX = len(("image", "class"))
+_ROUGHLY = 1e-3
+"""How far the sum of probabilities may be off: half precision on the way leaves no more."""
 
 
 class Grammar(BaseModel):
@@ -486,6 +488,33 @@ def check_probabilities(numbers: torch.Tensor, *, output: str) -> None:
     raise StepError(f"the network is to return probabilities, and returns {found}", hint=hint)
 
 
+def check_distribution(numbers: torch.Tensor, *, each: str, hint: str) -> None:
+    """Check that numbers `(image, class)` or `(image, class, y, x)` are distributions over the classes.
+
+    Args:
+        numbers: The numbers.
+        each: What has one distribution, in words.
+        hint: What may be said instead.
+
+    Raises:
+        StepError: If some are below 0, or do not add up to 1 but for rounding.
+    """
+    import torch
+
+    values = numbers.double().movedim(1, -1).flatten(0, -2)
+    sums = values.sum(1)
+    rounding = max(_ROUGHLY, 8 * torch.finfo(numbers.dtype).eps)
+    wrong = ((sums - 1).abs() > rounding) | (values < -rounding).any(1)
+    if not bool(wrong.any()):
+        return
+    first = int(wrong.int().argmax())
+    raise StepError(
+        f"the network is to return probabilities of classes, and returns {float(values[first].min()):.4g} to "
+        f"{float(values[first].max()):.4g} for {each}, with the sum {float(sums[first]):.4g}",
+        hint=hint,
+    )
+
+
 def as_columns(values: Any, *, noun: str) -> torch.Tensor:
     """Return what a network returned as a matrix `(image, class)`.
 
@@ -509,12 +538,18 @@ def as_columns(values: Any, *, noun: str) -> torch.Tensor:
     columns = values[:, None] if values.ndim == 1 else values
     if columns.ndim > _MATRIX and columns.shape[2:].numel() == 1:
         columns = columns.flatten(1)
-    if columns.ndim > _MATRIX + 1:
-        hint = "if these are classes of pixels, say so: wrap(…, output=Pixels(names=…))"
-        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
     if columns.ndim != _MATRIX:
-        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=_SAY)
+        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=_of_pixels(columns.shape))
     return columns
+
+
+def _of_pixels(shape: torch.Size) -> str:
+    """Say how numbers are read that may be of pixels."""
+    classes = "if these are classes of pixels, say so: wrap(…, output=Pixels(names=…))"
+    values = "if they are a value for each pixel, such as a depth: wrap(…, output=PixelValues(names=…))"
+    if len(shape) == _MATRIX + 1:
+        return f"{_SAY}; {values}"
+    return f"{classes}; {values}" if len(shape) > _MATRIX else _SAY
 
 
 def _mentioned(spec: Hashable) -> list[int | str]:

@@ -94,6 +94,10 @@ class Output(ABC):
         """
         return self
 
+    def on_grid(self, axes: int) -> Output:  # noqa: ARG002 - most have no pixels
+        """Return this output for a network that is fed a grid of so many axes: 2 of images; for what has pixels."""
+        return self
+
     @property
     def open(self) -> bool:
         """Whether a pass may show what was left open of it, which `settled` then says."""

@@ -9,11 +9,21 @@ import numpy as np
 
 from interpretkit import words
 from interpretkit.errors import InputError, StepError
-from interpretkit.model.outputs.columns import LISTED, Chosen, Placed, Ranked, Returns, Top, check_probabilities
+from interpretkit.model.outputs.columns import (
+    DIGITS_LOST,
+    LISTED,
+    Chosen,
+    Placed,
+    Ranked,
+    Returns,
+    Top,
+    check_distribution,
+    check_probabilities,
+)
 from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, for_each
 from interpretkit.model.outputs.parts import described
-from interpretkit.results.grid import Grid
+from interpretkit.model.outputs.places import HALF, data_of, name_of_image, placed, regions
 from interpretkit.results.region import Region
 from interpretkit.results.targets import Target
 
@@ -22,30 +32,39 @@ if TYPE_CHECKING:
 
     import torch
 
+    from interpretkit.capture.ending import Ending
     from interpretkit.results.image import InputImage
 
-_HALF = 0.5
+_ASK = "ask {class: …, point: [x, y]}"
+_QUANTITIES = {"logits": "logit sum", "probabilities": "probability sum", None: "output sum"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pixels(Output):
     """A class for each pixel, `(image, class, y, x)`, of volumes `(image, class, z, y, x)`: segmentation.
 
-    The score of a class is the sum of its logits over a region, which is fixed on the image itself: the pixels where
-    the class is predicted, unless the target says `{class: …, in: mask}` (the mask of the input manifest),
-    `{class: …, box: [x0, y0, x1, y1]}` or `{class: …, point: [x, y]}`. `predicted` is the class that most pixels have,
-    besides the background; `{top: k}` are the classes by their numbers of pixels.
+    The score of a class is the sum of its logits, or probabilities, over a region, which is fixed on the image itself:
+    the pixels where the class is predicted, unless the target says `{class: …, in: mask}` (the mask of the input
+    manifest), `{class: …, box: [x0, y0, x1, y1]}` or `{class: …, point: [x, y]}`. `predicted` is the class that most
+    pixels have, besides the background; `{top: k}` are the classes by their numbers of pixels.
+
+    A class is predicted where it has the greatest number; of a class that is told by itself, where its probability is
+    above one half.
 
     Attributes:
         names: Names of the classes by index; may be empty.
         background: The class of pixels that belong to nothing; by default the one that is called background, if any.
-        returns: `logits`, or `probabilities` where the network ends in a softmax or sigmoid of its own. Of one class
-            alone, pixels belong to it where its probability is above one half.
+        returns: `logits`, or `probabilities` where the network ends in a softmax or sigmoid of its own; None where it
+            is not known. The first pass shows it, by the last operation of the network.
+        several: Whether a pixel may have several classes or none, each told by itself, as sigmoids tell them. None for
+            what the last operation says: a sigmoid tells each by itself.
+        axes: How many axes the grid of pixels has: 2 of images, 3 of volumes. None for as many as what the network is
+            fed, which the first pass shows.
 
     Example:
         >>> import torch
         >>> logits = torch.tensor([[[[0.0, 0.0]], [[2.0, -1.0]]]])
-        >>> (target,) = Pixels(names=("ground", "dog")).targets("dog", logits, [None])
+        >>> (target,) = Pixels(names=("ground", "dog"), returns="logits").targets("dog", logits, [None])
         >>> print(target)
         dog (logit sum 2 over 1 pixel)
     """
@@ -55,15 +74,39 @@ class Pixels(Output):
 
     names: Sequence[str] = ()
     background: int | None = None
-    returns: Returns = "logits"
+    returns: Returns | None = None
+    several: bool | None = None
+    axes: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
 
     @property
+    def open(self) -> bool:
+        """Whether something is not said: what the numbers are, whether a pixel has several classes, how many axes."""
+        return self.returns is None or self.several is None or self.axes is None
+
+    @property
     def words(self) -> str:
-        """What it is: a class for each pixel, and what the network returns of them."""
-        return f"a class for each pixel, {self.returns}"
+        """What it is: a class for each pixel, or several, and what the network returns of them."""
+        what = "classes for each pixel, each by itself" if self.several else "a class for each pixel"
+        return f"{what}, {self.returns or 'not known to be logits or probabilities'}"
+
+    def on_grid(self, axes: int) -> Pixels:
+        """Return it with as many axes as what the network is fed, unless they are said."""
+        return replace(self, axes=axes) if self.axes is None else self
+
+    def settled(self, ending: Ending, values: Any) -> Pixels:
+        """Return it with what the numbers are, and whether each class is told by itself, as the last operation says."""
+        self.grids(values)
+        returns: dict[str, Returns] = {
+            "softmax": "probabilities",
+            "sigmoid": "probabilities",
+            "log_softmax": "logits",
+            "linear": "logits",
+        }
+        several = ending.operation == "sigmoid" if self.several is None else self.several
+        return replace(self, returns=self.returns or returns.get(ending.operation), several=several)
 
     def single(self, spec: Any) -> tuple[Hashable, ...]:
         """Return a target itself, or one for each rank of the greatest classes."""
@@ -102,6 +145,9 @@ class Pixels(Output):
         axes = "(image, class, y, x)"
         if not isinstance(values, torch.Tensor) or values.ndim <= len(("image", "class")):
             raise StepError(f"the network returns {described(values)}, not a class for each pixel {axes}")
+        if self.axes is not None and values.ndim == self.axes + 1 and not self.names:
+            hint = "for a value for each pixel say PixelValues(names=…); else say Pixels(names=…), or Pixels(axes=…)"
+            raise StepError(f"the network returns {described(values)}, with no axis for classes {axes}", hint=hint)
         if not values.is_floating_point():
             what = f"the network returns {described(values)}, the classes themselves, which have no gradients"
             raise StepError(what, hint=f"let it return the logits {axes} that these are chosen by")
@@ -113,22 +159,17 @@ class Pixels(Output):
         return values
 
     def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
-        """Return the class of each image and the region that its logits are summed over."""
+        """Return the class of each image and the region that its numbers are summed over."""
         self.check(spec)
-        grids = self.grids(values).detach()
-        if not bool(grids.isfinite().all()):
-            raise StepError("the output of the network is not finite, so there is nothing to explain")
-        if self.returns == "probabilities":
-            check_probabilities(grids, output="Pixels")
+        grids = self._checked(values)
         return tuple(self._target(spec, grid, image) for grid, image in zip(grids, images, strict=True))
 
     def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:
-        """Return the sum of the logits of each image's class over its region, `(image,)`."""
+        """Return the sum of the numbers of each image's class over its region, `(image,)`."""
         grids = self.grids(values)
         targets = for_each(targets, len(grids))
         chosen = grids[range(len(targets)), [target.index for target in targets]]
-        inside = self._inside(grids, targets)
-        return (chosen * inside).flatten(1).sum(1)
+        return (chosen * regions(grids, targets)).flatten(1).sum(1)
 
     def gives(self, values: torch.Tensor, target: Target, *, tolerance: float) -> bool:
         """Return whether the values of one image have the score of a target: a sum of as many numbers as its region."""
@@ -151,8 +192,11 @@ class Pixels(Output):
 
     def summary(self, values: Any) -> tuple[tuple[Prediction, ...], ...]:
         """Return for each image the classes that most pixels have, with their shares, five at most."""
+        grids = self._checked(values)
+        if self.returns is None and self._apart(grids.shape[1]):
+            return ()
         found = []
-        for grid in self.grids(values).detach():
+        for grid in grids:
             pixels = self._counts(grid)
             total = grid[0].numel()
             classes = [index for index in self._by_size(pixels)[:LISTED] if pixels[index]]
@@ -164,6 +208,20 @@ class Pixels(Output):
             found.append(tuple(listed))
         return tuple(found)
 
+    def _checked(self, values: Any) -> torch.Tensor:
+        """Return what was read as `(image, class, y, x)`, detached, and known to be what it is said to be."""
+        grids = self.grids(values).detach()
+        if not bool(grids.isfinite().all()):
+            raise StepError("the output of the network is not finite, so there is nothing to explain")
+        if self.returns != "probabilities":
+            return grids
+        if self._apart(grids.shape[1]):
+            check_probabilities(grids, output="Pixels")
+        else:
+            hint = "for logits say Pixels(returns='logits'), for sigmoids Pixels(returns='probabilities', several=True)"
+            check_distribution(grids, each="a pixel", hint=f"{hint}; a softmax goes over the classes, dim=1")
+        return grids
+
     def _target(self, spec: Hashable, grid: torch.Tensor, image: InputImage) -> Target:
         index = self._index(spec, grid, image)
         place = spec if isinstance(spec, Placed) else None
@@ -171,16 +229,16 @@ class Pixels(Output):
         label = name_of(index, self.names)
         if not inside.any():
             where = "is predicted at no pixel" if place is None or place.in_ == "prediction" else "has no pixel there"
-            raise InputError(f"class {label!r} {where}", where=_name(image), hint="ask {class: …, point: [x, y]}")
+            raise InputError(f"class {label!r} {where}", where=name_of_image(image), hint=_ASK)
         region = Region.of(inside)
-        chosen = grid[index].double().cpu().numpy()
-        kind = "probability" if self.returns == "probabilities" else "logit"
+        chosen = grid[index].double().cpu().numpy()[inside]
         return Target(
-            spec=_data(index, place),
+            spec=data_of(index, place),
             label=label,
-            score=float(chosen[inside].sum()),
-            quantity=f"{kind} sum",
+            score=float(chosen.sum()),
+            quantity=_QUANTITIES[self.returns],
             unit=f"over {words.count(region.cells, 'pixel')}",
+            saturated=self.returns == "probabilities" and _saturated(chosen, grid.dtype),
             region=region,
         )
 
@@ -189,41 +247,55 @@ class Pixels(Output):
         count = len(grid)
         if isinstance(wanted, Ranked) or wanted in (None, PREDICTED):
             rank = wanted.rank if isinstance(wanted, Ranked) else 1
-            pixels = self._counts(grid)
-            order = [index for index in self._by_size(pixels) if pixels[index]]
-            if rank > len(order):
-                what = f"{words.count(len(order), 'class')} predicted, so there is no top {rank}"
-                raise InputError(what, where=_name(image))
-            return order[rank - 1]
+            return self._ranked(rank, grid, image)
         if wanted == LABEL:
             return label_index(image.label, self.names, count=count)
         if not isinstance(wanted, int | str):
             raise InputError(f"it has a class for each pixel, and no target {spec}")
         return index_of(wanted, self.names, count=count)
 
+    def _ranked(self, rank: int, grid: torch.Tensor, image: InputImage) -> int:
+        """Return the class that has the most pixels of an image but for `rank` less 1 others."""
+        # Of one class alone there is no choice, wherever it is predicted.
+        if rank == len(grid) == 1:
+            return 0
+        pixels = self._counts(grid)
+        order = [index for index in self._by_size(pixels) if pixels[index]]
+        if rank > len(order):
+            what = f"{words.count(len(order), 'class')} predicted, so there is no top {rank}"
+            raise InputError(what, where=name_of_image(image))
+        return order[rank - 1]
+
     def _where(self, place: Placed | None, index: int, grid: torch.Tensor, image: InputImage) -> np.ndarray:
         """Return which cells of the output a class is summed over, `(y, x)` bool."""
-        size = tuple(grid.shape[1:])
-        if place is None or place.in_ == "prediction":
-            return np.asarray((self._classes(grid) == index).cpu().numpy())
-        if place.in_ == "mask":
-            if image.mask is None:
-                hint = "name it in the column `mask` of a CSV manifest"
-                raise InputError("the target is in the mask, and this image has none", where=_name(image), hint=hint)
-            return np.asarray(Grid.even(size, image.mask.shape).inside(image.mask) >= _HALF)
-        return _placed(place, size, image)
+        if place is not None and place.in_ != "prediction":
+            return placed(place, tuple(grid.shape[1:]), image)
+        if not self._apart(len(grid)):
+            return np.asarray((grid.argmax(0) == index).cpu().numpy())
+        return np.asarray((grid[index] > self._least).cpu().numpy())
 
-    def _classes(self, grid: torch.Tensor) -> torch.Tensor:
-        """Return the class of each pixel of an image, `(y, x)`; of one class alone, -1 where it is not."""
-        if len(grid) > 1:
-            return grid.argmax(0)
-        least = 0.0 if self.returns == "logits" else _HALF
-        return (grid[0] > least).long() - 1
+    def _apart(self, classes: int) -> bool:
+        """Whether each of so many classes is told by itself, and not by having the greatest number."""
+        return bool(self.several) or classes == 1
+
+    @property
+    def _least(self) -> float:
+        """The number above which a pixel has a class that is told by itself.
+
+        Raises:
+            InputError: If it is not known whether the numbers are logits or probabilities.
+        """
+        if self.returns is None:
+            what = "the numbers are not known to be logits or probabilities, nor from which on a pixel has the class"
+            raise InputError(what, hint=f"say it: Pixels(returns=…); or {_ASK}")
+        return 0.0 if self.returns == "logits" else HALF
 
     def _counts(self, grid: torch.Tensor) -> list[int]:
         """Return how many pixels each class has."""
-        classes = self._classes(grid)
-        counts: list[int] = classes[classes >= 0].flatten().bincount(minlength=len(grid)).tolist()
+        if self._apart(len(grid)):
+            several: list[int] = (grid > self._least).flatten(1).sum(1).tolist()
+            return several
+        counts: list[int] = grid.argmax(0).flatten().bincount(minlength=len(grid)).tolist()
         return counts
 
     def _by_size(self, pixels: Sequence[int]) -> list[int]:
@@ -234,57 +306,10 @@ class Pixels(Output):
             ground = named[0] if named else -1
         return sorted(range(len(pixels)), key=lambda index: (index == ground, -pixels[index]))
 
-    def _inside(self, grids: torch.Tensor, targets: Sequence[Target]) -> torch.Tensor:
-        """Return the regions of targets as numbers 0 and 1, `(image, y, x)`."""
-        import torch
 
-        regions = []
-        for target in targets:
-            region = target.region
-            if region is None or region.size != tuple(grids.shape[2:]):
-                raise StepError(f"target {target.name} has no region of {words.shape(grids.shape[2:])} pixels")
-            regions.append(torch.from_numpy(region.inside))
-        return torch.stack(regions).to(grids)
+def _saturated(chosen: np.ndarray, dtype: torch.dtype) -> bool:
+    """Whether all of some probabilities are so near to 1 or 0 that what is left of their gradient is rounding."""
+    import torch
 
-
-def _placed(place: Placed, size: tuple[int, ...], image: InputImage) -> np.ndarray:
-    """Return which cells of a grid of `size` lie in a box, or hold a point; coordinates are pixels of the input."""
-    corners = place.box or (*place.point, *place.point) if place.point else place.box
-    axes = len(size)
-    if corners is None or len(corners) != 2 * axes:
-        wanted = f"{2 * axes if place.box else axes} numbers"
-        raise InputError(f"a {'box' if place.box else 'point'} of this image has {wanted}", where=_name(image))
-    pixels = image.pixels.shape[:-1] if image.pixels.ndim == axes + 1 else size
-    inside = np.ones(size, np.bool_)
-    for axis, (cells, length) in enumerate(zip(size, pixels, strict=True)):
-        # Coordinates are given x first, axes are stored x last.
-        first, last = corners[axes - 1 - axis], corners[2 * axes - 1 - axis]
-        if not (0 <= first <= last <= length):
-            raise InputError(f"{place} is not in this image of {words.shape(pixels)} pixels", where=_name(image))
-        along = np.zeros(cells, np.bool_)
-        along[_span(first, last, cells / length, cells)] = True
-        shape = [1] * axes
-        shape[axis] = cells
-        inside &= along.reshape(shape)
-    return inside
-
-
-def _span(first: float, last: float, scale: float, cells: int) -> slice:
-    """Return the cells whose middles lie between two pixels; of a point, the cell that holds it."""
-    if first == last:
-        cell = min(int(first * scale), cells - 1)
-        return slice(cell, cell + 1)
-    return slice(int(np.ceil(first * scale - _HALF)), int(np.floor(last * scale - _HALF)) + 1)
-
-
-def _data(index: int, place: Placed | None) -> Any:
-    """Return the target as a recipe writes it."""
-    if place is None:
-        return index
-    said = place.model_dump(by_alias=True, exclude_none=True, exclude={"of", "class_"})
-    lists = {name: list(each) if isinstance(each, tuple) else each for name, each in said.items()}
-    return {"class": index, **lists}
-
-
-def _name(image: Any) -> str:
-    return str(getattr(image, "id", ""))
+    kind = torch.finfo(dtype)
+    return bool(((1 - chosen < DIGITS_LOST * kind.eps) | (chosen < kind.tiny)).all())

@@ -64,7 +64,7 @@ class Unsaid(Columns):
         if _are_found(values):
             return Boxes(names=self.names, key=self.key, layer=self.layer)
         if len(self.names) > 1 and _are_grids(values, classes=len(self.names)):
-            return Pixels(names=self.names, key=self.key, layer=self.layer)
+            return Pixels(names=self.names, key=self.key, layer=self.layer).settled(ending, values)
         read = Classes(names=self.names, key=self.key, layer=self.layer).settled(ending, values)
         told = ending.operation in ("softmax", "log_softmax", "sigmoid") or _distributed(values)
         named = bool(self.names) and (ending.operation == "linear" or not _of_one_sign(values))

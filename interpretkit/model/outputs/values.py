@@ -42,9 +42,7 @@ class Values(Columns):
     def __post_init__(self) -> None:
         Columns.__post_init__(self)
         object.__setattr__(self, "units", tuple(self.units))
-        if isinstance(self.units, str) or (self.units and len(self.units) != len(self.names)):
-            what = f"{words.count(len(self.units), 'unit')} for {words.count(len(self.names), 'value name')}"
-            raise InputError(what, hint="give one unit for each name, '' for a value without one")
+        check_units(self.units, self.names)
 
     def probabilities(self, columns: torch.Tensor) -> None:  # noqa: ARG002 - whatever they are
         """Return None: no value is a probability."""
@@ -91,3 +89,14 @@ class Values(Columns):
             what = f"there are {len(numbers)} values, and none comes first"
             raise InputError(what, hint=f"give an index, 0 to {len(numbers) - 1}", subject=PREDICTED)
         return 0
+
+
+def check_units(units: Sequence[str], names: Sequence[str]) -> None:
+    """Check that values have a unit each, or none.
+
+    Raises:
+        InputError: If there are more or fewer units than names.
+    """
+    if units and len(units) != len(names):
+        what = f"{words.count(len(units), 'unit')} for {words.count(len(names), 'value name')}"
+        raise InputError(what, hint="give one unit for each name, '' for a value without one")

@@ -58,14 +58,71 @@ def test_the_last_operation_is_told_however_it_is_called(end, operation):
         lambda z: z.softmax(1).mul_(2),
         lambda z: z.sigmoid() * 100,
         lambda z: z.sigmoid().log(),
+        lambda z: z.softmax(1) @ torch.eye(3),
+        lambda z: functional.linear(z.softmax(1), torch.eye(3)),
+        lambda z: functional.interpolate(z.softmax(1)[:, :, None], size=9, mode="nearest").mul(3),
+        lambda z: functional.interpolate(z.sigmoid()[:, :, None, None], size=9, mode="bicubic"),
+        lambda z: z + z.relu(),
+        lambda z: z * z.sigmoid(),
+        lambda z: z * z,
+        lambda z: 1 / z,
+        lambda z: torch.cat([z[:, :1].sigmoid(), z[:, 1:]], 1),
     ],
 )
 def test_what_comes_after_counts(end):
     assert ending(end) == Ending()
 
 
-def test_a_linear_layer_is_told():
-    assert ending(nn.Identity()).operation == "linear"
+def written(z):
+    z[:, 0] = z[:, 0].sigmoid()
+    return z
+
+
+def changed_through_a_view(z):
+    z = z.clone()
+    z[:, 0].sigmoid_()
+    return z
+
+
+@pytest.mark.parametrize("end", [written, changed_through_a_view])
+def test_what_is_written_into_is_something_else(end):
+    assert ending(end) == Ending()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        nn.Identity(),
+        lambda z: z / 0.7,
+        lambda z: 100 * z + 1,
+        lambda z: 1 - z,
+        lambda z: z * nn.Parameter(torch.tensor(2.0)).exp(),
+        lambda z: (z - z.mean(1, keepdim=True)) / 2,
+        lambda z: torch.stack([z, z]).mean(0),
+        lambda z: z.unbind(1)[0],
+        lambda z: torch.sigmoid(z) @ torch.eye(3),
+        lambda z: functional.interpolate(z[:, :, None, None], size=9, mode="bicubic"),
+        nn.BatchNorm1d(3).eval(),
+        nn.Dropout().eval(),
+    ],
+)
+def test_a_linear_layer_is_told_also_where_it_is_added_up_or_scaled(end):
+    assert ending(end).operation == "linear"
+
+
+@pytest.mark.parametrize("operation", ["softmax", "sigmoid"])
+def test_what_is_enlarged_between_neighbours_stays_what_it_is(operation):
+    def end(z):
+        values = z.softmax(1) if operation == "softmax" else z.sigmoid()
+        return functional.interpolate(values[:, :, None, None], size=9, mode="bilinear", align_corners=True)
+
+    assert ending(end) == Ending(operation, "head")
+
+
+def test_an_exported_network_is_told_too():
+    exported = torch.export.export(Net(nn.Sigmoid()), (IMAGE,)).module()
+    endings, returned = endings_of(exported)
+    assert endings.of(returned).operation == "sigmoid"
 
 
 def test_each_part_has_its_own():

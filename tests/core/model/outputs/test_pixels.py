@@ -134,7 +134,7 @@ def test_of_one_class_alone_pixels_belong_to_it_above_one_half():
     values = torch.tensor([[[[0.2, 0.7], [0.9, 0.4]]]])
     (target,) = ik.Pixels(returns="probabilities").targets(0, values, [None])
     assert (target.score, target.region.cells) == (pytest.approx(1.6), 2)
-    (target,) = ik.Pixels().targets(0, values - 0.5, [None])
+    (target,) = ik.Pixels(returns="logits").targets(0, values - 0.5, [None])
     assert target.region.inside.tolist() == [[False, True], [True, False]]
 
 
@@ -185,3 +185,110 @@ def test_a_run_keeps_the_region(model, tmp_path):
     assert run.status == "complete"
     (_, other) = run.results["cam"].targets
     np.testing.assert_array_equal(other.region.inside, (logits_of(model)[1].argmax(0) == 2).numpy())
+
+
+def returned(net):
+    with torch.no_grad():
+        return net(IMAGES).double()
+
+
+class Ended(nn.Module):
+    """A segmenter that ends in a function of its logits."""
+
+    def __init__(self, end, *, classes=3):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Conv2d(3, classes, 3, padding=1)
+        self.end = end
+
+    def forward(self, images):
+        return self.end(self.body(images))
+
+
+def doubled(values):
+    return nn.functional.interpolate(values, scale_factor=2, mode="bilinear")
+
+
+@pytest.mark.parametrize("end", [nn.Sigmoid(), torch.sigmoid, lambda z: doubled(z.sigmoid())], ids=["1", "2", "3"])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_sigmoids_tell_each_class_by_itself(end, classes):
+    net = Ended(end, classes=classes).eval()
+    found = explained(ik.wrap(net, output=ik.Pixels()), 0, method="saliency")
+    probabilities = returned(net)[:, 0]
+    for target, each in zip(found.targets, probabilities, strict=True):
+        assert (target.quantity, target.unit) == ("probability sum", f"over {int((each > 0.5).sum())} pixels")
+        np.testing.assert_array_equal(target.region.inside, (each > 0.5).numpy())
+        assert target.score == pytest.approx(float(each[each > 0.5].sum()), rel=1e-6)
+    if classes > 1:
+        # Otherwise it would not show that the greatest number counts for nothing.
+        assert bool(((probabilities > 0.5) != (returned(net).argmax(1) == 0)).any())
+
+
+@pytest.mark.parametrize("end", [nn.Softmax2d(), lambda z: doubled(z.softmax(1))], ids=["itself", "enlarged"])
+def test_a_softmax_makes_probabilities_of_classes_of_which_one_is_predicted(end):
+    net = Ended(end).eval()
+    model = ik.wrap(net, classes=list(NAMES))
+    found = explained(model, "dog", method="saliency")
+    values = returned(net)
+    for target, each in zip(found.targets, values, strict=True):
+        inside = each.argmax(0) == 2
+        assert target.quantity == "probability sum"
+        assert target.score == pytest.approx(float(each[2][inside].sum()), rel=1e-6)
+        np.testing.assert_array_equal(target.region.inside, inside.numpy())
+    assert model.settled.output.words == "a class for each pixel, probabilities"
+
+
+@pytest.mark.parametrize("end", [nn.Identity(), doubled, lambda z: z / 0.5, lambda z: z.log_softmax(1)])
+def test_what_is_made_of_logits_alone_are_logits(end):
+    found = explained(ik.wrap(Ended(end).eval(), output=ik.Pixels()), 0, method="saliency")
+    assert {target.quantity for target in found.targets} == {"logit sum"}
+
+
+@pytest.mark.parametrize("end", [lambda z: 1 / (1 + (-z).exp()), torch.tanh, lambda z: 100 * z.softmax(1)])
+def test_numbers_of_which_nobody_knows_what_they_are_have_the_region_of_the_greatest(end):
+    net = Ended(end).eval()
+    model = ik.wrap(net, output=ik.Pixels(names=NAMES))
+    found = explained(model, "dog", method="saliency")
+    assert model.settled.output.words == "a class for each pixel, not known to be logits or probabilities"
+    for target, each in zip(found.targets, returned(net), strict=True):
+        assert target.quantity == "output sum"
+        assert target.score == pytest.approx(float(each[2][each.argmax(0) == 2].sum()), rel=1e-6)
+
+
+def test_of_one_class_alone_of_which_nothing_is_known_the_place_must_be_said():
+    net = Ended(lambda z: 1 / (1 + (-z).exp()), classes=1).eval()
+    model = ik.wrap(net, output=ik.Pixels(names=["dog"]))
+    with pytest.raises(ik.InputError, match=r"not known to be logits or probabilities.*Pixels\(returns=…\)"):
+        explained(model, "predicted", method="saliency")
+    (target, _) = explained(model, {"point": [7, 3]}, method="saliency").targets
+    assert (target.quantity, target.score) == ("output sum", pytest.approx(float(returned(net)[0, 0, 3, 7])))
+    assert model.settled.predictions(returned(net)) == ()
+
+
+def test_the_logits_before_a_sigmoid_of_pixels_are_explained_by_name():
+    net = Ended(nn.Sigmoid()).eval()
+    found = explained(ik.wrap(net, output=ik.Pixels()), {"of": "logits", "class": 1}, method="saliency")
+    for target, each in zip(found.targets, returned(net.body), strict=True):
+        np.testing.assert_array_equal(target.region.inside, (each[1] > 0).numpy())
+        assert target.score == pytest.approx(float(each[1][each[1] > 0].sum()), rel=1e-6)
+        assert target.quantity == "logit sum"
+
+
+def test_probabilities_of_a_pixel_that_do_not_add_up_are_refused():
+    net = Ended(lambda z: 1 / (1 + (-z).exp())).eval()
+    with pytest.raises(ik.StepError, match=r"for a pixel, with the sum .* several=True"):
+        explained(ik.wrap(net, output=ik.Pixels(returns="probabilities")), 0, method="saliency")
+    with pytest.raises(ik.StepError, match=r"a softmax goes over the classes, dim=1"):
+        explained(ik.wrap(Ended(lambda z: z.softmax(0)).eval(), output=ik.Pixels()), 0, method="saliency")
+    said = ik.Pixels(returns="probabilities", several=True)
+    (target, _) = explained(ik.wrap(net, output=said), 0, method="saliency").targets
+    np.testing.assert_array_equal(target.region.inside, (returned(net)[0, 0] > 0.5).numpy())
+
+
+def test_probabilities_of_pixels_that_are_1_but_for_rounding_are_called_saturated():
+    (target,) = ik.Pixels(returns="probabilities").targets(0, torch.tensor([[[[1.0, 1.0, 0.2]]]]), [None])
+    assert target.saturated
+    place = Placed.model_validate({"class": 0, "box": [0, 0, 3, 1]})
+    image = ik.InputImage(id="a", source="", sha256="", size=(3, 1), pixels=np.zeros((1, 3, 3), np.uint8))
+    (target,) = ik.Pixels(returns="probabilities").targets(place, torch.tensor([[[[1.0, 1.0, 0.2]]]]), [image])
+    assert not target.saturated
