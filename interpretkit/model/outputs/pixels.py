@@ -182,7 +182,7 @@ class Pixels(Output):
     def runner_up(self, target: Target, values: Any) -> Target | None:
         """Return the class of the greatest sum over the same region, besides the target's own."""
         (grid,) = self.grids(values).detach().double()
-        inside = self._inside(grid[None], [target])[0]
+        inside = regions(grid[None], [target])[0]
         sums = (grid * inside).flatten(1).sum(1)
         order = sums.argsort(descending=True, stable=True).tolist()
         best = next((index for index in order if index != target.index), None)
