@@ -57,8 +57,8 @@ def load_model(
 
     Args:
         name: Its id, as `interpretkit plugins` lists it.
-        weights: As in a recipe: `"random"`, `"builtin"`, `"DEFAULT"`, `{"path": …}`, or `{"hub": …, "otherwise":
-            "random"}`.
+        weights: As in a recipe: `"random"`, `"builtin"`, `"DEFAULT"`, `{"path": …}`, `{"package": …, "file": …}`, or
+            `{"hub": …, "otherwise": "random"}`.
         seed: Of the random weights.
         device: `auto`, `cpu`, `cuda`, …
         dtype: `float32`, `float64`, `bfloat16` or `float16`.

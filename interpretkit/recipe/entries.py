@@ -66,8 +66,8 @@ def _sha256(text: str) -> str:
 
 
 def _package(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise ValueError(f"the name of a package is wanted, as it is imported, not {text[:80]!r}")
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", text):
+        raise ValueError(f"the name of a package is wanted, as pip knows it, not {text[:80]!r}")
     return text
 
 
@@ -247,11 +247,13 @@ class PackageWeights(FileWeights):
     """Weights from a file of an installed Python package; none of its code is run."""
 
     package: Annotated[str, AfterValidator(_package)]
-    """The name that it is imported by."""
+    """Its name, as pip knows it or as it is imported."""
     file: Filled
-    """The file, by its path in the package."""
+    """The only file of it that has this path or ends with it, where * stands for any part of a name: models/*.pth."""
     sha256: Annotated[str, AfterValidator(_sha256)] = ""
     """What its SHA-256 must be, 64 hexadecimal digits; empty if anything goes."""
+    otherwise: Literal["random"] | None = None
+    """What to use where the package is not installed; without it that is an error."""
 
 
 class HubWeights(FileWeights):
