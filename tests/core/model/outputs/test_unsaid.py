@@ -44,6 +44,9 @@ ENDS = {
     "percent": lambda z: 100 * z.sigmoid(),
     "percent of a softmax": lambda z: 100 * z.softmax(1),
     "logarithms": nn.functional.logsigmoid,
+    "tanh": torch.tanh,
+    "a softmax that a matrix mixes": lambda z: z.softmax(1) @ torch.tensor([[2.0, -1, 0], [0, 1, 0], [-3, 0, 1]]),
+    "cosines": lambda z: nn.functional.cosine_similarity(z[:, None], torch.eye(3)[None], dim=2),
 }
 
 
@@ -56,16 +59,49 @@ class Ended(nn.Module):
         return self.end(self.body(images))
 
 
+NAMES = ["a", "b", "c"]
+SAID = {"names": {"classes": NAMES}, "classes": {"output": ik.Classes(names=NAMES)}}
+
+
+@pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize("end", ENDS)
-def test_numbers_that_may_be_probabilities_are_not_read_as_logits_of_the_classes_that_are_named(end):
+def test_what_no_linear_layer_made_is_not_read_as_logits_of_the_classes_that_are_named(end, said):
     net = Ended(ENDS[end])
-    found = targets(net, classes=["a", "b", "c"])
+    model = ik.wrap(net, **SAID[said])
+    found = ik.visualize(model, IMAGES, "saliency").targets
     assert {each.quantity for each in found} == {"output"}
     assert all(math.isnan(each.probability) for each in found)
     assert [each.score for each in found] == pytest.approx(net(IMAGES).amax(1).tolist())
+    assert model.settled.output.words == "classes, not known to be logits or probabilities"
 
 
-def test_numbers_of_both_signs_are_read_as_logits_of_the_classes_that_are_named():
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("end", ["percent", "tanh", "by hand"])
+def test_nor_as_logits_of_labels(end, outputs):
+    net = nn.Sequential(network(outputs), Ended(ENDS[end]))
+    net[1].body = nn.Identity()
+    model = ik.wrap(net, output=ik.Labels())
+    found = ik.visualize(model, IMAGES, "saliency").targets
+    assert {each.quantity for each in found} == {"output"}
+    assert all(math.isnan(each.probability) for each in found)
+    assert model.settled.output.words == "labels, not known to be logits or probabilities"
+
+
+@pytest.mark.parametrize("end", ["percent", "tanh", "by hand"])
+def test_which_of_two_classes_a_number_predicts_is_not_known_where_the_number_is_not(end):
+    net = nn.Sequential(network(1), Ended(ENDS[end]))
+    net[1].body = nn.Identity()
+    model = ik.wrap(net, classes=["healthy", "tumour"])
+    with pytest.raises(ik.InputError, match=r"the two classes it predicts \(name one: healthy, tumour; or say"):
+        ik.visualize(model, IMAGES, "saliency")
+    found = ik.visualize(model, IMAGES, "saliency", target="tumour").targets
+    assert [each.score for each in found] == pytest.approx(net(IMAGES)[:, 0].tolist())
+    assert {each.quantity for each in found} == {"output"}
+    ((listed,), _) = model.settled.predictions(net(IMAGES))
+    assert listed.label == "tumour"
+
+
+def test_logits_that_are_shifted_and_scaled_are_read_as_logits_of_the_classes_that_are_named():
     net = Ended(lambda z: (z - z.mean(1, keepdim=True)) / 0.5)
     found = targets(net, classes=["a", "b", "c"])
     assert [each.probability for each in found] == pytest.approx(net(IMAGES).softmax(1).amax(1).tolist())
