@@ -153,7 +153,8 @@ class Captured:
                 patch = tuple(length // side for length in pixels)
                 first = f", prefix={prefix}" if prefix else ""
                 declared = f"Layout(kind='tokens', patch={patch}{first})"
-                return f"if these are {side}×{side} tokens in rows, say so: wrap(…, layouts={{…: {declared}}})"
+                how = "by_columns=True if they come column by column"
+                return f"if these are {side}×{side} tokens in rows, say so: wrap(…, layouts={{…: {declared}}}); {how}"
         return other
 
     def axes_of(self, layer: str) -> tuple[str, ...]:

@@ -88,6 +88,9 @@ def over_batch(key: str, model: Model, steps: Sequence[Step], batch: Batch) -> P
 
 def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> Pass:
     """Make one forward pass of a model, and one backward pass for each distinct target that needs one."""
+    misread = model.misread(inputs)
+    if misread is not None:
+        return Pass(model=model, images=images, inputs=inputs, failure=misread)
     size = tuple(inputs.shape[1:])
     layers = _addresses(step.activations for step in steps)
     if not model.spacings.lack(size, layers):
@@ -96,8 +99,11 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
     if done.failure is not None:
         # A network may have operations that cannot be followed.
         model.spacings.keep(size, layers, {})
-        return _over(steps, model, images, inputs)
-    model.spacings.keep(size, layers, done.fields)
+        done = _over(steps, model, images, inputs)
+    else:
+        model.spacings.keep(size, layers, done.fields)
+    if done.failure is None:
+        model.probe_tokens(done.activations, inputs)
     return done
 
 
