@@ -101,7 +101,13 @@ def _unheard(_step: str, _about: str) -> Listener:
     return Listener()
 
 
-def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = None) -> Outcome:
+def compute(
+    plan: Plan,
+    batch: Batch,
+    *,
+    given: Mapping[str, Result] | None = None,
+    listener: Callable[[str, str], Listener] = _unheard,
+) -> Outcome:
     """Run every model of the plan once on the batch and compute every step.
 
     If a step fails, only the steps that read it have no result either.
@@ -110,8 +116,9 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
         plan: What to do.
         batch: Images, and what each model is fed of them.
         given: Results for the same images that steps may read besides those of earlier steps.
+        listener: As in `begin`.
     """
-    work = begin(plan, batch, given=given)
+    work = begin(plan, batch, given=given, listener=listener)
     results = {}
     failures = {}
     for outcome in work.outcomes:
