@@ -183,7 +183,8 @@ class Capture:
 
 
 def _can_be_kept(values: torch.Tensor, *, differentiated: bool) -> bool:
-    return (values.is_floating_point() or not differentiated) and not _is_transformed(values)
+    kept = values.is_floating_point() or not (differentiated or values.is_complex())
+    return kept and not _is_transformed(values)
 
 
 def _refused(address: Address, output: Any, values: torch.Tensor | None) -> StepError:
@@ -191,6 +192,9 @@ def _refused(address: Address, output: Any, values: torch.Tensor | None) -> Step
     if values is not None and _is_transformed(values):
         what = f"{address} runs inside a transform of torch.func, such as vmap, which lets nothing out"
         return StepError(what, hint="methods at the input take such a network: saliency, occlusion")
+    if values is not None and values.is_complex():
+        what = f"{address} returns complex numbers ({values.dtype}), which have no order, so there are no maps of them"
+        return StepError(what, hint=f"{OTHER_LAYER}, or one after the absolute values are taken")
     what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
     return StepError(what, hint=OTHER_LAYER)
 

@@ -88,6 +88,10 @@ def _in_range(index: int, wanted: int | str, *, count: int, noun: str) -> int:
 
 def _named(name: str, names: Sequence[str], *, noun: str, others: Sequence[str] = ()) -> int:
     """Return the index of a name; `others` are words that may be meant instead."""
+    if name in others and name not in names:
+        raise InputError(
+            f"{name!r} stands for no {noun} here", hint=f"give {_an(noun)} {noun} index or name", subject=name
+        )
     # ImageNet has the class `Cardigan`, a dog, and the class `cardigan`, a garment.
     indices = [index for index, known in enumerate(names) if known == name]
     if not indices:

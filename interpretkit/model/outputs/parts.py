@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interpretkit.errors import StepError, did_you_mean
 from interpretkit.words import count, shape
+
+if TYPE_CHECKING:
+    import torch
 
 KNOWN = ("logits", "out")
 """What the part that everybody wants is called, most often."""
@@ -41,6 +44,24 @@ def part_of(returned: Any, key: str | int | None) -> Any:
         hint = did_you_mean(str(key), [str(name) for name in parts], otherwise=f"it has {_listed(parts)}")
         raise StepError(f"the network returns no {key!r}", hint=hint)
     return parts[key]
+
+
+def check_floats(values: torch.Tensor, *, wanted: str, instead: str) -> None:
+    """Check that numbers have gradients, and an order: those of floating point do.
+
+    Args:
+        values: The numbers.
+        wanted: What they are to be, in words.
+        instead: What to do about whole numbers.
+
+    Raises:
+        StepError: If they are none of floating point.
+    """
+    if values.is_complex():
+        hint = "complex numbers have no order, so none is a score: let it return their absolute values"
+        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
+    if not values.is_floating_point():
+        raise StepError(f"the network returns {described(values)}, which has no gradients, not {wanted}", hint=instead)
 
 
 def check_rows(values: Any, *, images: int) -> None:

@@ -22,7 +22,7 @@ from interpretkit.model.outputs.columns import (
 )
 from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, for_each
-from interpretkit.model.outputs.parts import described
+from interpretkit.model.outputs.parts import check_floats, described
 from interpretkit.model.outputs.places import HALF, data_of, name_of_image, placed, regions
 from interpretkit.results.region import Region
 from interpretkit.results.targets import Target
@@ -148,9 +148,8 @@ class Pixels(Output):
         if self.axes is not None and values.ndim == self.axes + 1 and not self.names:
             hint = "for a value for each pixel say PixelValues(names=…); else say Pixels(names=…), or Pixels(axes=…)"
             raise StepError(f"the network returns {described(values)}, with no axis for classes {axes}", hint=hint)
-        if not values.is_floating_point():
-            what = f"the network returns {described(values)}, the classes themselves, which have no gradients"
-            raise StepError(what, hint=f"let it return the logits {axes} that these are chosen by")
+        wanted = f"the logits {axes} that classes are chosen by"
+        check_floats(values, wanted=wanted, instead=f"let it return {wanted}")
         count = values.shape[1]
         if self.names and count != len(self.names):
             named = words.count(len(self.names), "class name")
