@@ -172,11 +172,20 @@ def _hull(spans: Iterable[Span]) -> Span:
 
 
 class Row(NamedTuple):
-    """Cells in a row: how many, the middle of the first in pixels from the edge of the image, the step to the next."""
+    """Cells in a row.
+
+    Attributes:
+        cells: How many.
+        first: The middle of the first, in pixels from the edge of the image.
+        step: Pixels to the next.
+        sees: The first pixel that the first cell sees, and the last that the last one does; beyond the image where
+            it is padded.
+    """
 
     cells: int
     first: float
     step: float
+    sees: Span = (0, 0)
 
 
 class Place(NamedTuple):
@@ -219,7 +228,8 @@ class Axis:
         middles = None if self.row is None else self.row.middles
         if middles is None or self.place is None:
             return None
-        return Row(self.place.size, *middles)
+        sees = (self.cells.span(0)[0], self.cells.span(self.place.size - 1)[1])
+        return Row(self.place.size, *middles, sees)
 
     def moved(self, dim: int) -> Axis:
         """Return the same cells in another dim."""

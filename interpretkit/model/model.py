@@ -416,8 +416,8 @@ class Model:
     def spacing(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> dict[str, tuple[float, float]]:
         """Return where the cells of a layer lie on the input, by axis: the middle of the first in pixels, and the step.
 
-        They lie at the middles of their receptive fields, as the first pass of inputs of a size has shown. An axis
-        along which it is not known is left out.
+        As the first pass of inputs of a size has shown. An axis along which they tile the input evenly is left out, and
+        one along which it is not known.
 
         Args:
             layer: The layer.
