@@ -19,6 +19,7 @@ from interpretkit.model.outputs.columns import Chosen, Grammar
 from interpretkit.model.outputs.grammar import parse, parse_single
 from interpretkit.model.outputs.names import MisnamedError
 from interpretkit.model.outputs.output import for_each
+from interpretkit.model.outputs.parts import check_rows
 from interpretkit.model.outputs.settling import LOGITS, settle
 from interpretkit.model.outputs.wanted import Each, Held, Wanted, among_others, targets_of
 from interpretkit.model.preprocessing import (
@@ -337,6 +338,8 @@ class Model:
     def settle(self, inputs: torch.Tensor, returned: Any, ending_of: Callable[[Any], Ending]) -> Model:
         """Return the model with the outputs that were left open, as a pass shows them; it is kept.
 
+        A pass that returns other rows than the images shows nothing: a single image may have lost its axis.
+
         Where the network ends in a softmax or sigmoid that is given what a layer returns, that becomes the output
         `logits`.
 
@@ -345,8 +348,11 @@ class Model:
             returned: What it returned.
             ending_of: Tells what a part of that was made by.
         """
-        axes = inputs.ndim - len((IMAGE, CHANNEL))
-        model = replace(self, outputs=settle(self.outputs, returned, ending_of, axes=axes))
+        images, axes = len(inputs), inputs.ndim - len((IMAGE, CHANNEL))
+        outputs = settle(self.outputs, returned, ending_of, images=images, axes=axes)
+        if outputs is None:
+            return self
+        model = replace(self, outputs=outputs)
         self._kept["settled"] = model
         # What passes show is of the network, however its outputs are read.
         object.__setattr__(model, "_kept", self._kept)
@@ -570,14 +576,16 @@ class Model:
             known = [each for each in found if each is not None]
             return torch.cat(known) if known else None
 
-    def predictions(self, returned: Any) -> tuple[tuple[Prediction, ...], ...]:
-        """Return for each image what the network finds in it; nothing where its output cannot be read.
+    def predictions(self, returned: Any, *, images: int) -> tuple[tuple[Prediction, ...], ...]:
+        """Return for each of so many images what the network finds in it; nothing where its output cannot be read.
 
         Raises:
             MisnamedError: If there are more or fewer classes than names.
         """
         try:
-            return self.output.summary(self.output.read(returned))
+            values = self.output.read(returned)
+            check_rows(values, images=images)
+            return self.output.summary(values)
         except MisnamedError:
             raise
         except StepError:
