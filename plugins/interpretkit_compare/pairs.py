@@ -10,7 +10,7 @@ from pydantic import Field
 
 from interpretkit import Grid, StepError, Table, Visualizer, figures
 from interpretkit_compare.measures import measures
-from interpretkit_compare.sources import lengths
+from interpretkit_compare.sources import check_grid, lengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,9 +72,7 @@ def _check_axes(sources: Sequence[Source]) -> None:
 def _check_not_finer(asked: Sequence[int], sources: Sequence[Source]) -> None:
     for source in sources:
         native = source.grid.cells
-        if len(asked) != len(native):
-            axes = ", ".join(source.map.extent)
-            raise StepError(f"grid: {list(asked)} is not [{axes}], the axes of {source.name}")
+        check_grid(asked, source)
         if any(cells > own for cells, own in zip(asked, native, strict=True)):
             raise StepError(
                 f"a grid of {figures.shape(asked)} cells is finer than {source.name}, which has "
