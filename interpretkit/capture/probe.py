@@ -86,4 +86,4 @@ def _seen(output: Any, flow: Dataflow, axes: int) -> _Seen:
     if field is None:
         # What does not depend on the input sees none of it.
         return unknown, (0,) * axes, unknown
-    return field.strides, field.extents, field.grid
+    return field.strides, field.extents, field.grid(values.shape)
