@@ -90,6 +90,11 @@ class Cells:
         # Of a transposed convolution some cells may see nothing.
         return (middle, step) if math.isfinite(middle) else None
 
+    @property
+    def scattered(self) -> bool:
+        """Whether cells of places far apart, such as those of two crops, were put together."""
+        return ALL in self.fine
+
     def everywhere(self) -> Cells:
         """Return the same cells, each of which sees the whole image."""
         return replace(self, see_all=True)
@@ -285,10 +290,18 @@ class Field:
         """Pixels that a cell sees."""
         return tuple(None if axis is None else axis.cells.field for axis in self.axes)
 
-    @property
-    def grid(self) -> tuple[Cells | None, ...]:
-        """The cells in their order; None where they lie in none, or it is not known."""
-        return tuple(None if axis is None else axis.row for axis in self.axes)
+    def grid(self, shape: Sequence[int]) -> tuple[Cells | None, ...]:
+        """Return the cells in their order; None where they lie in none, or it is not known.
+
+        Args:
+            shape: That of the tensor. A dim that holds other entries than these cells, as of several crops, is no row.
+        """
+        held = dict.fromkeys(range(-1, len(shape)), 1)
+        for axis in self.axes:
+            if axis is not None and axis.place is not None:
+                held[axis.dim] *= axis.place.size
+        fits = [axis is not None and axis.dim >= 0 and held[axis.dim] == shape[axis.dim] for axis in self.axes]
+        return tuple(axis.row if axis and fit else None for axis, fit in zip(self.axes, fits, strict=True))
 
     @property
     def rows(self) -> tuple[Row | None, ...]:
