@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from interpretkit.errors import StepError
 
@@ -98,7 +99,8 @@ def _copies(module: nn.Module, names: Collection[str] | None) -> Iterator[_Kept]
             for key, tensor in held.items():
                 name = _name(path, key)
                 wanted = held is part._buffers or names is None or name in names  # noqa: SLF001
-                if tensor is None or tensor.is_meta or not wanted:
+                # Of a lazy layer there is nothing yet to put back; its first pass makes it what it is.
+                if tensor is None or tensor.is_meta or is_lazy(tensor) or not wanted:
                     continue
                 memory = tensor.detach()
                 values = copies.setdefault(id(tensor), memory.clone())
@@ -140,7 +142,7 @@ def _versions(module: nn.Module) -> dict[str, tuple[int, int]]:
     for path, part in module.named_modules():
         held = part._parameters  # noqa: SLF001
         for key, tensor in held.items():
-            if tensor is not None and not tensor.is_inference():
+            if tensor is not None and not is_lazy(tensor) and not tensor.is_inference():
                 which = id(tensor) if isinstance(held, dict) else 0
                 found[_name(path, key)] = which, tensor._version  # noqa: SLF001
     return found
