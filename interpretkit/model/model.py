@@ -185,19 +185,23 @@ class Model:
         Raises:
             RecipeError: If a pattern matches nothing; it lists the nearest names.
         """
+        for pattern in patterns:
+            # What is frozen shows no layers at all.
+            self._check_hooks(pattern, so=f"there is no layer {pattern}")
         found = self._names.find(patterns)
         for layer in found:
-            self._check_hooks(layer)
+            self._check_hooks(layer.address.path, so=f"there is no layer {layer.name}")
         return found
 
-    def _check_hooks(self, layer: Layer) -> None:
+    def _check_hooks(self, path: str, *, so: str) -> None:
+        """Refuse a layer that is TorchScript, or lies in it; of the empty path the whole network."""
         from interpretkit.capture.networks import script_around
 
-        script = script_around(self.module, layer.address.path)
+        script = script_around(self.module, path)
         if script is not None:
             whole = f"layer {script}" if script else f"model {self.name!r}"
             raise RecipeError(
-                f"{whole} is TorchScript, which cannot be looked into, so there is no layer {layer.name}",
+                f"{whole} is TorchScript, which cannot be looked into, so {so}",
                 hint="give the nn.Module that it was made of; methods at the input take it: saliency, occlusion",
             )
 
@@ -211,13 +215,14 @@ class Model:
                 its `config`), else 224 × 224.
 
         Raises:
-            RecipeError: If a pattern matches nothing.
+            RecipeError: If a pattern matches nothing, or the network is TorchScript.
             StepError: If the network fails on an image of this size.
         """
         import torch
 
         from interpretkit.capture.probe import probe
 
+        self._check_hooks("", so="it has no layers")
         first = first_convolution(self.module)
         channels = _USUAL_CHANNELS if first is None else first.in_channels
         lengths = (channels, *(size or self._input_size()))
