@@ -20,7 +20,7 @@ from interpretkit.capture.state import tensors_as_found
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -218,8 +218,10 @@ def _describe(output: Any) -> str:
 @contextmanager
 def left_as_found(module: torch.nn.Module) -> Iterator[None]:
     """Put `module` in eval mode; give back modes, parameters, buffers, hooks, `.grad` and random state in any case."""
-    modes: Mapping[torch.nn.Module, bool] = {part: part.training for part in module.modules()}
-    hooks = [(part, kept, dict(kept)) for part in modes for kept in hooks_of(part)]
+    parts = list(module.modules())
+    # Frozen TorchScript has no mode: its layers are frozen as they are in eval mode.
+    modes = [(part, part.training) for part in parts if hasattr(part, "training")]
+    hooks = [(part, kept, dict(kept)) for part in parts for kept in hooks_of(part)]
     parameters = list(module.parameters())
     states = [(parameter.grad, parameter.requires_grad) for parameter in parameters]
     devices = {parameter.device.index or 0 for parameter in parameters if parameter.device.type == "cuda"}
@@ -227,10 +229,11 @@ def left_as_found(module: torch.nn.Module) -> Iterator[None]:
         try:
             # What `torch.export` returns has the mode that it was exported in, and no other.
             with suppress(NotImplementedError):
-                module.eval()
+                if modes:
+                    module.eval()
             yield
         finally:
-            for part, mode in modes.items():
+            for part, mode in modes:
                 part.training = mode
             for part, kept, before in hooks:
                 own = own_hooks(part)

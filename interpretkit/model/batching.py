@@ -69,7 +69,7 @@ def still_training(module: nn.Module) -> str:
     kinds = (_BatchNorm, _DropoutNd, nn.RReLU)
     training = []
     for name, part in module.named_modules():
-        if part.training and isinstance(part, kinds):
+        if isinstance(part, kinds) and part.training:
             training.append(f"{name} ({type(part).__name__})" if name else type(part).__name__)
     if not training:
         return ""
