@@ -5,10 +5,15 @@
 Small nets of three stages of stride 2 tell four shapes apart, at random places of noisy images of 32 × 32 pixels.
 Each is measured untrained and trained, on images twice as large, in which inner cells see no border: how far the
 gradient of cells of the last stage lies, on average, from the middle of their receptive field, and from the middle of
-an even tiling. The nets differ in how strides are padded and in whether there are shortcuts.
+an even tiling. The nets differ in how strides are padded, in whether there are shortcuts, and in whether the coarse
+stages are raised again and joined to finer ones: added to stage 1, as in a feature pyramid, or concatenated with all of
+them down to the pixels, as in a U-Net. Where such ways meet, the middle is that of the finest way.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -16,7 +21,10 @@ from torch.nn import functional
 
 import interpretkit as ik
 
-SIDE, LARGE, STEPS, CLASSES = 32, 64, 400, 4
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SIDE, LARGE, STEPS, CLASSES, WIDTH = 32, 64, 400, 4, 64
 
 
 class Block(nn.Module):
@@ -37,11 +45,37 @@ class Block(nn.Module):
         return values.relu()
 
 
-def network(**kind: bool) -> nn.Sequential:
-    """Return a net; its second part is the last stage."""
-    widths = [(16, 32), (32, 64), (64, 64)]
-    stages = nn.Sequential(nn.Conv2d(1, 16, 3, 1, 1), nn.ReLU(), *(Block(*width, **kind) for width in widths))
-    return nn.Sequential(stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES))
+class Raised(nn.Module):
+    """Stages of which each is raised to the size of the finer one before it, and joined to it, down to the `finest`."""
+
+    def __init__(self, first: nn.Module, stages: Sequence[nn.Module], widths: Sequence[int], *, finest: int) -> None:
+        super().__init__()
+        self.first, self.stages, self.finest = first, nn.ModuleList(stages), finest
+        self.beside = nn.ModuleList(nn.Conv2d(width, WIDTH, 1) for width in widths)
+        self.joined = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(WIDTH if finest else 2 * WIDTH, WIDTH, 3, 1, 1), nn.ReLU()) for _ in widths
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the values of the finest level `(image, channel, y, x)`."""
+        levels = [self.first(x)]
+        for stage in self.stages:
+            levels.append(stage(levels[-1]))
+        values = self.beside[-1](levels[-1])
+        for level in range(len(levels) - 2, self.finest - 1, -1):
+            raised = functional.interpolate(values, scale_factor=2)
+            beside = self.beside[level](levels[level])
+            values = self.joined[level](raised + beside if self.finest else torch.cat([raised, beside], 1))
+        return values
+
+
+def network(finest: int | None = None, **kind: bool) -> nn.Sequential:
+    """Return a net; its first part is the last stage, or all of them joined down to the `finest` level."""
+    widths = [16, 32, 64, WIDTH]
+    first = nn.Sequential(nn.Conv2d(1, 16, 3, 1, 1), nn.ReLU())
+    stages = [Block(before, after, **kind) for before, after in pairwise(widths)]
+    whole = nn.Sequential(first, *stages) if finest is None else Raised(first, stages, widths, finest=finest)
+    return nn.Sequential(whole, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTH, CLASSES))
 
 
 def images(count: int, generator: torch.Generator, side: int = SIDE) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,7 +98,9 @@ def offsets(net: nn.Sequential, seen: torch.Tensor) -> tuple[float, float]:
     seen = seen.clone().requires_grad_()
     cells = net[0](seen)
     found = []
-    for cell in (row.cells // 2 - 1, row.cells // 2):
+    # Those of one cell of the last stage, which may see of it alike.
+    count = max(row.cells // 8, 2)
+    for cell in range((row.cells - count) // 2, (row.cells + count) // 2):
         (gradient,) = torch.autograd.grad(cells[:, :, cell, cell].pow(2).sum(), seen, retain_graph=True)
         along = gradient.abs().sum((0, 1))
         for dim in (0, 1):
@@ -96,6 +132,8 @@ def main() -> None:
         "padded on both sides, shortcuts": {"shortcut": True, "one_side": False},
         "padded on one side, no shortcuts": {"shortcut": False, "one_side": True},
         "padded on one side, shortcuts": {"shortcut": True, "one_side": True},
+        "padded on both sides, a feature pyramid": {"shortcut": True, "one_side": False, "finest": 1},
+        "padded on both sides, a U-Net": {"shortcut": True, "one_side": False, "finest": 0},
     }
     print(f"pixels from the middle of the receptive field, and of an even tiling; torch {torch.__version__}")
     for kind, options in kinds.items():

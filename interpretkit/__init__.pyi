@@ -13,6 +13,7 @@ from .api import wrap as wrap
 from .contracts.builder import ModelBuilder as ModelBuilder
 from .contracts.captured import Captured as Captured
 from .contracts.check import Check as Check
+from .contracts.check import Counterpart as Counterpart
 from .contracts.citations import Citation as Citation
 from .contracts.citations import citations_of as citations_of
 from .contracts.executor import Executor as Executor
@@ -69,6 +70,7 @@ from .results.image import InputImage as InputImage
 from .results.map import Map as Map
 from .results.measures import bootstrap_of_mean as bootstrap_of_mean
 from .results.measures import rank_correlation as rank_correlation
+from .results.measures import ranks as ranks
 from .results.result import Result as Result
 from .results.stored import Stored as Stored
 from .results.table import Table as Table

@@ -58,8 +58,8 @@ def load_model(
 
     Args:
         name: Its id, as `interpretkit plugins` lists it.
-        weights: As in a recipe: `"random"`, `"builtin"`, `"DEFAULT"`, `{"path": …}`, or `{"hub": …, "otherwise":
-            "random"}`.
+        weights: As in a recipe: `"random"`, `"builtin"`, `"DEFAULT"`, `{"path": …}`, `{"package": …, "file": …}`, or
+            `{"hub": …, "otherwise": "random"}`.
         seed: Of the random weights.
         device: `auto`, `cpu`, `cuda`, …
         dtype: `float32`, `float64`, `bfloat16` or `float16`.
@@ -144,8 +144,8 @@ def _check_weights(module: torch.nn.Module) -> None:
 
     for name, weight in (*module.named_parameters(), *module.named_buffers()):
         if is_lazy(weight):
-            # Its first pass makes it.
-            continue
+            what = f"{name} has no values yet: a lazy layer makes its weights in its first pass, at random"
+            raise InputError(what, hint="load the weights first, or run the network once on a batch: net(images)")
         if weight.is_meta:
             what = f"{name} lies on the device meta, where no tensor has values"
             raise InputError(what, hint="load the weights first: net.load_state_dict(…, assign=True)")
@@ -351,7 +351,7 @@ def run(
         executor=executor,
         listen=listen,
     )
-    return open_run(finished.path)
+    return open_run(finished.run.path)
 
 
 def open_run(path: str | Path) -> Run:

@@ -39,18 +39,20 @@ def counts(monkeypatch):
     return found
 
 
-def carried_out(folder, steps: list[str]) -> ik.Run:
+def carried_out(folder, steps: list[str], *, checks: str = "none") -> ik.Run:
     recipe = folder / "recipe.yaml"
     recipe.write_text(
         f"{{schema: interpretkit/1, name: all, model: {MODEL}, inputs: [sample:grace_hopper],"
-        f" steps: [{', '.join(steps)}]}}"
+        f" steps: [{', '.join(steps)}], checks: {checks}}}"
     )
     run = ik.run(recipe, output=folder / "runs")
     assert run.status == "complete", [each["error"] for each in run.manifest["steps"]]
     return run
 
 
-def test_all_methods_of_one_pass_together_cost_one_forward_and_one_backward_pass(tmp_path, counts):
+@pytest.mark.parametrize(("checks", "passes"), [("none", 1), ("default", 2)])
+def test_all_methods_of_one_pass_together_cost_one_forward_and_one_backward_pass(tmp_path, counts, checks, passes):
+    """And checks, however many judge however many methods, one of the runner-up; with weights, one without them."""
     steps = [step(cam, f"{{layers: {LAYERS}}}") for cam in CAMS]
     steps += [
         step("cam", "{layers: [stage4]}"),
@@ -64,8 +66,8 @@ def test_all_methods_of_one_pass_together_cost_one_forward_and_one_backward_pass
         step("sparseness", "{}", of="[grad_cam, saliency]"),
         step("cka", "{examples: cells}", of="[features]"),
     ]
-    carried_out(tmp_path, steps)
-    assert counts == {"forward": 1, "backward": 1}
+    carried_out(tmp_path, steps, checks=checks)
+    assert counts == {"forward": passes, "backward": passes}
 
 
 def test_each_further_target_costs_one_backward_pass(tmp_path, counts):

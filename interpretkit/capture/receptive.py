@@ -33,9 +33,12 @@ class Cells:
 
     Attributes:
         spans: The spans of cells 0, 1, …; after `len(spans)` cells they repeat, `advance` pixels further on. What every
-            cell sees alike (the mean of an image, the other tokens) is left out: they are where each cell lies.
+            cell sees alike (the mean of an image, the other tokens) is left out.
         advance: Pixels from a cell to the one `len(spans)` cells further on; 0 where the cells lie in no row.
         see_all: Whether every cell sees the whole image, and not its span alone.
+        fine: What each cell sees on the way that keeps the most detail, where ways of several meet, as in a U-Net: that
+            is where it lies. Nothing where its spans are all there is.
+        coarsest: The greatest step on that way, in pixels.
 
     Example:
         >>> pixels = Cells(((0, 0),), 1)
@@ -47,6 +50,8 @@ class Cells:
     spans: tuple[Span, ...]
     advance: int
     see_all: bool = False
+    fine: tuple[Span, ...] = ()
+    coarsest: float = 1
 
     @property
     def stride(self) -> float | None:
@@ -68,7 +73,8 @@ class Cells:
         """Where the cells lie: the middle of cell 0, in pixels from the edge of the image, and the step to the next.
 
         The middle of the first pixel lies half a pixel from the edge. Where several cells see the same pixels, they
-        lie side by side around the middle of these. None without a row of cells.
+        lie side by side around the middle of these. None without a row of cells, and where ways of equal detail come
+        from places as far apart as their steps.
 
         Example:
             >>> pixels = Cells(((0, 0),), 1)
@@ -79,10 +85,15 @@ class Cells:
             return None
         count = len(self.spans)
         step = self.advance / count
-        firsts = [(first + last + 1) / 2 - cell * step for cell, (first, last) in enumerate(self.spans)]
+        firsts = [(first + last + 1) / 2 - cell * step for cell, (first, last) in enumerate(self.fine or self.spans)]
         middle = sum(firsts) / count
         # Of a transposed convolution some cells may see nothing.
         return (middle, step) if math.isfinite(middle) else None
+
+    @property
+    def scattered(self) -> bool:
+        """Whether cells of places far apart, such as those of two crops, were put together."""
+        return ALL in self.fine
 
     def everywhere(self) -> Cells:
         """Return the same cells, each of which sees the whole image."""
@@ -101,9 +112,11 @@ class Cells:
         count = turns * period
         if count > _MOST_PHASES:
             return None
-        spans = [_hull(map(self._near, taps(cell))) for cell in range(count)]
+        read = [list(taps(cell)) for cell in range(count)]
+        spans = tuple(_hull(map(self._near, cells)) for cells in read)
+        fine = tuple(_hull(map(self._finely, cells)) for cells in read) if self.fine else ()
         advance = self.advance * shift * turns // phases
-        return Cells(tuple(spans), advance, self.see_all)
+        return Cells(spans, advance, self.see_all, fine, max(self.coarsest, advance / count))
 
     def joined(self, other: Cells) -> Cells | None:
         """Return cells that see what both see; None if they do not lie on one grid."""
@@ -112,9 +125,28 @@ class Cells:
         if self.advance * others != other.advance * phases:
             return None
         count = math.lcm(phases, others)
-        spans = [_hull([self._near(cell), other._near(cell)]) for cell in range(count)]
+        spans = tuple(_hull([self._near(cell), other._near(cell)]) for cell in range(count))
         advance = self.advance * count // phases
-        return Cells(tuple(spans), advance, self.see_all or other.see_all)
+        fine = self._finer(other, count)
+        coarsest = min(self.coarsest, other.coarsest)
+        return Cells(spans, advance, self.see_all or other.see_all, () if fine == spans else fine, coarsest)
+
+    def _finer(self, other: Cells, count: int) -> tuple[Span, ...]:
+        """Return what `count` cells see on the way that keeps the most detail; on both, if they keep as much."""
+        if self.coarsest > other.coarsest:
+            return other._finer(self, count)
+        if self.coarsest < other.coarsest:
+            return tuple(map(self._finely, range(count)))
+        if self._is_apart_from(other):
+            return (ALL,) * count
+        return tuple(_hull([self._finely(cell), other._finely(cell)]) for cell in range(count))
+
+    def _is_apart_from(self, other: Cells) -> bool:
+        """Whether these cells and others lie as far apart as the step that both have come by."""
+        middles, others = self.middles, other.middles
+        if middles is None or others is None:
+            return False
+        return abs(middles[0] - others[0]) >= self.coarsest
 
     def span(self, cell: int) -> Span:
         """Return the first and the last pixel that a cell sees; infinite where that is the whole image."""
@@ -122,8 +154,15 @@ class Cells:
 
     def _near(self, cell: int) -> Span:
         """Return the first and the last pixel of a cell's own span."""
-        turn, phase = divmod(cell, len(self.spans))
-        first, last = self.spans[phase]
+        return self._repeated(self.spans, cell)
+
+    def _finely(self, cell: int) -> Span:
+        """Return the first and the last pixel that a cell sees on the way that keeps the most detail."""
+        return self._repeated(self.fine or self.spans, cell)
+
+    def _repeated(self, spans: Sequence[Span], cell: int) -> Span:
+        turn, phase = divmod(cell, len(spans))
+        first, last = spans[phase]
         pixels = turn * self.advance
         return first + pixels, last + pixels
 
@@ -138,11 +177,20 @@ def _hull(spans: Iterable[Span]) -> Span:
 
 
 class Row(NamedTuple):
-    """Cells in a row: how many, the middle of the first in pixels from the edge of the image, the step to the next."""
+    """Cells in a row.
+
+    Attributes:
+        cells: How many.
+        first: The middle of the first, in pixels from the edge of the image.
+        step: Pixels to the next.
+        sees: The first pixel that the first cell sees, and the last that the last one does; beyond the image where
+            it is padded.
+    """
 
     cells: int
     first: float
     step: float
+    sees: Span = (0, 0)
 
 
 class Part(NamedTuple):
@@ -203,7 +251,8 @@ class Axis:
         middles = None if self.row is None else self.row.middles
         if middles is None or self.place is None:
             return None
-        return Row(self.place.size, *middles)
+        sees = (self.cells.span(0)[0], self.cells.span(self.place.size - 1)[1])
+        return Row(self.place.size, *middles, sees)
 
     def moved(self, dim: int) -> Axis:
         """Return the same cells in another dim."""
@@ -216,7 +265,7 @@ class Axis:
         """Return so many cells of its dim, in no known order, or in the order of a part of them."""
         return replace(self, place=Place(self.dim, 1, size, ordered=False, part=part))
 
-    def scattered(self) -> Axis:
+    def without_part(self) -> Axis:
         """Return the axis without the part of its dim in which the cells lie, if they lie in one."""
         if self.place is None or self.place.part is None:
             return self
@@ -265,10 +314,18 @@ class Field:
         """Pixels that a cell sees."""
         return tuple(None if axis is None else axis.cells.field for axis in self.axes)
 
-    @property
-    def grid(self) -> tuple[Cells | None, ...]:
-        """The cells in their order; None where they lie in none, or it is not known."""
-        return tuple(None if axis is None else axis.row for axis in self.axes)
+    def grid(self, shape: Sequence[int]) -> tuple[Cells | None, ...]:
+        """Return the cells in their order; None where they lie in none, or it is not known.
+
+        Args:
+            shape: That of the tensor. A dim that holds other entries than these cells, as of several crops, is no row.
+        """
+        held = dict.fromkeys(range(-1, len(shape)), 1)
+        for axis in self.axes:
+            if axis is not None and axis.place is not None:
+                held[axis.dim] *= axis.place.size
+        fits = [axis is not None and axis.dim >= 0 and held[axis.dim] == shape[axis.dim] for axis in self.axes]
+        return tuple(axis.row if axis and fit else None for axis, fit in zip(self.axes, fits, strict=True))
 
     @property
     def rows(self) -> tuple[Row | None, ...]:
@@ -324,7 +381,7 @@ def _join_two(first: Axis, second: Axis) -> Axis | None:
     if second.place is None:
         return first.everywhere()
     if first.place != second.place:
-        first, second = first.scattered(), second.scattered()
+        first, second = first.without_part(), second.without_part()
     if first.place is None or first.place != second.place:
         return first.lost() and second.lost()
     # Cells in no known order may lie in two orders.

@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr. Whatever is heavy is imported i
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ import click
 from interpretkit import __version__
 from interpretkit.cli.failures import show_tracebacks, told
 from interpretkit.cli.progress import Progress
-from interpretkit.errors import InterpretkitError
+from interpretkit.errors import CheckError, InterpretkitError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +47,24 @@ def commands() -> None:
 @_set_option
 @click.option("-o", "--output", default="runs", show_default=True, help="Directory that gets the run's directory.")
 @_plugin_option
+@click.option("--strict", is_flag=True, help="Exit with code 1 if a check fails.")
+@click.option("--junit", metavar="FILE", help="Write steps, checks and expectations as JUnit XML, for CI.")
 @_debug_option
-def run(*, recipe: str, images: Sequence[str], settings: Sequence[str], output: str, plugins: Sequence[str]) -> None:
+def run(
+    *,
+    recipe: str,
+    images: Sequence[str],
+    settings: Sequence[str],
+    output: str,
+    plugins: Sequence[str],
+    strict: bool,
+    junit: str | None,
+) -> None:
     """Carry out RECIPE; the last line printed is the run's directory."""
     from interpretkit.engine.carry_out import carry_out
+    from interpretkit.runs import junit as of_suites
+    from interpretkit.runs.files import storage_errors
+    from interpretkit.runs.judged import checks_in_a_line, failing
 
     with Progress() as progress:
         try:
@@ -65,11 +80,20 @@ def run(*, recipe: str, images: Sequence[str], settings: Sequence[str], output: 
             if progress.sealed:
                 click.echo(progress.sealed)
             raise
-    click.echo(str(finished.path))
+    click.echo(str(finished.run.path))
+    record = finished.run.record
+    if junit:
+        with storage_errors("write", Path(junit)):
+            Path(junit).write_bytes(of_suites.junit(record, strict=strict))
     if finished.failures:
         show_tracebacks(*finished.failures)
         click.echo(f"error: the run is incomplete: {finished.failures[0]}", err=True)
         sys.exit(finished.failures[0].exit_code)
+    unmet = [expectation for expectation in record.expectations if not expectation.passed]
+    if unmet:
+        raise CheckError(f"not as expected: {unmet[0]}")
+    if strict and failing(record):
+        raise CheckError(checks_in_a_line(record))
 
 
 @commands.command(short_help="Say what a recipe would do and cost.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
 from interpretkit.contracts.builder import ModelBuilder
-from interpretkit.contracts.check import Check
+from interpretkit.contracts.check import Check, Counterpart
 from interpretkit.contracts.executor import Executor
 from interpretkit.contracts.exporter import Exporter
 from interpretkit.contracts.offer import Offer
@@ -94,6 +94,10 @@ def _check_check(offer: type[Check]) -> None:
     if not isinstance(judges, tuple) or not judges:
         raise TypeError(f"{offer.__name__}.judges is {judges!r}; it says what the steps yield, as ('attribution',)")
     _check_yields(offer, "judges", judges)
+    for kind in offer.compares:
+        if kind not in get_args(Counterpart):
+            known = ", ".join(get_args(Counterpart))
+            raise TypeError(f"{offer.__name__}.compares has {kind!r}; there are {known}")
 
 
 def _check_reader(offer: type[Reader]) -> None:

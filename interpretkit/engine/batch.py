@@ -12,8 +12,10 @@ from interpretkit import words
 from interpretkit.capture.addresses import INPUT
 from interpretkit.capture.capture import left_as_found
 from interpretkit.capture.count import counted
+from interpretkit.capture.state import changed_in_forward
 from interpretkit.contracts.captured import Captured, Listener
 from interpretkit.engine import passes
+from interpretkit.engine.counterparts import Conditions, Counterparts
 from interpretkit.engine.passes import Attributed
 from interpretkit.engine.returned import check_per_image, check_result, read_only
 from interpretkit.engine.saturation import saturation
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from interpretkit.contracts.check import Counterpart
     from interpretkit.contracts.needs import Needs
     from interpretkit.engine.passes import Pass
     from interpretkit.engine.plan import Plan
@@ -50,13 +53,15 @@ class StepOutcome:
         step: The id of the step.
         result: What it computed; None if it failed.
         failure: Why it failed; None if it did not.
-        seconds: How long it took.
+        seconds: How long it took, without the counterparts.
+        counterparts: What came of it under other conditions, for the checks, or why nothing did.
     """
 
     step: str
     result: Result | None
     failure: InterpretkitError | None
     seconds: float
+    counterparts: Mapping[Counterpart, Result | InterpretkitError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +140,7 @@ def begin(
     *,
     given: Mapping[str, Result] | None = None,
     listener: Callable[[str, str], Listener] = _unheard,
+    conditions: Conditions | None = None,
 ) -> Work:
     """Run every model of the plan once on the batch; the steps are computed one by one, as they are asked for.
 
@@ -143,12 +149,14 @@ def begin(
         batch: Images, and what each model is fed of them.
         given: As in `compute`.
         listener: Called with the id of a step that begins, and the images in words; returns what hears the step.
+        conditions: Under which steps are computed once more, for checks.
     """
     passed = {}
     with _gradients_possible():
         for key, model in plan.models.items():
             passed[key] = passes.over_batch(key, model, plan.steps, batch)
-    steps = _Steps(plan=plan, done=passed, results=dict(given or {}), listener=listener)
+    counterparts = Counterparts(conditions=conditions or Conditions(), compute=partial(_once_more, plan))
+    steps = _Steps(plan=plan, done=passed, results=dict(given or {}), listener=listener, counterparts=counterparts)
     return Work(
         images=batch.images,
         pixels=batch.pixels,
@@ -176,6 +184,7 @@ class _Steps:
         done: What the pass of each model has left, by the key of the model.
         results: Results that were given, and those of earlier steps that a later one reads.
         listener: As in `begin`.
+        counterparts: Computes steps once more, for checks.
         failed: The steps that have no result.
     """
 
@@ -183,6 +192,7 @@ class _Steps:
     done: Mapping[str, Pass]
     results: dict[str, Result]
     listener: Callable[[str, str], Listener]
+    counterparts: Counterparts
     failed: set[str] = field(default_factory=set)
 
     def outcomes(self) -> Iterator[StepOutcome]:
@@ -204,7 +214,11 @@ class _Steps:
             failure = error.at(place(step))
             self.failed.add(step.id)
         seconds = time.perf_counter() - began
-        return StepOutcome(step=step.id, result=result, failure=failure, seconds=seconds)
+        others = {}
+        if result is not None:
+            with _gradients_possible():
+                others = self.counterparts.of(step, self.done[step.model], self.results)
+        return StepOutcome(step=step.id, result=result, failure=failure, seconds=seconds, counterparts=others)
 
     def _result(self, step: Step) -> Result:
         done = self.done[step.model]
@@ -269,6 +283,11 @@ def _computed(step: Step, done: Pass, results: Mapping[str, Result], again: _Aga
     if len(parts) == 1:
         return parts[0]
     return ranks.joined(parts)
+
+
+def _once_more(plan: Plan, step: Step, done: Pass, results: Mapping[str, Result]) -> Result:
+    """Compute a step, of whom nobody hears: what it says, it has said."""
+    return _computed(step, done, results, _Again(plan, done, results), listener=Listener())
 
 
 def _captured(
@@ -381,7 +400,7 @@ class _Again:
         return stacked(parts)
 
     def _of_variants(self, step: Step, images: tuple[InputImage, ...], inputs: torch.Tensor, position: int) -> Result:
-        variants = passes.over([step], self.done.model, images, inputs)
+        variants = passes.over(self.done.key, [step], self.done.model, images=images, inputs=inputs)
         earlier = {read: self(read, inputs, position) for read in step.of}
         again = _Again(self.plan, variants, earlier)
         # What is repeated is a part of the step that asks for it, and that is what is heard.
@@ -390,7 +409,7 @@ class _Again:
     def _step(self, name: str) -> Step:
         """Return the step of this id, if it looks at the model of this pass."""
         for step in self.plan.steps:
-            if step.id == name and self.plan.models[step.model].module is self.done.model.module:
+            if step.id == name and self.done.key == step.model:
                 return step
         raise StepError(
             f"step {name!r} cannot be computed once more: it is no step of this run and model",
@@ -436,9 +455,10 @@ def _not_to_be_changed(step: Step, captured: Captured) -> dict[str, torch.Tensor
         tensors["the gradient of the model's input"] = captured.input_gradient
     if step.needs.wants_model:
         module = captured.model.module
-        # Not buffers: whatever passes make of them is put back.
+        # Not what passes themselves make of buffers and parameters, which is put back.
         for name, tensor in module.named_parameters():
-            tensors[f"the model's {name}"] = tensor
+            if name not in changed_in_forward(module):
+                tensors[f"the model's {name}"] = tensor
     return tensors
 
 

@@ -38,13 +38,14 @@ if TYPE_CHECKING:
     from interpretkit.model.model import Model
     from interpretkit.recipe.entries import ModelEntry, Numerics
     from interpretkit.recipe.read import GivenInput, Setting
+    from interpretkit.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A sealed run's directory, and everything that went wrong on the way."""
+    """A sealed run, and everything that went wrong on the way."""
 
-    path: Path
+    run: Run
     failures: tuple[InterpretkitError, ...]
 
 
@@ -100,11 +101,11 @@ def carry_out(
     live = bool(models) or isinstance(source, Given) or isinstance(recipe, Mapping)
     command = "" if live else _command(str(recipe), settings, paths or (), plugins)
     engine = Engine(resolved, planned, draft, command=command, announcer=announcer)
-    path = engine.execute(source, where(parse_options(where, {})))
+    run = engine.execute(source, where(parse_options(where, {})))
     if announcer.broken is not None:
         what = f"the listener failed: {cause(announcer.broken)}; the run went on without it"
         warnings.warn(what, InterpretkitWarning, stacklevel=2)
-    return Finished(path, tuple(engine.failures))
+    return Finished(run, tuple(engine.failures))
 
 
 def _found(resolved: Resolved) -> Found:

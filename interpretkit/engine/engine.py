@@ -11,21 +11,22 @@ from interpretkit.engine import numerics
 from interpretkit.engine.alerts import unknown
 from interpretkit.engine.apart import where_mixed
 from interpretkit.engine.batch import begin
+from interpretkit.engine.counterparts import Conditions, asked_of
 from interpretkit.engine.events import Event
+from interpretkit.engine.expect import met, unmeant
 from interpretkit.engine.keep import KeptStep, plugin_record
-from interpretkit.errors import InputError
+from interpretkit.errors import InputError, RecipeError
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.recipe.yaml12 import dump
 from interpretkit.report import page as report
 from interpretkit.runs.environment import environment
-from interpretkit.runs.journal import Begun, ImageUnread, ModelKnown, alerts_of
+from interpretkit.runs.journal import Begun, Expected, ImageUnread, ModelKnown, alerts_of
+from interpretkit.runs.judged import agreements, checks_in_a_line, failing
 from interpretkit.runs.manifest import SCHEMA
 from interpretkit.runs.pictures import encoded
 from interpretkit.runs.records import ImageRecord, ModelRecord, RecipeRecord, RunRecord, WeightsRecord
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from interpretkit.contracts.executor import Executor
     from interpretkit.engine.batch import Work
     from interpretkit.engine.events import Announcer, EventKind
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from interpretkit.results.image import InputImage
     from interpretkit.runs.draft import Draft
     from interpretkit.runs.records import RunStatus
+    from interpretkit.runs.run import Run
 
 _IMAGE_FACTS = ("id", "source", "sha256", "size", "conversions", "alerts", "label")
 
@@ -62,6 +64,7 @@ class Engine:
         }
         self._images = 0
         self._unread: list[InputError] = []
+        self._unmeant: list[RecipeError] = []
         self._doubtful: list[ImageRecord] = []
         self._masked = False
         self._remarks: tuple[str, ...] = ()
@@ -69,11 +72,12 @@ class Engine:
 
     @property
     def failures(self) -> list[InterpretkitError]:
-        """Everything that went wrong: images that cannot be read, then steps."""
-        return [*self._unread, *(step.failure for step in self._steps.values() if step.failure is not None)]
+        """Everything that went wrong: images that cannot be read, steps, expectations of what there is not."""
+        steps = [step.failure for step in self._steps.values() if step.failure is not None]
+        return [*self._unread, *steps, *self._unmeant]
 
-    def execute(self, source: Source, executor: Executor) -> Path:
-        """Process the images and return the directory of the sealed run.
+    def execute(self, source: Source, executor: Executor) -> Run:
+        """Process the images and return the sealed run.
 
         What fails is in `failures` and in the manifest; what worked is kept. An interrupt seals what there is and is
         raised again.
@@ -108,6 +112,7 @@ class Engine:
         if not self._images:
             self._draft.abandon()
             raise self._unread[0]
+        self._compare()
         return self._seal("failed" if self.failures else "complete")
 
     def _process(self, source: Source, executor: Executor) -> None:
@@ -117,7 +122,10 @@ class Engine:
             size = 1
         total = source.total(models)
         shards = where_mixed(source.batches(models, batch_size=size, leave_out=self._leave_out), models)
-        for work in executor.map(partial(begin, self._plan, listener=self._announcer.listener), shards):
+        asked = asked_of(self._plan.steps, self._resolved.checks, thorough=self._resolved.thorough)
+        conditions = Conditions(self._plan.steps, asked)
+        compute = partial(begin, self._plan, listener=self._announcer.listener, conditions=conditions)
+        for work in executor.map(compute, shards):
             self._keep_inputs(work)
             self._keep_outputs(work)
             self._keep_shown(work)
@@ -191,11 +199,38 @@ class Engine:
     def _tell(self, kind: EventKind, text: str, **more: Any) -> None:
         self._announcer.note(Event(kind=kind, text=text, **more))
 
-    def _seal(self, status: RunStatus) -> Path:
-        path = self._draft.seal(status, report.render)
-        event = Event(kind="sealed", text=str(path), failed=status != "complete")
+    def _compare(self) -> None:
+        """Hold what the recipe expects against what there is."""
+        if self._resolved.recipe.expect:
+            run = self._draft.so_far()
+            for entry in self._resolved.recipe.expect:
+                try:
+                    self._draft.record(Expected(expectation=met(entry, run)))
+                except RecipeError as error:
+                    self._draft.record(Expected(expectation=unmeant(entry, error)))
+                    self._unmeant.append(error)
+
+    def _seal(self, status: RunStatus) -> Run:
+        run = self._draft.seal(status, report.render)
+        self._tell_judged(run.record)
+        event = Event(kind="sealed", text=str(run.path), failed=status != "complete")
         self._announcer.tell(event)
-        return path
+        return run
+
+    def _tell_judged(self, run: RunRecord) -> None:
+        """Tell what the verdicts come to, and whether the models predict what the images are labelled."""
+        for agreement in agreements(run):
+            self._announcer.tell(Event(kind="judged", text=str(agreement), failed=bool(agreement.others)))
+        for expectation in run.expectations:
+            if not expectation.passed:
+                self._announcer.tell(Event(kind="judged", text=f"not as expected: {expectation}", failed=True))
+        if run.expectations:
+            passed = sum(expectation.passed for expectation in run.expectations)
+            told = f"expectations: {passed} of {len(run.expectations)} met"
+            self._announcer.tell(Event(kind="judged", text=told, failed=passed < len(run.expectations)))
+        checks = checks_in_a_line(run)
+        if checks:
+            self._announcer.tell(Event(kind="judged", text=checks, failed=failing(run)))
 
     def _begun(self) -> RunRecord:
         """Return what is known before the first pass."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from interpretkit.runs.draft import Draft
 
-EventKind = Literal["loading", "model", "image", "begun", "progress", "alert", "step", "batch", "sealed"]
+EventKind = Literal["loading", "model", "image", "begun", "progress", "alert", "step", "batch", "judged", "sealed"]
 
 PROGRESS_SECONDS = 0.5
 """The least time between two events of a step's passes, and between two of its own reports of progress."""
@@ -27,7 +27,8 @@ class Event:
     Attributes:
         kind: `loading` (a model, now), `model` (ready), `image` (one cannot be read, or something is to be said of the
             inputs), `begun` (a step, for some images), `progress` (of that step), `alert` (what a reader must know of a
-            step, or of images), `step` (done), `batch` (done), `sealed` (the run).
+            step, or of images), `step` (done), `batch` (done), `judged` (what checks and labels come to), `sealed` (the
+            run).
         text: What happened, in one line; the directory for `sealed`.
         step: The step that it is about; empty if it is about none.
         about: The images that a step computes, in words.

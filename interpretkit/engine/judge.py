@@ -9,9 +9,9 @@ from interpretkit.results import ranks
 from interpretkit.results.verdict import Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from interpretkit.contracts.check import Check
+    from interpretkit.contracts.check import Check, Counterpart
     from interpretkit.engine.resolve import Step
     from interpretkit.results.result import Result
 
@@ -20,7 +20,12 @@ Judged = tuple[str | None, str, Verdict]
 
 
 def judge(
-    checks: Sequence[Check], step: Step, result: Result, *, tell: Callable[[InterpretkitError], None]
+    checks: Sequence[Check],
+    step: Step,
+    result: Result,
+    counterparts: Mapping[Counterpart, Result | InterpretkitError],
+    *,
+    tell: Callable[[InterpretkitError], None],
 ) -> list[Judged]:
     """Return the verdicts of all checks that judge what a step yields, check by check and image by image.
 
@@ -31,15 +36,24 @@ def judge(
         checks: The checks.
         step: The step.
         result: What it has made of some images, or of the whole set.
+        counterparts: What it has made of them under the conditions that checks compare with, or why it has not.
         tell: Told why a check has failed: once for each check, about the first image that it failed at.
     """
     fitting = [check for check in checks if step.visualizer.yields in check.judges]
     judged: list[Judged] = []
     for check in fitting:
         failures: list[InterpretkitError] = []
-        for image, part in _parts(step, result):
+        others = {kind: counterparts[kind] for kind in check.compares}
+        lacking = [f"{kind}: {other.message}" for kind, other in others.items() if isinstance(other, InterpretkitError)]
+        made = {kind: other for kind, other in others.items() if not isinstance(other, InterpretkitError)}
+        split = {kind: _parts(step, other) for kind, other in made.items()}
+        for position, (image, part) in enumerate(_parts(step, result)):
+            if lacking:
+                judged.append((image, check.name, Verdict.not_applicable(lacking[0])))
+                continue
+            held: dict[str, Result] = {kind: parts[position][1] for kind, parts in split.items()}
             try:
-                judged.append((image, check.name, _verdict(check, part)))
+                judged.append((image, check.name, _verdict(check, part, held)))
             except InterpretkitError as error:
                 failures.append(error.at(_place(step, check, image)))
         if failures:
@@ -47,18 +61,16 @@ def judge(
     return judged
 
 
-def _parts(step: Step, result: Result) -> Iterator[tuple[str | None, Result]]:
+def _parts(step: Step, result: Result) -> list[tuple[str | None, Result]]:
+    """Return the results of each image and target, each with the image's id; of a reduction that of the whole set."""
     if step.per_set:
-        yield None, result
-        return
-    for image in result.images:
-        for part in ranks.split(result.select(image.id)):
-            yield image.id, part
+        return [(None, result)]
+    return [(image.id, part) for image in result.images for part in ranks.split(result.select(image.id))]
 
 
-def _verdict(check: Check, part: Result) -> Verdict:
+def _verdict(check: Check, part: Result, counterparts: Mapping[str, Result]) -> Verdict:
     with located(doing="judge()"):
-        verdict: object = check.judge(part)
+        verdict: object = check.judge(part, **counterparts)
     if not isinstance(verdict, Verdict):
         raise StepError(f"judge() returns a {type(verdict).__name__}, not a Verdict")
     if verdict.status not in get_args(Status):

@@ -18,9 +18,9 @@ from interpretkit.runs.journal import Judged, StepDone, StepFailed
 from interpretkit.runs.records import PluginRecord, StepRecord, VerdictRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from interpretkit.contracts.check import Check
+    from interpretkit.contracts.check import Check, Counterpart
     from interpretkit.contracts.registry import Plugin
     from interpretkit.engine.batch import StepOutcome
     from interpretkit.engine.events import Announcer
@@ -55,6 +55,7 @@ class KeptStep:
         self._checks = checks
         self._announcer = announcer
         self._gathered: Gather | None = None
+        self._of_parts: Mapping[Counterpart, Result | InterpretkitError] = {}
         self._seconds = 0.0
         self._nonfinite = 0
         self._maps = 0
@@ -82,7 +83,7 @@ class KeptStep:
             if outcome.failure is not None:
                 raise outcome.failure
             if outcome.result is not None:
-                self._keep(outcome.result)
+                self._keep(outcome.result, outcome.counterparts)
         except StorageError:
             raise
         except InterpretkitError as error:
@@ -96,7 +97,7 @@ class KeptStep:
             try:
                 result = self._gathered.whole()
                 self._count(self._draft.write_result(self.step.id, result, reduction=True))
-                self._judge(result)
+                self._judge(result, self._of_parts)
                 if self.step.figures:
                     self._draw(result)
             except StorageError:
@@ -122,14 +123,16 @@ class KeptStep:
         remark = f"; {self._nonfinite} cells are NaN or infinite" if self._nonfinite else ""
         return f"{self.step.id}: {left} ({self._seconds:.1f} s){remark}"
 
-    def _keep(self, result: Result) -> None:
+    def _keep(self, result: Result, counterparts: Mapping[Counterpart, Result | InterpretkitError]) -> None:
         if self.step.per_set:
+            # A whole set has none; this says why.
+            self._of_parts = counterparts
             self._count(self._draft.note_part(self.step.id, result))
             self._gathered = self._gathered or Gather(self.step)
             self._gathered.add(result)
             return
         self._count(self._draft.write_result(self.step.id, result, reduction=False))
-        self._judge(result)
+        self._judge(result, counterparts)
         if self.step.figures:
             for image in result.images:
                 self._draw(result.select(image.id))
@@ -140,9 +143,9 @@ class KeptStep:
         self._arrays += len(kept.arrays)
         self._tables.update(table.name for table in kept.tables)
 
-    def _judge(self, result: Result) -> None:
+    def _judge(self, result: Result, counterparts: Mapping[Counterpart, Result | InterpretkitError]) -> None:
         """Note the verdicts of all checks; one that fails is told of and does not cost the step its result."""
-        judged = judge(self._checks, self.step, result, tell=self._tell)
+        judged = judge(self._checks, self.step, result, counterparts, tell=self._tell)
         verdicts = [VerdictRecord.from_facts(check=name, image=image, **asdict(each)) for image, name, each in judged]
         if verdicts:
             self._draft.record(Judged(step=self.step.id, verdicts=tuple(verdicts)))

@@ -45,6 +45,21 @@ def in_force(numerics: Numerics) -> Iterator[None]:
 
 
 @contextmanager
+def as_if_not_drawn() -> Iterator[None]:
+    """Put the state of every generator back: what comes after draws the numbers that it would have drawn anyway."""
+    import numpy as np
+    import torch
+
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that is drawn from without asking
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
+
+
+@contextmanager
 def _others_seeded(seed: int) -> Iterator[None]:
     """Seed the generators of Python and of numpy, which networks draw from too; then put them back."""
     import numpy as np

@@ -38,6 +38,7 @@ class Pass:
     """What one pass of a model over a batch leaves for the steps that look at the model.
 
     Attributes:
+        key: What the steps call the model.
         model: The model.
         images: The images, as the model saw them.
         inputs: What it was fed, `(image, channel, y, x)`.
@@ -49,6 +50,7 @@ class Pass:
         failure: Why the network gave nothing at all.
     """
 
+    key: str
     model: Model
     images: tuple[InputImage, ...]
     inputs: torch.Tensor
@@ -83,23 +85,33 @@ def over_batch(key: str, model: Model, steps: Sequence[Step], batch: Batch) -> P
     for image, pixels, mask in seen:
         images.append(replace(image, pixels=pixels, mask=mask))
     looking = [step for step in steps if step.model == key]
-    return over(looking, model.settled or model, tuple(images), inputs)
+    return over(key, looking, model.settled or model, images=tuple(images), inputs=inputs)
 
 
-def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], inputs: torch.Tensor) -> Pass:
-    """Make one forward pass of a model, and one backward pass for each distinct target that needs one."""
+def over(
+    key: str, steps: Sequence[Step], model: Model, *, images: tuple[InputImage, ...], inputs: torch.Tensor
+) -> Pass:
+    """Make one forward pass of a model, and one backward pass for each distinct target that needs one.
+
+    Args:
+        key: What the steps call the model.
+        steps: What is to be computed from the pass.
+        model: The model; for checks it may be another one than they mean, of the same layers.
+        images: The images.
+        inputs: What the model is fed.
+    """
     misread = model.misread(inputs)
     if misread is not None:
-        return Pass(model=model, images=images, inputs=inputs, failure=misread)
+        return Pass(key=key, model=model, images=images, inputs=inputs, failure=misread)
     size = tuple(inputs.shape[1:])
     layers = _addresses(step.activations for step in steps)
     if not model.spacings.lack(size, layers):
-        return _over(steps, model, images, inputs)
-    done = _over(steps, model, images, inputs, follow=True)
+        return _over(key, steps, model, images=images, inputs=inputs)
+    done = _over(key, steps, model, images=images, inputs=inputs, follow=True)
     if done.failure is not None:
         # A network may have operations that cannot be followed.
         model.spacings.keep(size, layers, {})
-        done = _over(steps, model, images, inputs)
+        done = _over(key, steps, model, images=images, inputs=inputs)
     else:
         model.spacings.keep(size, layers, done.fields)
     if done.failure is None:
@@ -108,14 +120,15 @@ def over(steps: Sequence[Step], model: Model, images: tuple[InputImage, ...], in
 
 
 def _over(
+    key: str,
     steps: Sequence[Step],
     model: Model,
+    *,
     images: tuple[InputImage, ...],
     inputs: torch.Tensor,
-    *,
     follow: bool = False,
 ) -> Pass:
-    done = Pass(model=model, images=images, inputs=inputs)
+    done = Pass(key=key, model=model, images=images, inputs=inputs)
     targets = _targets(steps)
     capture = _capture(steps, model, targets, follow=follow)
     with capture:
@@ -128,7 +141,7 @@ def _over(
             return done
         if any(target.of not in model.outputs and target.of in settled.outputs for target in targets):
             # Of the logits, nobody knew before this pass at which layer they are read.
-            return _over(steps, settled, images, inputs, follow=follow)
+            return _over(key, steps, settled, images=images, inputs=inputs, follow=follow)
         done.model = settled
         done.fields = capture.fields
         done.activations = capture.activations

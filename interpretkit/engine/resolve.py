@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from interpretkit.contracts.kinds import MODEL, VISUALIZER
+from interpretkit.contracts.kinds import CHECK, MODEL, VISUALIZER
 from interpretkit.contracts.needs import Needs
 from interpretkit.engine.class_names import class_names
+from interpretkit.engine.expect import check_expectations
 from interpretkit.engine.offered import checks_of, readers_of
 from interpretkit.errors import Faults, RecipeError, ToldError, did_you_mean, nearest, together
 from interpretkit.recipe.recipe import faults_of_options
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from interpretkit.model.layers import Layer
     from interpretkit.model.model import Model
     from interpretkit.model.outputs.wanted import Wanted
-    from interpretkit.recipe.entries import ModelEntry, StepEntry
+    from interpretkit.recipe.entries import CheckEntry, ModelEntry, StepEntry
     from interpretkit.recipe.recipe import Recipe
 
 _SUCH = 3
@@ -103,6 +104,11 @@ class Resolved:
     readers: Mapping[str, Reader] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
 
+    @property
+    def thorough(self) -> bool:
+        """Whether methods make passes of their own once more, for checks that compare with what comes of that."""
+        return self.recipe.checks != "default"
+
     def as_data(self) -> dict[str, Any]:
         """Return the recipe as plain data with every default written out."""
         recipe = self.recipe
@@ -112,9 +118,15 @@ class Resolved:
             "models": {key: self._model_data(key) for key in recipe.models},
             "inputs": [each if isinstance(each, str) else each.model_dump() for each in recipe.inputs],
             "steps": [_step_data(step) for step in self.steps],
-            "checks": recipe.checks,
+            "checks": self._checks_data(),
+            "expect": [{each.of: each.wanted} for each in recipe.expect],
             "numerics": recipe.numerics.model_dump(),
         }
+
+    def _checks_data(self) -> Any:
+        if isinstance(self.recipe.checks, str):
+            return self.recipe.checks
+        return [{"uses": each.name, "with": each.options.model_dump(by_alias=True)} for each in self.checks]
 
     def _model_data(self, key: str) -> dict[str, Any]:
         entry = self.recipe.models[key]
@@ -161,6 +173,8 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
             builder = _with_options(entry, model)
             names = class_names(entry, builder.options)
             models[key] = ResolvedModel(key=key, builder=builder, plugin=model.plugin, classes=names)
+    with faults.collect():
+        checks = _checks(recipe, registry)
     first = {step.id: step for step in reversed(recipe.steps)}
     registered: dict[str, Registered[Visualizer]] = {}
     visualizers: dict[str, Visualizer] = {}
@@ -172,6 +186,8 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
                 registered[step.id] = visualizer
             visualizers[step.id] = _with_options(step, visualizer)
     _check_steps(recipe, registered, faults)
+    with faults.collect():
+        check_expectations(recipe)
     faults.tell()
     plugins = {name: visualizer.plugin for name, visualizer in registered.items()}
     steps = _in_order(recipe, visualizers, plugins)
@@ -180,8 +196,26 @@ def resolve(recipe: Recipe, registry: Registry) -> Resolved:
         models=models,
         steps=steps,
         readers=readers_of(registry),
-        checks=checks_of(registry) if recipe.checks == "default" else (),
+        checks=checks,
     )
+
+
+def _checks(recipe: Recipe, registry: Registry) -> tuple[Check, ...]:
+    """Return the checks that a recipe asks for, with their options; raises as `resolve` does."""
+    if recipe.checks == "none":
+        return ()
+    if isinstance(recipe.checks, str):
+        return checks_of(registry)
+    faults = Faults()
+    found: dict[str, Check] = {}
+    for entry in recipe.checks:
+        with faults.collect():
+            made = _with_options(entry, _looked_up(entry, registry, CHECK))
+            if made.name in found:
+                raise RecipeError(f"check {made.name!r} stands twice", where=entry.place("uses"))
+            found[made.name] = made
+    faults.tell()
+    return tuple(found.values())
 
 
 def _check_steps(recipe: Recipe, registered: Mapping[str, Registered[Visualizer]], faults: Faults) -> None:
@@ -267,13 +301,13 @@ def _hints(entry: ModelEntry | StepEntry, offers: Mapping[str, Registered[Any]])
                 yield entry.place(key, part="key"), key, hint
 
 
-def _looked_up(entry: ModelEntry | StepEntry, registry: Registry, kind: Kind[Base]) -> Registered[Base]:
+def _looked_up(entry: CheckEntry | ModelEntry | StepEntry, registry: Registry, kind: Kind[Base]) -> Registered[Base]:
     if "uses" in entry.unread:
         raise ToldError("what it uses cannot be read")
     return registry.find(kind, entry.uses, where=entry.place("uses"))
 
 
-def _with_options(entry: ModelEntry | StepEntry, registered: Registered[Base]) -> Base:
+def _with_options(entry: CheckEntry | ModelEntry | StepEntry, registered: Registered[Base]) -> Base:
     if "with" in entry.unread:
         raise ToldError("its options cannot be read")
     options = registered.options()

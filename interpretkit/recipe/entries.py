@@ -66,8 +66,8 @@ def _sha256(text: str) -> str:
 
 
 def _package(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise ValueError(f"the name of a package is wanted, as it is imported, not {text[:80]!r}")
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", text):
+        raise ValueError(f"the name of a package is wanted, as pip knows it, not {text[:80]!r}")
     return text
 
 
@@ -247,11 +247,13 @@ class PackageWeights(FileWeights):
     """Weights from a file of an installed Python package; none of its code is run."""
 
     package: Annotated[str, AfterValidator(_package)]
-    """The name that it is imported by."""
+    """Its name, as pip knows it or as it is imported."""
     file: Filled
-    """The file, by its path in the package."""
+    """The only file of it that has this path or ends with it, where * stands for any part of a name: models/*.pth."""
     sha256: Annotated[str, AfterValidator(_sha256)] = ""
     """What its SHA-256 must be, 64 hexadecimal digits; empty if anything goes."""
+    otherwise: Literal["random"] | None = None
+    """What to use where the package is not installed; without it that is an error."""
 
 
 class HubWeights(FileWeights):
@@ -384,6 +386,102 @@ class StepEntry(Placed):
     """Which of the models it looks at, if there are several."""
     figures: bool = True
     """Whether to draw its figures; its results are there either way."""
+
+
+def _check(given: Any) -> Any:
+    return {"uses": given} if isinstance(given, str) else given
+
+
+class CheckEntry(Placed):
+    """A check of a recipe."""
+
+    uses: PluginId
+    """The id of a check."""
+    options: dict[str, Any] = Field(alias="with", default_factory=dict)
+    """The check's options, such as its thresholds; the plugin checks them."""
+
+
+Check = Annotated[CheckEntry, BeforeValidator(_check, json_schema_input_type=PluginId | CheckEntry)]
+"""A check by its id, or by its id and its options."""
+
+
+_EXPECTED = re.compile(r"(?P<name>[^\[\]]+\.[^\[\]]+)(\[(?P<rows>[^\[\]]+)\])?")
+_WANTED = re.compile(
+    r"((?P<aggregate>mean|median|min|max|p[0-9]{2})\s+)?(?P<comparison><=|>=|==|<|>)\s*"
+    r"(?P<limit>[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?)"
+)
+
+
+def _expectation(given: Any) -> Any:
+    if not isinstance(given, dict) or len(given) != 1:
+        raise ValueError("each expectation is one name with one comparison, such as where.pointing: '>= 0.8'")
+    ((of, wanted),) = given.items()
+    return {"of": of, "wanted": wanted}
+
+
+def _expected(text: str) -> str:
+    match = _EXPECTED.fullmatch(text)
+    if not match:
+        raise ValueError(f"STEP.NUMBER or STEP.NUMBER[COLUMN=VALUE] is wanted, not {text[:80]!r}")
+    for part in (match["rows"] or "x=x").split(","):
+        if not all(part.strip().partition("=")):
+            raise ValueError(f"rows are chosen by [COLUMN=VALUE, …], not by {part.strip()!r}")
+    return text
+
+
+def _wanted(text: str) -> str:
+    if not _WANTED.fullmatch(text.strip()):
+        raise ValueError(
+            "a comparison is wanted such as '>= 0.8', 'min > 0' or 'p05 >= 0.2' (mean, median, min, max, p00 to p99), "
+            f"not {text[:80]!r}"
+        )
+    return text.strip()
+
+
+class ExpectationEntry(Placed):
+    """An expectation of a recipe: a number of the run, and what it should be."""
+
+    of: Annotated[str, AfterValidator(_expected)]
+    """STEP.COLUMN of a table, STEP.TABLE.COLUMN, or STEP.CHECK; rows by [COLUMN=VALUE]."""
+    wanted: Annotated[str, AfterValidator(_wanted)]
+    """An aggregate of the rows (mean, if none is said), a comparison and a number."""
+
+    @property
+    def name(self) -> str:
+        """The step and what is asked of it, without the choice of rows."""
+        return self.of.partition("[")[0].strip()
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """The values that rows must have, by column; empty for all rows."""
+        inside = self.of.partition("[")[2].removesuffix("]")
+        pairs = [part.partition("=") for part in inside.split(",") if part]
+        return {column.strip(): value.strip() for column, _, value in pairs}
+
+    @property
+    def aggregate(self) -> str:
+        """What becomes of the rows: `mean`, `median`, `min`, `max`, `p05`."""
+        return self._parts["aggregate"] or "mean"
+
+    @property
+    def comparison(self) -> str:
+        """`<`, `<=`, `>`, `>=` or `==`."""
+        return str(self._parts["comparison"])
+
+    @property
+    def limit(self) -> float:
+        """What the number is compared with."""
+        return float(self._parts["limit"])
+
+    @property
+    def _parts(self) -> re.Match[str]:
+        found = _WANTED.fullmatch(self.wanted)
+        assert found  # noqa: S101 - the validator has seen it
+        return found
+
+
+Expectation = Annotated[ExpectationEntry, BeforeValidator(_expectation, json_schema_input_type=dict[str, str])]
+"""A number of the run with what it should be."""
 
 
 class Numerics(Entry):

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from interpretkit.errors import Faults, RecipeError, did_you_mean
 from interpretkit.recipe.entries import (
+    Check,
+    CheckEntry,
+    Expectation,
     HubWeights,
     Input,
     InputEntry,
@@ -80,8 +83,11 @@ class Recipe(Placed):
     """Files, folders, globs, manifests, samples; or mappings that say more of them."""
     steps: Annotated[list[StepEntry], Field(min_length=1)]
     """What to do with the model."""
-    checks: Literal["default", "none"] = "default"
-    """Which checks judge the results of the steps: those that plugins offer, or none."""
+    checks: Literal["default", "all", "none"] | Annotated[list[Check], Field(min_length=1)] = "default"
+    """Which checks judge the results of the steps: every one that plugins offer, as far as it costs no step its own
+    passes once more (default) or in full (all); none; or a list."""
+    expect: list[Expectation] = Field(default_factory=list)
+    """What the numbers of the run should be: STEP.NUMBER and a comparison."""
     numerics: Numerics = Field(default_factory=Numerics)
     """How to compute."""
 
@@ -101,6 +107,15 @@ class Recipe(Placed):
                 context.tell(entry, "inputs", position)
         for position, step in enumerate(self.steps):
             context.tell(step, "steps", position)
+        for position, check in enumerate(self.checks_listed):
+            context.tell(check, "checks", position)
+        for position, expectation in enumerate(self.expect):
+            context.tell(expectation, "expect", position)
+
+    @property
+    def checks_listed(self) -> list[CheckEntry]:
+        """The checks that the recipe lists; none where a word says which there are."""
+        return [] if isinstance(self.checks, str) else self.checks
 
     @property
     def text(self) -> str:
@@ -143,7 +158,7 @@ class Recipe(Placed):
 
 
 def faults_of_options(
-    entry: ModelEntry | StepEntry, error: ValidationError, options: type[BaseModel]
+    entry: CheckEntry | ModelEntry | StepEntry, error: ValidationError, options: type[BaseModel]
 ) -> list[RecipeError]:
     """Return what a plugin's options refuse of an entry, in plain words, each with its place.
 
@@ -170,6 +185,7 @@ _BELONGS: dict[type[BaseModel], str] = {
     InputEntry: "beside the 'path:' of an input",
     PreprocessingEntry: "under 'preprocessing:' of a model",
     StepEntry: "beside the 'uses:' of a step",
+    CheckEntry: "beside the 'uses:' of a check",
     Numerics: "under 'numerics:'",
     PathWeights: "beside 'path:' of weights",
     HubWeights: "beside 'hub:' of weights",

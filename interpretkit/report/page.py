@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from interpretkit.report import embedded
 from interpretkit.report.words import anchor, chance, facts, number, target_words, words
+from interpretkit.runs.judged import agreements, tallies
 from interpretkit.words import plural
 
 if TYPE_CHECKING:
@@ -68,8 +69,10 @@ def render(run: Run) -> str:
     return environment.get_template("template.html.j2").render(
         run=record,
         models=record.models,
+        agreements=agreements(record),
         alerts=_alerts_by_step(record),
         embedded=_embedded(run),
+        tallies=tallies(record),
         verify=f"interpretkit verify {shlex.quote(record.id)}",
         style_hash=f"sha256-{digest}",
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["pass", "warn", "fail"]
+Status = Literal["pass", "warn", "fail", "not applicable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,9 +14,10 @@ class Verdict:
     """The verdict of a check on one image's result, or on that of the whole set.
 
     Attributes:
-        status: `pass`, `warn` or `fail`.
-        figure: The number that was judged.
-        threshold: The number that it was compared with.
+        status: `pass`, `warn`, `fail`, or `not applicable` where there is nothing to judge.
+        figure: The number that was judged; NaN where there is none.
+        threshold: The number that it was compared with: a convention, which options of the check set. NaN where there
+            is none.
         text: The judgement with both numbers, in a sentence.
 
     Example:
@@ -27,6 +29,15 @@ class Verdict:
     figure: float
     threshold: float
     text: str
+
+    @classmethod
+    def not_applicable(cls, text: str) -> Verdict:
+        """Return the verdict of a check that has nothing to judge.
+
+        Args:
+            text: Why it has not.
+        """
+        return cls(status="not applicable", figure=math.nan, threshold=math.nan, text=text)
 
     def __str__(self) -> str:
         return f"{self.status}: {self.text}"

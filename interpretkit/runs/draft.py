@@ -67,7 +67,7 @@ def create(parent: Path, name: str) -> Draft:
         ...     facts |= {"recipe": {"source": "", "sha256": ""}} | dict.fromkeys(("alerts", "inputs", "steps"), ())
         ...     facts |= dict.fromkeys(("models", "numerics", "environment", "files"), {})
         ...     draft.record(Begun(run=RunRecord.from_facts(**facts)))
-        ...     path = draft.seal("complete", lambda run: f"<h1>{run.record.name}</h1>")
+        ...     path = draft.seal("complete", lambda run: f"<h1>{run.record.name}</h1>").path
         ...     open_run(path).status, verify(path)
         ('complete', [])
     """
@@ -187,7 +187,12 @@ class Draft:
         self.record(FigureKept(step=step, figure=figure, sha256=digest))
         return file
 
-    def seal(self, status: RunStatus, page: Callable[[Run], str]) -> Path:
+    def so_far(self) -> Run:
+        """Return the run as it would be if nothing more came."""
+        record = fold(read_journal(self.path))
+        return Run(self.path, record.as_data(), record)
+
+    def seal(self, status: RunStatus, page: Callable[[Run], str]) -> Run:
         """Fold the journal into the manifest, with the hashes of all files, and move the draft to its place.
 
         Args:
@@ -195,15 +200,16 @@ class Draft:
             page: Makes the report of the run as it will be.
 
         Returns:
-            The directory of the run.
+            The run.
 
         Raises:
             StorageError: If the disk refuses; then there is no run.
         """
         self.record(Ended(status=status))
-        record = fold(read_journal(self.path))
+        run = self.so_far()
+        record = run.record
         self._drop_unrecorded(record)
-        report = page(Run(self.path, record.as_data(), record)).encode("utf-8", "backslashreplace")
+        report = page(run).encode("utf-8", "backslashreplace")
         files = {**record.files, REPORT: self._write(REPORT, report)}
         sealed = record.model_copy(update={"files": dict(sorted(files.items()))})
         sync_all(self.path, files)
@@ -213,7 +219,7 @@ class Draft:
         with storage_errors("put the finished run in its place", final):
             self.path.rename(final)
         sync(final.parent)
-        return final
+        return Run(final, sealed.as_data(), sealed)
 
     def abandon(self) -> None:
         """Remove the draft."""

@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 from interpretkit.runs.files import append, existing, storage_errors
 from interpretkit.runs.records import (
     ArrayRecord,
+    ExpectationRecord,
     FigureRecord,
     ImageRecord,
     MapRecord,
@@ -125,6 +126,13 @@ class Judged(Entry):
     verdicts: tuple[VerdictRecord, ...]
 
 
+class Expected(Entry):
+    """An expectation has been held against the results."""
+
+    kind: Literal["expectation"] = "expectation"
+    expectation: ExpectationRecord
+
+
 class Alerted(Entry):
     """A step has said what a reader must know."""
 
@@ -174,6 +182,7 @@ AnyEntry = (
     | ResultKept
     | FigureKept
     | Judged
+    | Expected
     | Alerted
     | StepFailed
     | StepDone
@@ -312,6 +321,7 @@ class _Folding:
         self._unread: list[str] = []
         self._models: dict[str, ModelRecord] = {}
         self._inputs: list[ImageRecord] = []
+        self._expectations: list[ExpectationRecord] = []
         self._steps: dict[str, _Step] = {}
         self._files: dict[str, str] = {}
         self._tracebacks: dict[str, str] = {}
@@ -332,6 +342,8 @@ class _Folding:
                 self._files |= entry.files
             case ImageUnread():
                 self._unread.append(f"Not in this run: {entry.error}")
+            case Expected():
+                self._expectations.append(entry.expectation)
             case Ended():
                 self._status = entry.status
             case ResultKept() | FigureKept() | Judged() | Alerted() | StepFailed() | StepDone():
@@ -375,6 +387,7 @@ class _Folding:
             "models": self._models,
             "inputs": tuple(self._inputs),
             "steps": steps,
+            "expectations": tuple(self._expectations),
             "files": dict(sorted(self._files.items())),
             "volatile": VolatileRecord(
                 started=started, finished=finished, seconds=finished - started, tracebacks=self._tracebacks

@@ -216,10 +216,33 @@ class VerdictRecord(Record):
 
     check: str
     image: str | None
-    status: Literal["pass", "warn", "fail"]
+    status: Literal["pass", "warn", "fail", "not applicable"]
     figure: float | None
     threshold: float | None
     text: str
+
+
+class ExpectationRecord(Record):
+    """What a recipe expects of a number of the run, and whether it is so.
+
+    Attributes:
+        name: What it is about, as the recipe says it.
+        wanted: What it should be, in the same way.
+        figure: What it is; None where there is no such number.
+        limit: What it was compared with.
+        passed: Whether it is as expected.
+        text: What it is, in words.
+    """
+
+    name: str
+    wanted: str
+    figure: float | None
+    limit: float
+    passed: bool
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.wanted}: {self.text}"
 
 
 class StepRecord(Record):
@@ -276,6 +299,7 @@ class RunRecord(Record):
 
     Attributes:
         alerts: What a reader must know before anything else.
+        expectations: What the recipe expects of it, in its order.
         files: The hash of each file, by its path in the run; not of the manifest, nor of the journal.
         seal: The hash of all of this but `volatile`.
     """
@@ -291,6 +315,7 @@ class RunRecord(Record):
     models: dict[str, ModelRecord]
     inputs: tuple[ImageRecord, ...]
     steps: tuple[StepRecord, ...]
+    expectations: tuple[ExpectationRecord, ...] = ()
     numerics: dict[str, Any]
     environment: dict[str, Any]
     volatile: VolatileRecord = VolatileRecord()

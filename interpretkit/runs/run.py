@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from interpretkit.results.table import Table
-    from interpretkit.runs.records import ArrayRecord, ImageRecord, RunRecord, StepRecord, TableRecord, TargetRecord
+    from interpretkit.runs.records import (
+        ArrayRecord,
+        ExpectationRecord,
+        ImageRecord,
+        RunRecord,
+        StepRecord,
+        TableRecord,
+        TargetRecord,
+    )
 
 Value = TypeVar("Value")
 
@@ -77,6 +85,11 @@ class Run:
     def status(self) -> str:
         """`complete`, `failed` or `interrupted`."""
         return self.record.status
+
+    @property
+    def expectations(self) -> tuple[ExpectationRecord, ...]:
+        """What the recipe expects of the run, and whether it is so, in the order of the recipe."""
+        return self.record.expectations
 
     @property
     def results(self) -> Mapping[str, Result]:

@@ -57,10 +57,14 @@ class CheckSubject(Subject[Check]):
         """Copies of the results: what judges one check must not have been changed by another."""
         return [copied(result) for result in self._given]
 
+    def _judged(self, result: Result) -> Verdict:
+        """Have a result judged, held against itself under every condition."""
+        return self.made.judge(result, **dict.fromkeys(self.made.compares, copied(result)))
+
     def verdicts(self) -> None:
         """Each result gets a verdict, with a number, a threshold and a sentence."""
         for result in self._results:
-            verdict: object = self.made.judge(result)
+            verdict: object = self._judged(result)
             if not isinstance(verdict, Verdict):
                 raise AssertionError(f"judge() returns a {type(verdict).__name__}, not a Verdict")  # noqa: TRY004
             statuses = get_args(Status)
@@ -71,14 +75,14 @@ class CheckSubject(Subject[Check]):
     def same_twice(self) -> None:
         """The same result gets the same verdict."""
         for result in self._results:
-            first, second = self.made.judge(result), self.made.judge(result)
+            first, second = self._judged(result), self._judged(result)
             require(repr(first) == repr(second), f"judged twice, the verdicts differ: {first} and {second}")
 
     def judging_changes_nothing(self) -> None:
         """Judging leaves the result as it was."""
         judged = self._results
         for result in judged:
-            self.made.judge(result)
+            self._judged(result)
         require_same(self._given, judged, "judge() changed the result", tolerance=0.0)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from interpretkit.engine.carry_out import carry_out
 from interpretkit.model.model import Model
 from interpretkit.model.outputs.classes import Classes
-from interpretkit.runs.run import open_run
 
 if TYPE_CHECKING:
     from interpretkit.runs.run import Run
@@ -79,4 +78,4 @@ def tiny_run(folder: str | Path) -> Run:
     (folder / "recipe.yaml").write_text(_RECIPE, encoding="utf-8")
     plugin = Path(__file__).with_name("tiny_plugin.py")
     done = carry_out(folder / "recipe.yaml", images=[str(images)], output=folder / "runs", plugins=[plugin])
-    return open_run(done.path)
+    return done.run

@@ -23,6 +23,7 @@ from interpretkit import (
     without_prefix,
 )
 from interpretkit_timm.features import aliases_of, class_token_of, layouts_of
+from interpretkit_timm.names import under_timm_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +42,8 @@ class TimmBuilder(ModelBuilder):
     """Any classifier of timm (`pip install interpretkit[timm]`).
 
     Preprocessing is timm's. `stage1`, `stage2`, … are the layers of timm's `feature_info`, `last_conv` the layer for
-    Grad-CAM. Weights from the hub are those of the repository `timm/NAME.TAG`.
+    Grad-CAM. Weights from the hub are those of the repository `timm/NAME.TAG`. `tf_efficientnet_…` also takes weights
+    under the names of EfficientNet-PyTorch, such as those of the extra `photo`.
     """
 
     name = "timm"
@@ -183,6 +185,7 @@ def _check_name(timm: Any, name: str) -> None:
 
 def _current(timm: Any, name: str, network: nn.Module, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
     """Return the weights under today's names: timm's modules translate older and original checkpoints themselves."""
+    state = under_timm_names(state, network, name)
     state = without_prefix(state, network.state_dict().__contains__)
     home = sys.modules[timm.model_entrypoint(name).__module__]
     translate = getattr(home, "checkpoint_filter_fn", None)

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 @hookimpl
 def interpretkit_checks() -> Iterable[type[Check]]:
     """Offer the checks."""
+    from interpretkit_trust.completeness import Completeness
     from interpretkit_trust.degenerate import Degenerate
+    from interpretkit_trust.edges import Edges
+    from interpretkit_trust.randomization import Randomization
+    from interpretkit_trust.repeatability import Repeatability, Seed
+    from interpretkit_trust.target import Target
 
-    yield Degenerate
+    yield from (Degenerate, Randomization, Target, Repeatability, Seed, Completeness, Edges)

@@ -18,7 +18,8 @@ _ROUNDING = 1e-6
 class Degenerate(Check):
     """Whether a map tells any place from another: not if it is 0 or the same everywhere, or of a saturated score.
 
-    Fails where the values of a map differ by less than rounding, in shares of the largest of them. Warns where a map
+    Fails where values are NaN or infinite, and where they differ by less than rounding, in shares of the largest. Warns
+    where a map
     has one cell alone, where the score is saturated, so that its gradient is rounding, and where nothing in a signed
     map speaks for the target, so that its positive part is empty.
     """
@@ -42,6 +43,10 @@ _ORDER = {"fail": 0, "warn": 1, "pass": 2}
 
 def _verdict(layer: str, each: Map) -> Verdict:
     values = np.asarray(each.values, np.float64)
+    if not np.isfinite(values).all():
+        missing = float((~np.isfinite(values)).mean())
+        text = f"at {layer} {missing:.2%} of the map are NaN or infinite"
+        return Verdict(status="fail", figure=missing, threshold=0.0, text=text)
     greatest, least = float(values.max()), float(values.min())
     largest = max(abs(greatest), abs(least))
     spread = (greatest - least) / largest if largest else 0.0

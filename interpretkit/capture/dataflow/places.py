@@ -43,14 +43,16 @@ def concatenation(operation: Operation, output: torch.Tensor) -> Field:
             parts.append(field.each(beside))
         # Of a tensor without entries, torch takes the dims for whatever they must be.
         start += tensor.shape[dim] if tensor.ndim == output.ndim else 0
-    first, *others = parts
-    if all(field == first for field in others):
-        return first
     # Cells put one after the other are not put on one another: their order does not matter for their union.
-    scattered = [field.each(Axis.scattered) for field in parts]
-    if all(field == scattered[0] for field in scattered):
-        return scattered[0]
-    return join(parts)
+    anywhere = [field.each(Axis.without_part) for field in parts]
+    joined = _same(parts) or _same(anywhere) or join(parts)
+    return joined if dim else _of_one_place(joined)
+
+
+def _same(fields: Sequence[Field]) -> Field | None:
+    """Return the field that all of some are; None if they differ."""
+    first, *others = fields
+    return first if all(field == first for field in others) else None
 
 
 def _beside(axis: Axis, *, dim: int, start: int, length: int, size: int) -> Axis:
@@ -67,7 +69,12 @@ def _beside(axis: Axis, *, dim: int, start: int, length: int, size: int) -> Axis
 def stack(operation: Operation, output: torch.Tensor) -> Field:
     """Tensors one after the other in a new dim."""
     dim = operation["dim"] % output.ndim
-    return join([field.each(lambda axis: with_new(axis, dim)) for _, field in operation.fields])
+    return _of_one_place(join([field.each(lambda axis: with_new(axis, dim)) for _, field in operation.fields]))
+
+
+def _of_one_place(field: Field) -> Field:
+    """Lose cells of crops, beside one another in a dim that is none of the channels: each sees its own crop alone."""
+    return field.each(lambda axis: axis.lost() if axis.cells.scattered else axis)
 
 
 def unsqueeze(operation: Operation, output: torch.Tensor) -> Field:

@@ -314,6 +314,22 @@ class Columns(Output):
         second = replace(first, spec=_in_same_output(spec, "against"), label=target.against_label)
         return (Term(1.0, first, target.index), Term(-1.0, second, target.against))
 
+    def runner_up(self, target: Target, values: Any) -> Target | None:
+        """Return the class of the greatest other number; of one number alone, what speaks against it.
+
+        Of a contrast it is another class, against the same one.
+        """
+        (row,) = self._rows(self.columns(values).detach())
+        others = row.numbers.argsort(descending=True, stable=True).tolist()
+        taken = (target.index, target.against)
+        best = next((index for index in others if index not in taken), None)
+        if best is None:
+            alone = len(others) == 1 and row.quantity != "value" and not target.opposite
+            return self._opposite(Opposite.model_validate({"not": others[0]}), row) if alone else None
+        if target.against is None:
+            return self._numbered(best, row)
+        return self._contrast(Contrast.model_validate({"for": best, "against": target.against}), row)
+
     def summary(self, values: Any) -> tuple[tuple[Prediction, ...], ...]:
         """Return what the network finds in each image: the numbers that are listed."""
         return tuple(self._predictions(row) for row in self._rows(self.columns(values).detach()))
@@ -350,7 +366,9 @@ class Columns(Output):
             return self._contrast(spec, row)
         if isinstance(spec, Opposite):
             return self._opposite(spec, row)
-        index = self._index(spec, image, row)
+        return self._numbered(self._index(spec, image, row), row)
+
+    def _numbered(self, index: int, row: Row) -> Target:
         return Target(
             spec=index,
             label=name_of(index, self.names),

@@ -176,6 +176,15 @@ class Output(ABC):
         greatest = float(values.detach().abs().max())
         return abs(score - target.score) <= tolerance * greatest
 
+    def runner_up(self, target: Target, values: Any) -> Target | None:  # noqa: ARG002 - most have one target
+        """Return the strongest other target beside one, of the same image; None where there is none.
+
+        Args:
+            target: The target, as it came out.
+            values: What `read` returned of the image, one row.
+        """
+        return None
+
     def terms(self, target: Target) -> tuple[Term, ...]:
         """Return the numbers that a score is the sum of: usually the score itself, with weight 1."""
         return (Term(1.0, target, None),)

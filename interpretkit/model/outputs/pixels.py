@@ -178,6 +178,17 @@ class Pixels(Output):
         greatest = float(values.detach().abs().max())
         return abs(score - target.score) <= tolerance * greatest * target.region.cells
 
+    def runner_up(self, target: Target, values: Any) -> Target | None:
+        """Return the class of the greatest sum over the same region, besides the target's own."""
+        (grid,) = self.grids(values).detach().double()
+        inside = regions(grid[None], [target])[0]
+        sums = (grid * inside).flatten(1).sum(1)
+        order = sums.argsort(descending=True, stable=True).tolist()
+        best = next((index for index in order if index != target.index), None)
+        if best is None:
+            return None
+        return replace(target, spec={"class": best}, label=name_of(best, self.names), score=float(sums[best]))
+
     def summary(self, values: Any) -> tuple[tuple[Prediction, ...], ...]:
         """Return for each image the classes that most pixels have, with their shares, five at most."""
         grids = self._checked(values)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from interpretkit.errors import InputError
+from interpretkit.model.outputs.output import for_each
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -22,7 +23,7 @@ class Wanted:
 
     Attributes:
         of: The name of the output that it belongs to.
-        spec: Which of the targets of that output it is; `Each` or `Held` of any output.
+        spec: Which of the targets of that output it is; `Each`, `Held` or `RunnersUp` of any output.
     """
 
     of: str
@@ -38,16 +39,29 @@ class Each:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """A target just as it came out for an image, for variants of that image: the class, the region that it had."""
+    """Targets just as they came out, with the class and the region that they had: one for all images, or one for each.
 
-    target: Target
+    For variants of an image, and for another network that is fed the same images.
+    """
+
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunnersUp:
+    """For each image the strongest other target beside the one that came out for it."""
+
+    targets: tuple[Target, ...]
 
 
 def targets_of(output: Output, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
     """Return the target of each image, of any spec."""
     if isinstance(spec, Held):
-        scores = output.score(values, [spec.target]).detach().double().tolist()
-        return tuple(replace(spec.target, score=score) for score in scores)
+        scores = output.score(values, spec.targets).detach().double().tolist()
+        targets = for_each(spec.targets, len(scores))
+        return tuple(replace(target, score=score) for target, score in zip(targets, scores, strict=True))
+    if isinstance(spec, RunnersUp):
+        return tuple(_runner_up(output, target, values[row : row + 1]) for row, target in enumerate(spec.targets))
     if not isinstance(spec, Each):
         return output.targets(spec, values, images)
     found: list[Target] = []
@@ -57,6 +71,13 @@ def targets_of(output: Output, spec: Hashable, values: Any, images: Sequence[Inp
             raise InputError(what, hint="give one target for each image, or one for all")
         found += output.targets(spec.specs[image.position], values[row : row + 1], [image])
     return tuple(found)
+
+
+def _runner_up(output: Output, target: Target, values: Any) -> Target:
+    found = output.runner_up(target, values)
+    if found is None:
+        raise InputError(f"there is no other target to set beside {target.name!r}")
+    return found
 
 
 def among_others(output: str, spec: TargetData) -> TargetData:

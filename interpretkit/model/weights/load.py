@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from interpretkit.errors import PluginError, WeightsError, located
 from interpretkit.model.model import Model
-from interpretkit.model.weights import hub
+from interpretkit.model.weights import hub, packages
 from interpretkit.model.weights.fitting import Fitting, fitting, renamed
-from interpretkit.model.weights.packages import file_of
+from interpretkit.model.weights.packages import NotInstalledError
 from interpretkit.model.weights.published import download
 from interpretkit.model.weights.servers import UnreachableError
 from interpretkit.model.weights.state import FILES, INDEX, read_verified, shards
@@ -56,9 +56,9 @@ def load(
     """Return the model that `builder` builds, with `weights`, on `device`, in eval mode.
 
     Random weights are initialised from `seed`, leave the caller's random numbers alone, and put the note `untrained`
-    on the model. `otherwise: random` stands in for a server that cannot be reached, and for nothing else: a
-    repository, revision or file that it does not have, a damaged file, or weights that do not fit are errors with or
-    without it.
+    on the model. `otherwise: random` stands in for a server that cannot be reached or a package that is not installed,
+    and for nothing else: a repository, revision or file that is not there, a damaged file, or weights that do not fit
+    are errors with or without it.
 
     Args:
         builder: Builds the network.
@@ -109,25 +109,36 @@ def _state(
     if weights == "builtin":
         info = WeightsInfo(kind="builtin", source=f"weights that come with {builder.name}")
         return _from_file(builder.builtin(), FileWeights(), info, "")
-    if isinstance(weights, PathWeights | PackageWeights):
-        return _from_here(weights)
+    if isinstance(weights, PathWeights):
+        return _from_file(Path(weights.path), weights, WeightsInfo(kind="path", source=weights.path), weights.sha256)
     try:
-        if isinstance(weights, HubWeights):
-            return _from_hub(weights)
-        return _from_authors(weights, builder)
-    except UnreachableError as error:
+        return _from_elsewhere(weights, builder)
+    except (UnreachableError, NotInstalledError) as error:
         if weights.otherwise != "random":
             raise
-        source = weights.hub if isinstance(weights, HubWeights) else f"published {weights.published}"
-        return None, WeightsInfo(kind="random", source=source, fallback=error.message)
+        return None, WeightsInfo(kind="random", source=_asked(weights), fallback=error.message)
 
 
-def _from_here(weights: PathWeights | PackageWeights) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
-    if isinstance(weights, PathWeights):
-        info = WeightsInfo(kind="path", source=weights.path)
-        return _from_file(Path(weights.path), weights, info, weights.sha256)
-    info = WeightsInfo(kind="package", source=f"package {weights.package}: {weights.file}")
-    return _from_file(file_of(weights.package, weights.file), weights, info, weights.sha256)
+def _from_elsewhere(
+    weights: HubWeights | PackageWeights | PublishedWeights, builder: Builder
+) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
+    """Return the tensors of what may be away, a server or a package, and where they come from."""
+    if isinstance(weights, PackageWeights):
+        return _from_package(weights)
+    return _from_hub(weights) if isinstance(weights, HubWeights) else _from_authors(weights, builder)
+
+
+def _asked(weights: HubWeights | PackageWeights | PublishedWeights) -> str:
+    """Return in words which weights a recipe asks for."""
+    if isinstance(weights, HubWeights):
+        return weights.hub
+    return f"package {weights.package}" if isinstance(weights, PackageWeights) else f"published {weights.published}"
+
+
+def _from_package(weights: PackageWeights) -> tuple[dict[str, torch.Tensor], WeightsInfo]:
+    found = packages.find(weights.package, weights.file)
+    info = WeightsInfo(kind="package", source=f"package {found.distribution}: {found.file}")
+    return _from_file(found.path, weights, info, weights.sha256)
 
 
 def _from_file(

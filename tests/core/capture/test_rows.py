@@ -63,7 +63,9 @@ NETS = {
 def rows_of(net, size, *, gradients=()):
     with Capture(net, activations=[Address("last")], gradients=gradients, follow=True) as capture:
         capture.forward(torch.ones(1, 1, *size))
-    return capture.fields[Address("last")].rows, capture.activations[Address("last")]
+    # What the cells see together is about padding, and tested with what becomes of that.
+    rows = [None if row is None else Row(*row[:3]) for row in capture.fields[Address("last")].rows]
+    return tuple(rows), capture.activations[Address("last")]
 
 
 class Whole(nn.Module):
@@ -104,6 +106,71 @@ def test_cells_that_see_the_same_pixels_lie_side_by_side_in_them():
     net = nn.Sequential(nn.Conv2d(1, 1, 2, 2), nn.Upsample(scale_factor=2))
     (row, _), _ = rows_of(Whole(net), (8, 8))
     assert row == Row(cells=8, first=0.5, step=1.0)
+
+
+class Raised(nn.Module):
+    """Strided stages, raised again and joined to the finer ones before them, down to one of the levels."""
+
+    def __init__(self, levels: int, *, finest: int, concatenated: bool) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList([nn.Conv2d(1, 4, 3, 1, 1)])
+        self.stages.extend(nn.Conv2d(4, 4, 3, 2, 1) for _ in range(levels))
+        self.joined = nn.ModuleList(nn.Conv2d(8 if concatenated else 4, 4, 3, 1, 1) for _ in range(levels))
+        self.finest, self.concatenated, self.share = finest, concatenated, 1
+
+    def forward(self, x):
+        levels = []
+        for stage in self.stages:
+            x = stage(x)
+            levels.append(x)
+        for level in range(len(levels) - 2, self.finest - 1, -1):
+            raised = self.share * functional.interpolate(x, scale_factor=2)
+            both = torch.cat([raised, levels[level]], 1) if self.concatenated else raised + levels[level]
+            x = self.joined[level](both)
+        return x
+
+
+RAISED = {
+    "a U-Net by concatenation": {"levels": 5, "finest": 0, "concatenated": True},
+    "a U-Net by addition": {"levels": 5, "finest": 0, "concatenated": False},
+    "a feature pyramid": {"levels": 5, "finest": 3, "concatenated": False},
+}
+
+
+@pytest.mark.parametrize("name", RAISED)
+def test_where_ways_of_several_steps_meet_a_cell_lies_where_the_finest_looks(name):
+    net = Raised(**RAISED[name])
+    rows, values = rows_of(Whole(net), (128, 128))
+    assert rows == (Row(cells=128 >> net.finest, first=0.5, step=float(1 << net.finest)),) * 2
+    net.share = 0  # of what is raised: the finest way is left
+    cell = values.shape[2] // 2 + 1
+    image = torch.rand(1, 1, 128, 128).requires_grad_()
+    (moved,) = torch.autograd.grad(net(image)[0, 0, cell, cell], image)
+    seen = np.unique(np.nonzero(moved[0, 0].numpy())[0])
+    assert rows[0].first + cell * rows[0].step == (seen[0] + seen[-1] + 1) / 2
+
+
+def test_a_cell_of_a_unet_lies_at_the_centre_of_its_gradient():
+    torch.manual_seed(0)
+    net = Raised(**RAISED["a U-Net by concatenation"])
+    (row, _), _ = rows_of(Whole(net), (128, 128))
+    for weight in (part.weight for part in net.modules() if isinstance(part, nn.Conv2d)):
+        nn.init.normal_(weight, std=0.02)
+        weight.data[:, :, 1, 1] += 2 * torch.rand(weight.shape[:2]) / weight.shape[1]
+    image = torch.rand(1, 1, 128, 128).requires_grad_()
+    (moved,) = torch.autograd.grad(net(image)[0, :, 48:80, 64].sum(), image)
+    along = moved.abs().sum((0, 1, 3)).double()
+    centre = float((along * (torch.arange(128) + 0.5)).sum() / along.sum())
+    assert row.first + 63.5 * row.step == pytest.approx(centre, abs=2)
+
+
+def test_of_crops_put_on_one_another_it_is_not_known():
+    class Crops(nn.Module):
+        def forward(self, x):
+            return torch.cat([x[..., :8], x[..., 8:]], 1)
+
+    (down, across), _ = rows_of(Whole(Crops()), (16, 16))
+    assert (down, across) == (Row(16, 0.5, 1.0), None)
 
 
 def test_of_cells_in_no_order_it_is_not_known():

@@ -19,7 +19,8 @@ def test_a_run_prints_its_directory_last_and_verifies(run):
     assert code == 0, err
     directory = Path(out.splitlines()[-1])
     assert out == f"{directory}\n"
-    assert [line.split(":")[0] for line in err.splitlines()[1:]] == ["features", "gradcam", "stats", "agreement"]
+    told = [line.split(":")[0] for line in err.splitlines()[1:]]
+    assert told == ["features", "gradcam", "stats", "agreement", "checks"]
     assert "random weights" in err.splitlines()[0]
     opened = ik.open_run(directory)
     assert opened.status == "complete"
@@ -35,6 +36,54 @@ def test_a_run_prints_its_directory_last_and_verifies(run):
     assert code == 1
     assert array.name in out
     assert "difference" in err
+
+
+STERN = """
+from interpretkit import Check, Verdict, hookimpl
+
+class Stern(Check):
+    '''Whether a map has a value above a limit.'''
+    name = "stern"
+    judges = ("attribution",)
+
+    def judge(self, result):
+        return Verdict(status="STATUS", figure=0.0, threshold=1.0, text="0 of 1")
+
+@hookimpl
+def interpretkit_checks():
+    yield Stern
+"""
+
+
+@pytest.mark.parametrize(("status", "expected"), [("pass", 0), ("warn", 0), ("fail", 1), ("not applicable", 0)])
+def test_a_check_that_fails_is_the_exit_code_where_that_is_asked_for(run, status, expected):
+    Path("stern.py").write_text(STERN.replace("STATUS", status))
+    given = ("run", "recipe.yaml", "--plugin", "plugin.py", "--plugin", "stern.py", "--set", "checks=[stern]")
+    code, out, err = run(*given)
+    assert code == 0, err
+    code, out, err = run(*given, "--strict")
+    assert code == expected
+    assert ik.open_run(out.strip()).status == "complete"
+    assert ("error: checks: 1 failed (gradcam: stern of " in err) is bool(expected)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("0", 0), ("10", 1)])
+def test_what_is_not_as_expected_is_the_exit_code(run, limit, expected):
+    wanted = f"expect=[{{'stats.layers.mean': 'max > {limit}'}}]"
+    code, out, err = run("run", "recipe.yaml", "--plugin", "plugin.py", "--set", wanted, "--junit", "found.xml")
+    assert code == expected, err
+    assert ik.open_run(out.strip()).expectations[0].passed is not bool(expected)
+    assert ("error: not as expected: stats.layers.mean max > 10: max " in err) is bool(expected)
+    assert ("expectations: 0 of 1 met" in err) is bool(expected)
+    assert Path("found.xml").read_text().count("<failure") == expected
+
+
+def test_a_number_that_there_is_not_is_an_error_of_the_recipe(run):
+    wanted = "expect=[{'stats.maen': '> 0'}]"
+    code, out, err = run("run", "recipe.yaml", "--plugin", "plugin.py", "--set", wanted)
+    assert code == 2
+    assert ik.open_run(out.strip()).status == "failed"
+    assert "did you mean 'mean'" in err
 
 
 def test_the_report_can_be_rendered_again(run):

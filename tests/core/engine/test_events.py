@@ -100,10 +100,11 @@ BUSY = "{id: busy, uses: busy}"
 def test_every_step_of_a_run_is_told_from_the_loading_to_the_seal(folder):
     run, heard = carried_out(CAM, "{id: f, uses: feature_grid, with: {layers: ['0']}}")
     kinds = [event.kind for event in heard]
-    assert kinds == ["loading", "model", "begun", "step", "begun", "step", "batch", "sealed"]
+    assert kinds == ["loading", "model", "begun", "step", "begun", "step", "batch", "judged", "sealed"]
     assert [event.step for event in heard if event.kind == "begun"] == ["cam", "f"]
     assert (heard[0].text, heard[2].text, heard[2].about) == ("loading small", "cam: a", "a")
-    assert (heard[-2].done, heard[-2].total, heard[-1].text) == (1, 1, str(run.path))
+    assert (heard[-3].done, heard[-3].total, heard[-1].text) == (1, 1, str(run.path))
+    assert heard[-2].text.startswith("checks: ")
     with pytest.raises(FrozenInstanceError):
         heard[0].text = ""
 
@@ -111,7 +112,7 @@ def test_every_step_of_a_run_is_told_from_the_loading_to_the_seal(folder):
 def test_the_journal_notes_what_was_told(folder):
     run, heard = carried_out(CAM, BUSY)
     noted = [line for line in journal_of(run) if line["kind"] == "event"]
-    expected = [asdict(event) for event in heard if event.kind not in ("sealed", "alert")]
+    expected = [asdict(event) for event in heard if event.kind not in ("judged", "sealed", "alert")]
     assert [{"kind": line["event"], **line["facts"]} for line in noted] == [
         {name: value for name, value in each.items() if value} for each in expected
     ]
@@ -122,14 +123,14 @@ def test_a_step_of_several_batches_is_done_with_the_last_one(folder):
     kinds = [(event.kind, event.step) for event in heard if event.kind not in ("progress", "loading", "model")]
     begun = [("begun", "cam"), ("begun", "busy")]
     last = [("begun", "cam"), ("step", "cam"), ("begun", "busy"), ("step", "busy")]
-    assert kinds == [*begun, ("batch", ""), *last, ("batch", ""), ("sealed", "")]
+    assert kinds == [*begun, ("batch", ""), *last, ("batch", ""), ("judged", ""), ("sealed", "")]
     assert [event.about for event in heard if event.kind == "begun"][::2] == ["2 images from a to b", "c"]
 
 
 def test_steps_are_done_at_the_end_where_the_last_file_is_no_image(folder):
     Path("z.png").write_text("no image")
     run, heard = carried_out(CAM, images=["a.png", "z.png"], size=1)
-    assert [event.kind for event in heard][2:] == ["begun", "batch", "image", "step", "sealed"]
+    assert [event.kind for event in heard][2:] == ["begun", "batch", "image", "step", "judged", "sealed"]
     assert run.record.alerts[-1].startswith("Not in this run: z.png: ")
     assert [step.status for step in run.record.steps] == ["complete"]
 

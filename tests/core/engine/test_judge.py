@@ -107,7 +107,7 @@ def unheard(error):
 
 def test_each_image_gets_the_verdict_of_each_check_that_judges_what_the_step_yields():
     checks = [made(Greatest), made(Rows)]
-    found = judge(checks, step(), result("a", "b", values=[3, 12]), tell=unheard)
+    found = judge(checks, step(), result("a", "b", values=[3, 12]), {}, tell=unheard)
     assert [(image, check, each.status, each.figure) for image, check, each in found] == [
         ("a", "greatest", "fail", 3.0),
         ("b", "greatest", "pass", 12.0),
@@ -116,19 +116,19 @@ def test_each_image_gets_the_verdict_of_each_check_that_judges_what_the_step_yie
 
 @pytest.mark.parametrize("yields", ["scores", None])
 def test_what_no_check_judges_has_no_verdict(yields):
-    assert judge([made(Greatest), made(Rows)], step(yields), result("a", values=[3]), tell=unheard) == []
+    assert judge([made(Greatest), made(Rows)], step(yields), result("a", values=[3]), {}, tell=unheard) == []
 
 
 def test_the_result_of_the_whole_set_is_judged_once():
     whole = ik.Result(tables={"channels": ik.Table(channel=[0, 1, 2])})
-    ((image, check, verdict),) = judge([made(Rows)], step("statistics", per_set=True), whole, tell=unheard)
+    ((image, check, verdict),) = judge([made(Rows)], step("statistics", per_set=True), whole, {}, tell=unheard)
     assert (image, check, verdict.figure) == (None, "rows", 3)
 
 
 def test_each_of_the_top_classes_is_judged_on_its_own():
     target = ik.Target(spec=0, label="0", score=1.0)
     parts = [result("a", "b", values=values, targets=(target, target)) for values in ([1, 20], [30, 4])]
-    found = judge([made(Greatest)], step(), ranks.joined(parts), tell=unheard)
+    found = judge([made(Greatest)], step(), ranks.joined(parts), {}, tell=unheard)
     assert [(image, each.figure) for image, _, each in found] == [("a", 1.0), ("a", 30.0), ("b", 20.0), ("b", 4.0)]
 
 
@@ -141,7 +141,7 @@ def test_each_of_the_top_classes_is_judged_on_its_own():
 )
 def test_a_check_that_fails_is_told_once_and_costs_nothing_else(check, message):
     told = []
-    found = judge([check, made(Greatest)], step(), result("a", "b", "c", values=[1, 2, 3]), tell=told.append)
+    found = judge([check, made(Greatest)], step(), result("a", "b", "c", values=[1, 2, 3]), {}, tell=told.append)
     assert [str(each) for each in told] == [message]
     assert [(image, name) for image, name, _ in found] == [
         ("c", check.name),
@@ -158,13 +158,13 @@ def test_a_check_that_fails_is_told_once_and_costs_nothing_else(check, message):
         (True, "judge() returns a bool, not a Verdict"),
         (
             ik.Verdict(status="good", figure=1, threshold=1, text=""),
-            "judge() says 'good' (a verdict is pass or warn or fail)",
+            "judge() says 'good' (a verdict is pass or warn or fail or not applicable)",
         ),
     ],
 )
 def test_what_is_no_verdict_is_told_like_a_failure(said, message):
     told = []
-    assert judge([Says(said)], step(), result("a", values=[1]), tell=told.append) == []
+    assert judge([Says(said)], step(), result("a", values=[1]), {}, tell=told.append) == []
     assert str(told[0]) == f"check says, step made, image a: {message}"
 
 

@@ -92,7 +92,7 @@ def seal(draft, images=(), status="complete", report="<p>first</p>"):
             name: getattr(each, name) for name in ("id", "source", "sha256", "size", "conversions", "alerts", "label")
         }
         draft.write_image(ImageRecord.from_facts(**facts, pictures={"model": file}), {file: stream.getvalue()})
-    return draft.seal(status, lambda _run: report)
+    return draft.seal(status, lambda _run: report).path
 
 
 def write_figure(draft, step, *about):

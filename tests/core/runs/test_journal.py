@@ -154,7 +154,7 @@ def test_what_was_written_and_not_recorded_before_an_interrupt_is_not_in_the_run
             write_more(draft, missing)
     before = sorted(path.name for path in draft.path.rglob("*.*"))
     assert ("dog.safetensors" if missing == "result" else "cat--b.png") in before
-    path = draft.seal("interrupted", lambda _run: "")
+    path = draft.seal("interrupted", lambda _run: "").path
     assert verify(path) == []
     (step,) = open_run(path).record.steps
     assert [each.image for each in step.maps] == ["cat"]
@@ -170,12 +170,12 @@ def test_a_part_of_a_result_that_cannot_be_stored_is_not_in_the_run(tmp_path):
     draft.write_result("a:b", result_of("cat"), reduction=False)
     with pytest.raises(StepError, match="two artifacts are named"):
         draft.write_result("a?b", result_of("cat"), reduction=False)
-    assert verify(draft.seal("failed", lambda _run: "")) == []
+    assert verify(draft.seal("failed", lambda _run: "").path) == []
 
 
 def test_the_time_of_a_run_is_that_of_its_journal(tmp_path):
     draft = begin(tmp_path, "step")
-    path = draft.seal("complete", lambda _run: "")
+    path = draft.seal("complete", lambda _run: "").path
     first, *_, last = read_journal(path)
     volatile = open_run(path).record.volatile
     assert volatile.seconds == volatile.finished - volatile.started >= 0
@@ -232,7 +232,7 @@ def test_the_disk_holds_every_file_before_the_manifest_says_so(tmp_path, monkeyp
     synced = []
     fsync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino) or fsync(descriptor))
-    path = draft.seal("complete", lambda _run: "<p>")
+    path = draft.seal("complete", lambda _run: "<p>").path
     manifest = synced.index((path / "manifest.json").stat().st_ino)
     files = [path / file for file in open_run(path).record.files]
     assert len(files) == 4
