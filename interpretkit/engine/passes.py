@@ -244,11 +244,11 @@ def _check_rows(values: Any, *, images: int) -> None:
         return
     rows = len(values) if getattr(values, "ndim", 1) > 0 else 0
     if rows != images:
-        count = words.count(rows, "row")
-        raise StepError(
-            f"the network returns {count} for {words.count(images, 'image')}, so it is not known whose they are",
-            hint="let it return one row for each image, in their order",
-        )
+        what = f"the network returns {words.count(rows, 'row')} for {words.count(images, 'image')}"
+        hint = "let it return one row for each image, in their order"
+        if rows == 1:
+            hint += ", or give it one image at a time, by batch_size=1"
+        raise StepError(f"{what}, so it is not known whose they are", hint=hint)
 
 
 def _first_broken(activations: Mapping[Address, torch.Tensor]) -> Address | None:

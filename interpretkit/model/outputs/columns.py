@@ -13,7 +13,7 @@ from interpretkit import words
 from interpretkit.errors import Faults, InputError, StepError
 from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, Term, for_each
-from interpretkit.model.outputs.parts import described
+from interpretkit.model.outputs.parts import described, way_to_name
 from interpretkit.results.targets import Target
 
 if TYPE_CHECKING:
@@ -501,7 +501,7 @@ def as_columns(values: Any, *, noun: str) -> torch.Tensor:
 
     wanted = f"one number for each {noun} (image, {noun})"
     if not isinstance(values, torch.Tensor):
-        hint = "let it return a tensor, which has gradients" if hasattr(values, "shape") else _SAY
+        hint = "let it return a tensor, which has gradients" if hasattr(values, "shape") else way_to_name(values) or _SAY
         raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
     if not values.is_floating_point():
         what = f"the network returns {described(values)}, which has no gradients, not {wanted}"
@@ -513,7 +513,8 @@ def as_columns(values: Any, *, noun: str) -> torch.Tensor:
         hint = "if these are classes of pixels, say so: wrap(…, output=Pixels(names=…))"
         raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
     if columns.ndim != _MATRIX:
-        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=_SAY)
+        mask = "of a mask (image, y, x) let it return (image, 1, y, x), and say wrap(…, output=Pixels()); else "
+        raise StepError(f"the network returns {described(values)}, not {wanted}", hint=mask + _SAY)
     return columns
 
 

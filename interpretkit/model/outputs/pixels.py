@@ -13,6 +13,7 @@ from interpretkit.model.outputs.columns import LISTED, Chosen, Placed, Ranked, R
 from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, for_each
 from interpretkit.model.outputs.parts import described
+from interpretkit.model.preprocessing import ROWS_OF_A_STRIP
 from interpretkit.results.grid import Grid
 from interpretkit.results.region import Region
 from interpretkit.results.targets import Target
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from interpretkit.results.image import InputImage
 
 _HALF = 0.5
+_LAST = "where the classes come last, let it return values.movedim(-1, 1), (image, class, y, x)"
+_NO_CLASSES = "of a single class let it return (image, 1, y, x), such as values[:, None]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +112,8 @@ class Pixels(Output):
         if self.names and count != len(self.names):
             named = words.count(len(self.names), "class name")
             what = f"the network returns {words.count(count, 'class')} for each pixel, for {named}"
-            raise MisnamedError(what, hint="give one name for each, in their order")
+            last = values.ndim > len(("image", "class", "x")) and values.shape[-1] == len(self.names)
+            raise MisnamedError(what, hint=_LAST if last else "give one name for each, in their order")
         return values
 
     def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
@@ -120,6 +124,8 @@ class Pixels(Output):
             raise StepError("the output of the network is not finite, so there is nothing to explain")
         if self.returns == "probabilities":
             check_probabilities(grids, output="Pixels")
+        for image in images:
+            _check_axes(values, image)
         return tuple(self._target(spec, grid, image) for grid, image in zip(grids, images, strict=True))
 
     def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:
@@ -245,6 +251,33 @@ class Pixels(Output):
                 raise StepError(f"target {target.name} has no region of {words.shape(grids.shape[2:])} pixels")
             regions.append(torch.from_numpy(region.inside))
         return torch.stack(regions).to(grids)
+
+
+def _check_axes(values: torch.Tensor, image: InputImage | None) -> None:
+    """Refuse a mask without classes, and classes that come last: they would be read as classes in rows of pixels.
+
+    Args:
+        values: `(image, class, y, x)`.
+        image: One that they are of; None where that is not known.
+    """
+    if image is None:
+        return
+    pixels, axes = _pixels_along(image), tuple(values.shape[2:])
+    returned = f"the network returns {described(values)} for images of {words.shape(pixels)} pixels"
+    flat = len(pixels) > len(axes) == 1
+    if flat or tuple(values.shape[1:]) == pixels:
+        raise StepError(f"{returned}, which has no axis of classes", hint=_NO_CLASSES)
+    if len(axes) > len(pixels):
+        raise StepError(f"{returned}, which has more axes than (image, class) and those of an image")
+    if axes != pixels and tuple(values.shape[1:-1]) == pixels:
+        raise StepError(f"{returned}, with the classes last", hint=_LAST)
+
+
+def _pixels_along(image: InputImage) -> tuple[int, ...]:
+    """Return the lengths of the axes of what a network is fed of an image; of the strip of a signal its only one."""
+    pixels = image.pixels
+    is_strip = len(pixels) == ROWS_OF_A_STRIP and bool((pixels == pixels[:1]).all())
+    return tuple(pixels.shape[1 if is_strip else 0 : -1])
 
 
 def _placed(place: Placed, size: tuple[int, ...], image: InputImage) -> np.ndarray:
