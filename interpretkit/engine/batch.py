@@ -358,18 +358,22 @@ def _calls(layers: Sequence[Layer], done: Pass) -> list[Layer]:
     return [call for layer in layers for call in layer.calls(done.activations)]
 
 
+_FEWER = "look at one image at a time, by batch_size=1"
+_MORE = (
+    "choose a layer at which the parts of an image (clips, crops, tiles) are together again; methods at the input take "
+    "the network: saliency, occlusion"
+)
+"""What to do about a layer with fewer or more rows than there are images."""
+
+
 def _check_rows(layer: Layer, values: torch.Tensor, *, images: int) -> None:
     """Check that a layer returns numbers, a row for each image: of clips, crops, tiles nobody knows whose they are."""
     if not values.numel():
         raise StepError(f"layer {layer.name} returns {words.shape(values.shape)}, no number at all")
     rows = len(values) if values.ndim else 0
     if rows != images:
-        raise StepError(
-            f"layer {layer.name} returns {words.count(rows, 'row')} for {words.count(images, 'image')}, so it is not "
-            "known which belongs to which",
-            hint="choose a layer at which the parts of an image (clips, crops, tiles) are together again; methods at "
-            "the input take the network: saliency, occlusion",
-        )
+        what = f"layer {layer.name} returns {words.count(rows, 'row')} for {words.count(images, 'image')}"
+        raise StepError(f"{what}, so it is not known which belongs to which", hint=_FEWER if rows < images else _MORE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from interpretkit.model.order import misread
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.columns import Chosen, Grammar
 from interpretkit.model.outputs.grammar import parse, parse_single
-from interpretkit.model.outputs.names import MisnamedError
+from interpretkit.model.outputs.names import WORDS, MisnamedError
 from interpretkit.model.outputs.output import for_each
 from interpretkit.model.outputs.parts import check_rows
 from interpretkit.model.outputs.settling import LOGITS, settle
@@ -791,6 +791,7 @@ class Model:
             what = f"model {self.name!r} is not read through a class token"
             raise InputError(what, hint="give a class, or predicted", subject=CLASS_TOKEN)
         if not isinstance(target, Grammar) or target.of is None:
+            self._check_others(target)
             return first, target.class_ if type(target) is Chosen else target
         name = target.of
         if name not in self.outputs and not (name == LOGITS and self._may_have_logits):
@@ -799,6 +800,21 @@ class Model:
         if type(target) is Chosen:
             return name, target.class_
         return name, target.model_copy(update={"of": None})
+
+    def _check_others(self, target: SingleTarget) -> None:
+        """Refuse a name that another output has, and not the first, of which it would be taken."""
+        given = dict(target) if isinstance(target, Grammar) else {"class_": target}
+        own, *others = self.outputs.items()
+        for key, name in given.items():
+            if not isinstance(name, str) or key in ("of", "in_", "like") or name in WORDS or _names_it(own[1], name):
+                continue
+            for other, output in others:
+                if _names_it(output, name):
+                    said = ", ".join(
+                        f"{each.strip('_')}: {value}" for each, value in given.items() if value is not None
+                    )
+                    what = f"{name!r} is a class of the output {other!r}, and the first output is {own[0]!r}"
+                    raise InputError(what, hint=f"say which: {{of: {other}, {said}}}", subject=name)
 
     @property
     def _may_have_logits(self) -> bool:
@@ -835,6 +851,11 @@ def _before_images(layer: Layer, values: torch.Tensor) -> StepError:
     what = f"layer {layer.name} returns {shape(values.shape)}, tokens before images: (token, image, channel)"
     hint = "let it return (image, token, channel), as batch_first=True does; methods at the input take it as it is"
     return StepError(what, hint=f"{hint}: saliency, occlusion")
+
+
+def _names_it(output: Output, name: str) -> bool:
+    """Whether an output has a class of this name, in upper or lower case."""
+    return name.casefold() in (each.casefold() for each in getattr(output, "names", ()))
 
 
 def _plain(module: torch.nn.Module) -> torch.nn.Module:

@@ -13,7 +13,7 @@ from interpretkit import words
 from interpretkit.errors import Faults, InputError, StepError
 from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, Term, for_each
-from interpretkit.model.outputs.parts import check_floats, described
+from interpretkit.model.outputs.parts import check_floats, described, way_to_name
 from interpretkit.results.targets import Target
 
 if TYPE_CHECKING:
@@ -539,7 +539,9 @@ def as_columns(values: Any, *, noun: str) -> torch.Tensor:
 
     wanted = f"one number for each {noun} (image, {noun})"
     if not isinstance(values, torch.Tensor):
-        hint = "let it return a tensor, which has gradients" if hasattr(values, "shape") else _SAY
+        hint = (
+            "let it return a tensor, which has gradients" if hasattr(values, "shape") else way_to_name(values) or _SAY
+        )
         raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
     check_floats(values, wanted=wanted, instead="let it return the numbers that these are chosen by")
     columns = values[:, None] if values.ndim == 1 else values
@@ -555,7 +557,10 @@ def _of_pixels(shape: torch.Size) -> str:
     classes = "if these are classes of pixels, say so: wrap(…, output=Pixels(names=…))"
     values = "if they are a value for each pixel, such as a depth: wrap(…, output=PixelValues(names=…))"
     if len(shape) == _MATRIX + 1:
-        return f"{_SAY}; {values}"
+        mask = (
+            "if they are a mask (image, y, x) of one class: return (image, 1, y, x), and say wrap(…, output=Pixels())"
+        )
+        return f"{_SAY}; {values}; {mask}"
     return f"{classes}; {values}" if len(shape) > _MATRIX else _SAY
 
 

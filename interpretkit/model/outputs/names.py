@@ -59,7 +59,8 @@ def label_index(label: int | str | None, names: Sequence[str], *, count: int) ->
     """
     if label is None:
         raise InputError(
-            "the target is 'label', but this image has none", hint="give it one, in the column `label` of a CSV file"
+            "the target is 'label', but this image has none",
+            hint="give it one: (image, label) in Python, the column `label` of a CSV file in a recipe",
         )
     if isinstance(label, int):
         return index_of(label, names, count=count)
