@@ -810,9 +810,8 @@ class Model:
                 continue
             for other, output in others:
                 if _names_it(output, name):
-                    said = ", ".join(
-                        f"{each.strip('_')}: {value}" for each, value in given.items() if value is not None
-                    )
+                    written = {each.strip("_"): value for each, value in given.items() if value is not None}
+                    said = ", ".join(f"{each}: {value}" for each, value in written.items())
                     what = f"{name!r} is a class of the output {other!r}, and the first output is {own[0]!r}"
                     raise InputError(what, hint=f"say which: {{of: {other}, {said}}}", subject=name)
 

@@ -70,6 +70,8 @@ def _order(layer: nn.Module, changed: torch.Tensor, taken: tuple[int, ...]) -> s
 
     if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         axes = len(layer.kernel_size)
+        if changed.ndim != axes + len(("image", "channel")):
+            return ""
         rows = changed.flatten(1).any(1)
         some_rows = bool(rows.any()) and not bool(rows.all())
         if axes == len(taken) - 2 and layer.in_channels == taken[1] and some_rows:

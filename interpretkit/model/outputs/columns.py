@@ -539,9 +539,8 @@ def as_columns(values: Any, *, noun: str) -> torch.Tensor:
 
     wanted = f"one number for each {noun} (image, {noun})"
     if not isinstance(values, torch.Tensor):
-        hint = (
-            "let it return a tensor, which has gradients" if hasattr(values, "shape") else way_to_name(values) or _SAY
-        )
+        numbers = hasattr(values, "shape")
+        hint = "let it return a tensor, which has gradients" if numbers else way_to_name(values) or _SAY
         raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
     check_floats(values, wanted=wanted, instead="let it return the numbers that these are chosen by")
     columns = values[:, None] if values.ndim == 1 else values
@@ -557,10 +556,8 @@ def _of_pixels(shape: torch.Size) -> str:
     classes = "if these are classes of pixels, say so: wrap(…, output=Pixels(names=…))"
     values = "if they are a value for each pixel, such as a depth: wrap(…, output=PixelValues(names=…))"
     if len(shape) == _MATRIX + 1:
-        mask = (
-            "if they are a mask (image, y, x) of one class: return (image, 1, y, x), and say wrap(…, output=Pixels())"
-        )
-        return f"{_SAY}; {values}; {mask}"
+        of_one = "if they are a mask of one class: return (image, 1, y, x), and say wrap(…, output=Pixels())"
+        return f"{_SAY}; {values}; {of_one}"
     return f"{classes}; {values}" if len(shape) > _MATRIX else _SAY
 
 

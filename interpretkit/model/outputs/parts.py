@@ -173,7 +173,7 @@ def _parts(returned: Any) -> dict[Any, Any]:
 
 
 def _leaves(returned: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the innermost parts of what a network returned, each with its name: `a.b` is the part `b` of the part `a`."""
+    """Yield the innermost parts of what a network returned, each with its name: `a.b` is `b` of the part `a`."""
     for name, value in _parts(returned).items():
         if _parts(value):
             yield from _leaves(value, f"{before}{name}.")
@@ -188,8 +188,9 @@ def _found(returned: Any, parts: Mapping[Any, Any]) -> Any:
     filled = [value for value in parts.values() if _has_tensors(value)]
     tensors = [value for value in filled if hasattr(value, "shape")]
     # A detector returns a list of what it finds in each image, which is no part.
-    if len(filled) == 1 and not _is_for_each(returned):
-        return _only(filled[0])
+    only = _only(filled[0]) if len(filled) == 1 and not _is_for_each(returned) else None
+    if hasattr(only, "shape"):
+        return only
     if tensors:
         what = f"the network returns {described(returned)}, and it is not known which part is meant"
         raise StepError(what, hint=way_to_name(returned))
