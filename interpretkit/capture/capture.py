@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from interpretkit.capture.addresses import EVERY, INPUT, OTHER_LAYER, Address
 from interpretkit.capture.dataflow.flow import Dataflow
-from interpretkit.capture.networks import hooks_of, is_script, own_hooks, run, uncompiled
+from interpretkit.capture.networks import hooks_of, own_hooks, run, uncompiled
 from interpretkit.capture.returned import tensor_in, with_tensor
+from interpretkit.capture.state import tensors_as_found
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -82,6 +82,7 @@ class Capture:
         self._with_gradient = set(gradients)
         self._addresses = tuple(dict.fromkeys([*activations, *self._with_gradient]))
         self._calls: Counter[str] = Counter()
+        self._rows: Counter[str] = Counter()
         self._hooked = any(any(hooks_of(part)) for part in module.modules())
         self._stack = ExitStack()
 
@@ -115,7 +116,8 @@ class Capture:
             output = run(self._module, inputs, again=self._begin_anew)
         self.drew = not torch.equal(before, _random_state(inputs.device))
         for address in self._addresses:
-            problem = address.problem(calls=self._calls[address.path])
+            calls, rows = self._calls[address.path], self._rows[address.path]
+            problem = address.problem(calls=calls, one_by_one=rows == len(inputs))
             if problem is not None:
                 self.activations.pop(address, None)
                 self.refused[address] = problem
@@ -129,6 +131,7 @@ class Capture:
 
     def _begin_anew(self) -> None:
         self._calls.clear()
+        self._rows.clear()
         # The score is taken of this pass, with its gradients.
         torch.set_grad_enabled(True)
 
@@ -151,12 +154,13 @@ class Capture:
         def record(_module: torch.nn.Module, _arguments: Any, output: Any) -> Any:
             self._calls[path] += 1
             number = self._calls[path]
+            values = tensor_in(output)
+            self._rows[path] += len(values) if values is not None and values.ndim else 0
             # A layer that is called once may be asked for with and without the number of its call.
             addresses = [address for address in wanted if address.call in (None, EVERY, number)]
             if not addresses:
                 return None
             wants_gradient = not self._with_gradient.isdisjoint(addresses)
-            values = tensor_in(output)
             if values is None or not _can_be_kept(values, differentiated=wants_gradient):
                 self.refused |= {address: _refused(address, output, values) for address in addresses}
                 return None
@@ -183,7 +187,8 @@ class Capture:
 
 
 def _can_be_kept(values: torch.Tensor, *, differentiated: bool) -> bool:
-    return (values.is_floating_point() or not differentiated) and not _is_transformed(values)
+    kept = values.is_floating_point() or not (differentiated or values.is_complex())
+    return kept and not _is_transformed(values)
 
 
 def _refused(address: Address, output: Any, values: torch.Tensor | None) -> StepError:
@@ -191,6 +196,9 @@ def _refused(address: Address, output: Any, values: torch.Tensor | None) -> Step
     if values is not None and _is_transformed(values):
         what = f"{address} runs inside a transform of torch.func, such as vmap, which lets nothing out"
         return StepError(what, hint="methods at the input take such a network: saliency, occlusion")
+    if values is not None and values.is_complex():
+        what = f"{address} returns complex numbers ({values.dtype}), which have no order, so there are no maps of them"
+        return StepError(what, hint=f"{OTHER_LAYER}, or one after the absolute values are taken")
     what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
     return StepError(what, hint=OTHER_LAYER)
 
@@ -215,69 +223,26 @@ def _describe(output: Any) -> str:
     return f"a {type(output).__name__}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Buffer:
-    """A buffer of a module, with a copy of the values that it had."""
-
-    part: torch.nn.Module
-    name: str
-    tensor: torch.Tensor
-    values: torch.Tensor
-
-    def put_back(self) -> None:
-        """Give the module its buffer back, with the values that it had."""
-        buffers = self.part._buffers  # noqa: SLF001 - setting an attribute may run code of the module's own
-        now = buffers[self.name] if self.name in buffers else None  # noqa: SIM401 - those of TorchScript have no get
-        if now is None or now.shape != self.tensor.shape:
-            return
-        if not _same(self.tensor, self.values):
-            with torch.no_grad(), torch.inference_mode(self.tensor.is_inference()):
-                self.tensor.copy_(self.values)
-        if now is not self.tensor and not is_script(self.part):
-            buffers[self.name] = self.tensor
-
-
-def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Return whether tensors of one shape hold the same values, NaN included."""
-    if torch.equal(first, second):
-        return True
-    neither = (first != first) & (second != second)  # noqa: PLR0124 - so is NaN told in every dtype
-    return bool(((first == second) | neither).all())
-
-
-def _copies_of_buffers(module: torch.nn.Module) -> list[_Buffer]:
-    found = []
-    for part in module.modules():
-        for name, tensor in part._buffers.items():  # noqa: SLF001 - named_buffers() leaves out what is there twice
-            if tensor is not None and not tensor.is_meta:
-                found.append(_Buffer(part, name, tensor, tensor.detach().clone()))
-    return found
-
-
 @contextmanager
 def left_as_found(module: torch.nn.Module) -> Iterator[None]:
-    """Put `module` in eval mode; give back modes, buffers, hooks, `.grad` and random state whatever happens.
-
-    A buffer that the network replaces by one of another shape is no state but a cache, which its other attributes may
-    count on: it stays.
-    """
-    modes: Mapping[torch.nn.Module, bool] = {part: part.training for part in module.modules()}
-    hooks = [(part, kept, dict(kept)) for part in modes for kept in hooks_of(part)]
+    """Put `module` in eval mode; give back modes, parameters, buffers, hooks, `.grad` and random state in any case."""
+    parts = list(module.modules())
+    # Frozen TorchScript has no mode: its layers are frozen as they are in eval mode.
+    modes = [(part, part.training) for part in parts if hasattr(part, "training")]
+    hooks = [(part, kept, dict(kept)) for part in parts for kept in hooks_of(part)]
     parameters = list(module.parameters())
     states = [(parameter.grad, parameter.requires_grad) for parameter in parameters]
-    buffers = _copies_of_buffers(module)
     devices = {parameter.device.index or 0 for parameter in parameters if parameter.device.type == "cuda"}
-    with torch.random.fork_rng(devices=sorted(devices)), uncompiled(module):
+    with torch.random.fork_rng(devices=sorted(devices)), uncompiled(module), tensors_as_found(module):
         try:
             # What `torch.export` returns has the mode that it was exported in, and no other.
             with suppress(NotImplementedError):
-                module.eval()
+                if modes:
+                    module.eval()
             yield
         finally:
-            for part, mode in modes.items():
+            for part, mode in modes:
                 part.training = mode
-            for buffer in buffers:
-                buffer.put_back()
             for part, kept, before in hooks:
                 own = own_hooks(part)
                 stay = {number: hook for number, hook in kept.items() if number in own}

@@ -90,6 +90,11 @@ class Cells:
         # Of a transposed convolution some cells may see nothing.
         return (middle, step) if math.isfinite(middle) else None
 
+    @property
+    def scattered(self) -> bool:
+        """Whether cells of places far apart, such as those of two crops, were put together."""
+        return ALL in self.fine
+
     def everywhere(self) -> Cells:
         """Return the same cells, each of which sees the whole image."""
         return replace(self, see_all=True)
@@ -172,24 +177,51 @@ def _hull(spans: Iterable[Span]) -> Span:
 
 
 class Row(NamedTuple):
-    """Cells in a row: how many, the middle of the first in pixels from the edge of the image, the step to the next."""
+    """Cells in a row.
+
+    Attributes:
+        cells: How many.
+        first: The middle of the first, in pixels from the edge of the image.
+        step: Pixels to the next.
+        sees: The first pixel that the first cell sees, and the last that the last one does; beyond the image where
+            it is padded.
+    """
 
     cells: int
     first: float
     step: float
+    sees: Span = (0, 0)
+
+
+class Part(NamedTuple):
+    """Which entries of a dim are cells, where others lie beside them: `length` of them from `start` on.
+
+    Along the axis there are `size` cells, `inner` entries apart.
+    """
+
+    start: int
+    length: int
+    inner: int
+    size: int
 
 
 class Place(NamedTuple):
     """Where in a tensor the cells of an axis lie: in `dim`, `inner` entries apart, `size` of them.
 
-    A dim may hold more than one axis (tokens hold all). In one that is not `ordered`, the cells lie in no known order
-    among others (tokens and a class token).
+    A dim may hold more than one axis (tokens hold all). In one that is not `ordered`, the cells lie among others, as
+    tokens beside a class token: in a `part` of it, or in no known order.
     """
 
     dim: int
     inner: int
     size: int
     ordered: bool = True
+    part: Part | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the cells lie in a known order."""
+        return self.ordered or self.part is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +251,8 @@ class Axis:
         middles = None if self.row is None else self.row.middles
         if middles is None or self.place is None:
             return None
-        return Row(self.place.size, *middles)
+        sees = (self.cells.span(0)[0], self.cells.span(self.place.size - 1)[1])
+        return Row(self.place.size, *middles, sees)
 
     def moved(self, dim: int) -> Axis:
         """Return the same cells in another dim."""
@@ -228,9 +261,15 @@ class Axis:
         place = self.place._replace(dim=dim)
         return replace(self, place=place)
 
-    def unordered(self, size: int) -> Axis:
-        """Return so many cells of its dim, in no known order."""
-        return replace(self, place=Place(self.dim, 1, size, ordered=False))
+    def unordered(self, size: int, part: Part | None = None) -> Axis:
+        """Return so many cells of its dim, in no known order, or in the order of a part of them."""
+        return replace(self, place=Place(self.dim, 1, size, ordered=False, part=part))
+
+    def without_part(self) -> Axis:
+        """Return the axis without the part of its dim in which the cells lie, if they lie in one."""
+        if self.place is None or self.place.part is None:
+            return self
+        return replace(self, place=self.place._replace(part=None))
 
     def lost(self) -> Axis | None:
         """Return the axis without its place: cells that see the whole image still do, of others nothing is known."""
@@ -275,10 +314,18 @@ class Field:
         """Pixels that a cell sees."""
         return tuple(None if axis is None else axis.cells.field for axis in self.axes)
 
-    @property
-    def grid(self) -> tuple[Cells | None, ...]:
-        """The cells in their order; None where they lie in none, or it is not known."""
-        return tuple(None if axis is None else axis.row for axis in self.axes)
+    def grid(self, shape: Sequence[int]) -> tuple[Cells | None, ...]:
+        """Return the cells in their order; None where they lie in none, or it is not known.
+
+        Args:
+            shape: That of the tensor. A dim that holds other entries than these cells, as of several crops, is no row.
+        """
+        held = dict.fromkeys(range(-1, len(shape)), 1)
+        for axis in self.axes:
+            if axis is not None and axis.place is not None:
+                held[axis.dim] *= axis.place.size
+        fits = [axis is not None and axis.dim >= 0 and held[axis.dim] == shape[axis.dim] for axis in self.axes]
+        return tuple(axis.row if axis and fit else None for axis, fit in zip(self.axes, fits, strict=True))
 
     @property
     def rows(self) -> tuple[Row | None, ...]:
@@ -287,9 +334,9 @@ class Field:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where in the tensor the cells of each axis lie; nothing unless they lie in their order along all."""
-        places = [axis.place for axis in self.axes if axis is not None and axis.row is not None]
-        known = [place for place in places if place is not None]
+        """Where in the tensor the cells of each axis lie; nothing unless they lie in a known order along all."""
+        places = [axis.place for axis in self.axes if axis is not None]
+        known = [place for place in places if place is not None and place.is_known]
         return tuple(known) if len(known) == len(self.axes) else ()
 
     def each(self, change: Callable[[Axis], Axis | None]) -> Field:
@@ -334,6 +381,8 @@ def _join_two(first: Axis, second: Axis) -> Axis | None:
     if second.place is None:
         return first.everywhere()
     if first.place != second.place:
+        first, second = first.without_part(), second.without_part()
+    if first.place is None or first.place != second.place:
         return first.lost() and second.lost()
     # Cells in no known order may lie in two orders.
     if not (first.place.ordered or first.cells.see_all or second.cells.see_all):

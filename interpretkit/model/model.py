@@ -10,15 +10,17 @@ from interpretkit.model.advice import advice
 from interpretkit.model.baselines import Baseline, baseline_of
 from interpretkit.model.batching import Batching, batching_of, mixes, still_training
 from interpretkit.model.cuts import changes, no_gradient
-from interpretkit.model.expected import declared_size, first_convolution, misfit
+from interpretkit.model.expected import channels_taken, declared_size, first_convolution, misfit, usual_size
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
-from interpretkit.model.layout import Layout, arrange
+from interpretkit.model.layout import Arranged, Layout, arrange
+from interpretkit.model.order import misread
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.columns import Chosen, Grammar
 from interpretkit.model.outputs.grammar import parse, parse_single
-from interpretkit.model.outputs.names import MisnamedError
+from interpretkit.model.outputs.names import WORDS, MisnamedError
 from interpretkit.model.outputs.output import for_each
+from interpretkit.model.outputs.parts import check_rows
 from interpretkit.model.outputs.settling import LOGITS, settle
 from interpretkit.model.outputs.wanted import Each, Held, Wanted, among_others, targets_of
 from interpretkit.model.preprocessing import (
@@ -31,8 +33,9 @@ from interpretkit.model.preprocessing import (
     stretched,
 )
 from interpretkit.model.spacing import Spacings
+from interpretkit.model.tokens import look
 from interpretkit.model.variants import gradients_at, scores_with
-from interpretkit.results.axes import CHANNEL, IMAGE, of_inputs
+from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN, of_inputs
 from interpretkit.results.origin import UNTRAINED, WeightsInfo
 from interpretkit.words import shape
 
@@ -42,17 +45,22 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from interpretkit.capture.addresses import Address, Call
     from interpretkit.capture.ending import Ending
-    from interpretkit.model.layout import Arranged
+    from interpretkit.capture.receptive import Place
     from interpretkit.model.outputs.grammar import SingleTarget, TargetSpec
     from interpretkit.model.outputs.output import Output, Prediction
     from interpretkit.results.image import InputImage
     from interpretkit.results.targets import Target, TargetData
 
-_USUAL_CHANNELS, _USUAL_SIZE = 3, 224
-_OTHER_SIZE = (
-    "it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`, a number for each axis"
-)
+_BLACK = (224, 224)
+_KINDS = {1: "a signal", 2: "an image", 3: "a volume"}
+_SIZES = {
+    1: "`--size LENGTH`, or `layers(size=(length,))`",
+    2: "`--size HEIGHTxWIDTH`, or `layers(size=(height, width))`",
+    3: "`--size DEPTHxHEIGHTxWIDTH`, or `layers(size=(depth, height, width))`",
+}
+"""What is fed, and how its size is given, by the number of its axes."""
 CLASS_TOKEN = "class_token"
 """The name of the output that is the class token of a transformer, and of its target."""
 
@@ -185,19 +193,23 @@ class Model:
         Raises:
             RecipeError: If a pattern matches nothing; it lists the nearest names.
         """
+        for pattern in patterns:
+            # What is frozen shows no layers at all.
+            self._check_hooks(pattern, so=f"there is no layer {pattern}")
         found = self._names.find(patterns)
         for layer in found:
-            self._check_hooks(layer)
+            self._check_hooks(layer.address.path, so=f"there is no layer {layer.name}")
         return found
 
-    def _check_hooks(self, layer: Layer) -> None:
+    def _check_hooks(self, path: str, *, so: str) -> None:
+        """Refuse a layer that is TorchScript, or lies in it; of the empty path the whole network."""
         from interpretkit.capture.networks import script_around
 
-        script = script_around(self.module, layer.address.path)
+        script = script_around(self.module, path)
         if script is not None:
             whole = f"layer {script}" if script else f"model {self.name!r}"
             raise RecipeError(
-                f"{whole} is TorchScript, which cannot be looked into, so there is no layer {layer.name}",
+                f"{whole} is TorchScript, which cannot be looked into, so {so}",
                 hint="give the nn.Module that it was made of; methods at the input take it: saliency, occlusion",
             )
 
@@ -208,30 +220,34 @@ class Model:
             *patterns: Restrict the list as in `find`.
             size: Height and width of the image in pixels, `(x,)` of a signal, `(z, y, x)` of a volume; by default what
                 a preprocessing of its own makes, what the network declares (`img_size` or `image_size`, its own or of
-                its `config`), else 224 × 224.
+                its `config`), else 224 × 224; of signals 1024, of volumes 64 × 64 × 64.
 
         Raises:
-            RecipeError: If a pattern matches nothing.
+            RecipeError: If a pattern matches nothing, or the network is TorchScript.
             StepError: If the network fails on an image of this size.
         """
+        self._check_hooks("", so="it has no layers")
+        names = self._names
+        asked = names.asked(patterns) if patterns else None
+        return LayerTable(names.rows(self._calls(size or self._input_size()), asked))
+
+    def _calls(self, size: tuple[int, ...]) -> list[Call]:
+        """Return the calls of a pass of one image of this size, of as many channels as the network takes."""
         import torch
 
         from interpretkit.capture.probe import probe
 
-        first = first_convolution(self.module)
-        channels = _USUAL_CHANNELS if first is None else first.in_channels
-        lengths = (channels, *(size or self._input_size()))
-        names = self._names
-        asked = names.asked(patterns) if patterns else None
-        try:
-            image = self.fed(torch.zeros((1, *lengths)))
-            calls = probe(self.module, image)
-        except Exception as error:
-            what = f"model {self.name!r} failed on an image {shape(lengths)}"
-            lines = str(error).strip().splitlines()
-            told = lines[0] if lines else ""
-            raise StepError(f"{what}: {type(error).__name__}: {told}", hint=_OTHER_SIZE) from error
-        return LayerTable(names.rows(calls, asked))
+        failures = []
+        for channels in channels_taken(self.module):
+            lengths = (channels, *size)
+            try:
+                return probe(self.module, self.fed(torch.zeros((1, *lengths))))
+            except Exception as error:  # noqa: BLE001 - a user's network may raise anything
+                failures.append((lengths, error))
+        lengths, first = failures[0]
+        kind, other = _KINDS.get(len(size), "an input"), _SIZES.get(len(size), _SIZES[2])
+        what = f"model {self.name!r} failed on {kind} {shape(lengths)}: {cause(first)}"
+        raise StepError(what, hint=misfit(self.module, len(size)) or f"it may want another size: {other}") from first
 
     def size_of(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
         """Return the size of an input along each of its axes; one length stands for all of them.
@@ -241,8 +257,7 @@ class Model:
             >>> Model(module=torch.nn.Conv3d(1, 2, 3)).size_of((16,))
             (16, 16, 16)
         """
-        first = first_convolution(self.module)
-        axes = len(("y", "x")) if first is None else len(first.kernel_size)
+        axes = len(usual_size(self.module))
         return lengths * axes if len(lengths) == 1 else lengths
 
     def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> Arranged:
@@ -251,11 +266,61 @@ class Model:
         Maps are arranged to `(image, channel, y, x)`, the axes of `inputs`. Values that are no map, or may be none,
         stay as they are.
         """
-        path = layer.address.path
-        declared = [layout for pattern, layout in self.layouts.items() if matches(path, pattern)]
-        first = declared[0] if declared else None
-        places = self.spacings.places(layer.address, tuple(inputs.shape[1:]))
-        return arrange(values, network=self.module, path=path, inputs=inputs, declared=first, places=places)
+        size, path = tuple(inputs.shape[1:]), layer.address.path
+        places = self.spacings.places(layer.address, size)
+        declared = self._declared(path)
+        if declared is None or not declared.fits(values, size[1:]):
+            probed = self.spacings.tokens(size).get(layer.address, declared)
+            if len(values) == len(inputs) and self._tokens_come_first(layer.address, places):
+                raise _before_images(layer, values)
+            if probed is None and layer.address in self.spacings.tokens(size):
+                return Arranged(values, (IMAGE, TOKEN, CHANNEL))
+            declared = probed
+        return arrange(values, network=self.module, path=path, inputs=inputs, declared=declared, places=places)
+
+    def _declared(self, path: str) -> Layout | None:
+        """Return what the model's author says of the layout of a layer."""
+        declared = (layout for pattern, layout in self.layouts.items() if matches(path, pattern))
+        return next(declared, None)
+
+    def _tokens_come_first(self, layer: Address, places: Sequence[Place]) -> bool:
+        return layer in self._tokens_first or any(place.dim == 0 for place in places)
+
+    @property
+    def _tokens_first(self) -> set[Address]:
+        """The layers that have shown to return tokens before images."""
+        kept: set[Address] = self._kept.setdefault("tokens_first", set())
+        return kept
+
+    def misread(self, inputs: torch.Tensor) -> StepError | None:
+        """Return why maps of `inputs` would be of other axes than they seem; None where channels come second."""
+        kept: dict[tuple[int, ...], StepError | None] = self._kept.setdefault("misread", {})
+        size = tuple(inputs.shape[1:])
+        if size not in kept:
+            kept[size] = misread(self.module, inputs)
+        return kept[size]
+
+    def probe_tokens(self, activations: Mapping[Address, torch.Tensor], inputs: torch.Tensor) -> None:
+        """Find out how the tokens lie that some layers have given for `inputs`, where following has not shown it.
+
+        That costs no pass where nothing is in doubt, else one for the rows, and three for the order of the tokens.
+        """
+        doubtful = {}
+        for layer, values in activations.items():
+            if self._in_doubt(layer, values, inputs):
+                doubtful[layer] = values.shape[1], self._declared(layer.path)
+        layouts, first = look(self.module, inputs, doubtful)
+        self._tokens_first.update(first)
+        self.spacings.keep_tokens(tuple(inputs.shape[1:]), layouts)
+
+    def _in_doubt(self, layer: Address, values: torch.Tensor, inputs: torch.Tensor) -> bool:
+        """Return whether a layer has given what may be tokens, of which nothing that is known says how they lie."""
+        size = tuple(inputs.shape[1:])
+        declared = self._declared(layer.path)
+        if values.ndim != len((IMAGE, TOKEN, CHANNEL)) or len(values) != len(inputs):
+            return False
+        said = declared is not None and declared.fits(values, size[1:])
+        return not said and not self.spacings.places(layer, size)
 
     def wanted(self, target: TargetSpec | TargetData) -> tuple[Wanted, ...]:
         """Return the targets that one target stands for, each one score of an image; only `Top` stands for several.
@@ -337,6 +402,8 @@ class Model:
     def settle(self, inputs: torch.Tensor, returned: Any, ending_of: Callable[[Any], Ending]) -> Model:
         """Return the model with the outputs that were left open, as a pass shows them; it is kept.
 
+        A pass that returns other rows than the images shows nothing: a single image may have lost its axis.
+
         Where the network ends in a softmax or sigmoid that is given what a layer returns, that becomes the output
         `logits`.
 
@@ -345,8 +412,11 @@ class Model:
             returned: What it returned.
             ending_of: Tells what a part of that was made by.
         """
-        axes = inputs.ndim - len((IMAGE, CHANNEL))
-        model = replace(self, outputs=settle(self.outputs, returned, ending_of, axes=axes))
+        images, axes = len(inputs), inputs.ndim - len((IMAGE, CHANNEL))
+        outputs = settle(self.outputs, returned, ending_of, images=images, axes=axes)
+        if outputs is None:
+            return self
+        model = replace(self, outputs=outputs)
         self._kept["settled"] = model
         # What passes show is of the network, however its outputs are read.
         object.__setattr__(model, "_kept", self._kept)
@@ -416,8 +486,8 @@ class Model:
     def spacing(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> dict[str, tuple[float, float]]:
         """Return where the cells of a layer lie on the input, by axis: the middle of the first in pixels, and the step.
 
-        They lie at the middles of their receptive fields, as the first pass of inputs of a size has shown. An axis
-        along which it is not known is left out.
+        As the first pass of inputs of a size has shown. An axis along which they tile the input evenly is left out, and
+        one along which it is not known.
 
         Args:
             layer: The layer.
@@ -570,14 +640,16 @@ class Model:
             known = [each for each in found if each is not None]
             return torch.cat(known) if known else None
 
-    def predictions(self, returned: Any) -> tuple[tuple[Prediction, ...], ...]:
-        """Return for each image what the network finds in it; nothing where its output cannot be read.
+    def predictions(self, returned: Any, *, images: int) -> tuple[tuple[Prediction, ...], ...]:
+        """Return for each of so many images what the network finds in it; nothing where its output cannot be read.
 
         Raises:
             MisnamedError: If there are more or fewer classes than names.
         """
         try:
-            return self.output.summary(self.output.read(returned))
+            values = self.output.read(returned)
+            check_rows(values, images=images)
+            return self.output.summary(values)
         except MisnamedError:
             raise
         except StepError:
@@ -719,6 +791,7 @@ class Model:
             what = f"model {self.name!r} is not read through a class token"
             raise InputError(what, hint="give a class, or predicted", subject=CLASS_TOKEN)
         if not isinstance(target, Grammar) or target.of is None:
+            self._check_others(target)
             return first, target.class_ if type(target) is Chosen else target
         name = target.of
         if name not in self.outputs and not (name == LOGITS and self._may_have_logits):
@@ -727,6 +800,20 @@ class Model:
         if type(target) is Chosen:
             return name, target.class_
         return name, target.model_copy(update={"of": None})
+
+    def _check_others(self, target: SingleTarget) -> None:
+        """Refuse a name that another output has, and not the first, of which it would be taken."""
+        given = dict(target) if isinstance(target, Grammar) else {"class_": target}
+        own, *others = self.outputs.items()
+        for key, name in given.items():
+            if not isinstance(name, str) or key in ("of", "in_", "like") or name in WORDS or _names_it(own[1], name):
+                continue
+            for other, output in others:
+                if _names_it(output, name):
+                    written = {each.strip("_"): value for each, value in given.items() if value is not None}
+                    said = ", ".join(f"{each}: {value}" for each, value in written.items())
+                    what = f"{name!r} is a class of the output {other!r}, and the first output is {own[0]!r}"
+                    raise InputError(what, hint=f"say which: {{of: {other}, {said}}}", subject=name)
 
     @property
     def _may_have_logits(self) -> bool:
@@ -743,17 +830,31 @@ class Model:
         declared = declared_size(self.module) if preprocessing == Preprocessing() else ()
         if declared:
             return self.size_of(declared)
+        usual = usual_size(self.module)
         if isinstance(preprocessing, Preprocessing):
-            lengths = preprocessing.crop or preprocessing.resize or _USUAL_SIZE
+            # It makes images, so a network of signals or volumes is not fed by it.
+            of_images = (preprocessing.crop or preprocessing.resize) if len(usual) == len(("y", "x")) else None
+            lengths = of_images or usual
             return (lengths, lengths) if isinstance(lengths, int) else lengths
         from PIL import Image
 
-        black = Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE))
+        black = Image.new("RGB", _BLACK)
         try:
             return tuple(preprocessing(black).shape[1:])
         except Exception as error:
             what = f"the preprocessing of model {self.name!r} failed on a black image: {type(error).__name__}: {error}"
             raise StepError(what, hint="or say the size: `--size`, or `layers(size=(height, width))`") from error
+
+
+def _before_images(layer: Layer, values: torch.Tensor) -> StepError:
+    what = f"layer {layer.name} returns {shape(values.shape)}, tokens before images: (token, image, channel)"
+    hint = "let it return (image, token, channel), as batch_first=True does; methods at the input take it as it is"
+    return StepError(what, hint=f"{hint}: saliency, occlusion")
+
+
+def _names_it(output: Output, name: str) -> bool:
+    """Whether an output has a class of this name, in upper or lower case."""
+    return name.casefold() in (each.casefold() for each in getattr(output, "names", ()))
 
 
 def _plain(module: torch.nn.Module) -> torch.nn.Module:

@@ -188,7 +188,7 @@ def test_a_grid_of_ones_own_is_used_unless_it_is_finer_than_a_map(results, slowl
     of = {"cam": results["cam"]}
     found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of, grid=[4, 2])
     pairs = found.tables["pairs"].where("image", "image0")
-    own = {"features": [(8, 0.5, 2.0)] * 2, "features.0": [(8, 0.5, 2.0)] * 2}
+    own = {"features": [(8, 1.0, 2.0)] * 2, "features.0": [(8, 1.0, 2.0)] * 2}
     onto = [(4, 2.0, 4.0), (2, 4.0, 8.0)]
     first, second = (slowly_averaged(results["cam"].maps[name].values[0], own[name], onto, (16, 16)) for name in own)
     assert pairs["rank_correlation"][1] == pytest.approx(spearmanr(first.ravel(), second.ravel()).statistic, abs=1e-12)
