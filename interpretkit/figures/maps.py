@@ -316,7 +316,7 @@ def _blended(
 def _positive_part(values: np.ndarray) -> str:
     """Return what an overlay shows of a map, in words; nothing where that is all."""
     below = negative_part(values)
-    return f"positive part ({percent(1 - below, '.0')} of all)" if below > 0 else ""
+    return f"positive {percent(1 - below, '.0')}" if below > 0 else ""
 
 
 def _view(values: np.ndarray, grid: Grid, greatest: float, averaged: int, *, how: str) -> str:

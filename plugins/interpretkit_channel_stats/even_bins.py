@@ -107,7 +107,8 @@ def _known(ends: np.ndarray) -> np.ndarray:
 
 
 def _indices(values: np.ndarray, exponents: np.ndarray) -> np.ndarray:
-    return np.floor(np.ldexp(values, -exponents)).astype(np.int64)
+    whole: np.ndarray = np.floor(np.ldexp(values, -exponents)).astype(np.int64)
+    return whole
 
 
 def _counted(places: np.ndarray, weights: np.ndarray) -> np.ndarray:

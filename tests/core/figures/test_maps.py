@@ -154,7 +154,7 @@ def test_an_overlay_says_how_much_of_the_map_it_shows(monkeypatch):
     photo = np.zeros((16, 16, 3), np.uint8)
     for values in ([[3.0, -1.0]], [[3.0, 1.0]], [[1.0, -3.0]]):
         figures.overlay(np.array(values), photo, title="t")
-    assert said[0].startswith("positive part (75 % of all), bilinear ×16 and ×8")
+    assert said[0].startswith("positive 75 %, bilinear ×16 and ×8")
     assert said[1].startswith("bilinear ×16 and ×8")
     assert said[2].startswith("with its sign, bilinear ×16 and ×8")
     mostly = figures.described(np.array([[1.0, -3.0]]), polarity="signed")
