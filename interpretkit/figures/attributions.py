@@ -127,6 +127,6 @@ def _of_volume(
         )
         shown = np.clip(values[z], *limits) if fine else values[z]
         native = maps.heatmap(shown, title=f"{name}: {scale}", polarity=polarity, limits=limits)
-        rows += [maps.photo(plane, title=f"input, z pixel {planes[z]} of {len(pixels)}"), laid, native]
+        rows += [maps.photo(plane, title=f"input, z pixel {planes[z]} of 0 … {len(pixels) - 1}"), laid, native]
     words = f"{title}; the {count(len(rows) // 3, 'slice')} of greatest sum of magnitudes"
     return panels(rows, title=words, columns=3)
