@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from interpretkit.model.model import Model
+    from interpretkit.model.outputs.output import Prediction
     from interpretkit.results.image import InputImage
     from interpretkit.results.map import Polarity
     from interpretkit.results.result import Result
@@ -57,6 +58,7 @@ class Captured:
         gradients: Gradients of the score by layer, of the same shapes.
         input_gradient: Gradient of the score for `inputs`, of the same shape; None unless it was asked for.
         targets: For each image what was differentiated; empty without a target.
+        predictions: For each image what the model finds in it, the strongest first; nothing if it cannot be read.
         results: Results of the earlier steps that this one reads, for the same batch, by step id; read-only.
         listener: Who hears `progress` and `alert`.
     """
@@ -69,6 +71,7 @@ class Captured:
     spacing: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     input_gradient: torch.Tensor | None = None
     targets: tuple[Target, ...] = ()
+    predictions: tuple[tuple[Prediction, ...], ...] = ()
     results: Mapping[str, Result] = field(default_factory=dict)
     _model: Model | None = None
     _repeat: Callable[[str, torch.Tensor, int], Result] | None = None

@@ -333,6 +333,7 @@ def _captured(
         gradients=gradients,
         input_gradient=input_gradient,
         targets=attributed.targets,
+        predictions=done.predictions,
         results={read: read_only(results[read]) for read in step.of},
         _model=done.model if needs.wants_model else None,
         _repeat=again if needs.own_passes else None,

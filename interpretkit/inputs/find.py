@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interpretkit import words
 from interpretkit.digests import sha256_file
@@ -22,7 +22,7 @@ from interpretkit.inputs.reading import Reading
 from interpretkit.recipe.entries import Columns, InputEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from interpretkit.inputs.manifest import Row
 
@@ -59,6 +59,7 @@ class ImageFile:
         path: The file.
         label: Its label, from the manifest or the name of its folder: a class index or name.
         mask: The file of its mask from the manifest.
+        columns: What the other columns of the manifest say of it.
         page: Which page of the file, from 0; None where nobody asks for one.
         reading: How it is to be read.
     """
@@ -68,6 +69,7 @@ class ImageFile:
     path: Path
     label: str | None = None
     mask: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
     page: int | None = None
     reading: Reading = field(default_factory=Reading)
 
@@ -298,17 +300,18 @@ class _Expanding:
         except InputError as fault:
             self._leave_out(fault)
         else:
-            self._try(path, row.where, label=unicodedata.normalize("NFC", row.label) or None, mask=mask)
+            label = unicodedata.normalize("NFC", row.label) or None
+            self._try(path, row.where, label=label, mask=mask, columns=row.columns)
 
-    def _try(self, path: Path, where: str, *, label: str | None = None, mask: Path | None = None) -> None:
-        """Take a file that is one of many: if it cannot be used, that costs only itself."""
+    def _try(self, path: Path, where: str, **said: Any) -> None:
+        """Take a file that is one of many, with what is said of it: if it cannot be used, that costs only itself."""
         try:
             path, page = _with_page(path, where)
             file = _image_file(path, where, page=page, advise=self._faults < MOST_FAULTS)
         except InputError as fault:
             self._leave_out(fault)
         else:
-            self._add(replace(file, label=label, mask=mask))
+            self._add(replace(file, **said))
 
     def _leave_out(self, fault: InputError) -> None:
         self._faults += 1

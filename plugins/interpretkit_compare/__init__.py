@@ -23,6 +23,7 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     from interpretkit_compare.depth_sweep import DepthSweep
     from interpretkit_compare.infidelity import Infidelity
     from interpretkit_compare.sensitivity import SensitivityMax
+    from interpretkit_compare.slices import Slices
     from interpretkit_compare.sparseness import Sparseness
 
     yield Compare
@@ -34,3 +35,4 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     yield Infidelity
     yield Sparseness
     yield DepthSweep
+    yield Slices
