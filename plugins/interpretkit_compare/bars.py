@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _WIDTH, _HEAD, _BAR = 7.2, 1.3, 0.36
+_WIDE = 2  # so many panels have room for many ticks
 
 
 def bars(
@@ -48,7 +49,7 @@ def bars(
         # Room for the numbers behind the bars.
         panel.set(xlabel=what, xlim=(low, high + 0.3 * (high - low)), yticks=places, yticklabels=names)
         if limits:
-            panel.set_xticks(np.linspace(low, high, 6))
+            panel.set_xticks(np.linspace(low, high, 6 if len(scores) <= _WIDE else 3))
         panel.grid(visible=False, axis="y")
         _write_numbers(panel, values, remarks or [""] * len(names))
     panels[0].set_ylim(len(names) - 0.4, -0.6)
