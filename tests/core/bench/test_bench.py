@@ -1,0 +1,258 @@
+"""The bench on the network and the images that come along; what it must find is known before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import interpretkit as ik
+from interpretkit.bench.bench import RANDOM_WEIGHTS, bench
+from interpretkit.bench.chart import chart
+from interpretkit.bench.entries import CONTROLS, controls, entries
+from interpretkit.bench.records import Bench
+from interpretkit.bench.text import markdown, text
+from interpretkit.contracts.kinds import VISUALIZER
+from interpretkit.contracts.registry import discover
+
+PLUGIN = '''
+import torch
+from interpretkit import Layered, Needs, Result, Targeted, Visualizer, hookimpl
+
+
+class Bright(Visualizer):
+    """How bright each pixel is."""
+    name = "bright"
+    yields = "attribution"
+
+    class Options(Targeted):
+        """What is explained."""
+
+    def needs(self):
+        return Needs(target=self.options.target)
+
+    def compute(self, captured):
+        return Result(maps={"input": captured.map("input", captured.inputs[:, 0], polarity="signed")})
+
+
+class Nothing(Bright):
+    """A map of nothing."""
+    name = "nothing"
+
+    def compute(self, captured):
+        return Result(maps={"input": captured.map("input", -captured.inputs[:, 0].abs(), polarity="signed")})
+
+
+class Fails(Visualizer):
+    """Fails at one of two layers."""
+    name = "fails"
+    yields = "attribution"
+
+    class Options(Layered):
+        """Where."""
+
+    def needs(self):
+        return Needs(activations=self.options.layers)
+
+    def compute(self, captured):
+        if "stage4" in captured.activations:
+            raise ValueError("kaput")
+        return Result(maps={
+            layer: captured.map(layer, each.mean(1), polarity="signed") for layer, each in captured.activations.items()
+        })
+
+
+@hookimpl
+def interpretkit_visualizers():
+    yield from (Bright, Nothing, Fails)
+'''
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plugin") / "third.py"
+    path.write_text(PLUGIN)
+    return path
+
+
+@pytest.fixture(scope="module")
+def said():
+    return []
+
+
+@pytest.fixture(scope="module")
+def measured(plugin, said):
+    methods = ["grad_cam", "saliency", "bright", "nothing", "fails"]
+    return bench(methods, plugins=[plugin], listen=said.append)
+
+
+@pytest.fixture
+def row(measured):
+    rows = {(each.method, each.layer): each for each in measured.rows}
+    return lambda method, layer="input": rows[method, layer]
+
+
+def test_grad_cam_points_at_the_digit_and_on_random_weights_no_more_than_chance_allows(measured, row):
+    cam = row("grad_cam", "stage3")
+    assert measured.images == 30
+    assert cam.scores["pointing"].mean >= 0.95
+    random = cam.random_weights["pointing"]
+    assert random.low <= measured.chance["pointing"] <= random.high
+    assert random.high < cam.scores["pointing"].low
+    assert not cam.not_beaten
+
+
+def test_the_controls_stand_beside_and_a_random_map_scores_what_chance_brings(measured, row):
+    assert {each.method for each in measured.rows if each.control} == {*CONTROLS}
+    random = row("random_map")
+    for name, chance in measured.chance.items():
+        assert random.scores[name].low <= chance <= random.scores[name].high, name
+    assert random.scores["deletion"].low < 0 < random.scores["deletion"].high
+
+
+def test_scores_are_those_of_the_visualizers_over_the_same_images(row, tmp_path):
+    cam = row("grad_cam", "stage4")
+    model = ik.load_model("digits", weights="builtin", device="cpu")
+    steps = {
+        "cam": ik.step("grad_cam", layers=["stage4"], target="label"),
+        "where": ik.step("localization", of=["cam"], tolerance=8.0),
+    }
+    table = ik.visualize(model, "sample:digits", steps)["where"].tables["localization"]
+    for name in ("pointing", "energy", "rank_accuracy", "intersection"):
+        # The form for deployment is the same function but for rounding.
+        assert cam.scores[name].mean == pytest.approx(table[name].mean(), abs=2e-3), name
+    pointing = table["pointing"]
+    draws = np.random.default_rng(5).choice(pointing, (4000, 30)).mean(1)
+    np.testing.assert_allclose(
+        [cam.scores["pointing"].low, cam.scores["pointing"].high], np.quantile(draws, [0.025, 0.975]), atol=0.04
+    )
+
+
+def test_the_best_in_the_pointing_game_stands_first(measured):
+    pointing = [each.scores["pointing"].mean for each in measured.rows]
+    assert pointing == sorted(pointing, reverse=True)
+
+
+def test_a_method_of_a_plugin_file_is_measured_and_what_needs_no_network_does_not_beat_random_weights(row, plugin):
+    bright = row("bright")
+    assert bright.plugin == str(plugin)
+    assert bright.not_beaten == (RANDOM_WEIGHTS,) or RANDOM_WEIGHTS in bright.not_beaten
+    assert bright.random_weights["pointing"] == bright.scores["pointing"]
+
+
+def test_a_map_that_points_nowhere_counts_as_nothing(row):
+    nothing = row("nothing")
+    assert nothing.nowhere == 30
+    assert nothing.scores["pointing"].mean == nothing.scores["energy"].mean == 0
+    assert nothing.scores["rank_accuracy"].mean > 0
+
+
+def test_what_fails_costs_its_own_row_and_is_said(measured, row, said):
+    assert row("fails", "stage3").scores["pointing"].mean >= 0
+    (failure,) = measured.failures
+    assert (failure.method, failure.layer) == ("fails", "stage4")
+    assert "kaput" in failure.text
+    assert [event.text for event in said if event.failed] == [str(failure)]
+    assert f"Not measured: {failure}" in text(measured).splitlines()
+
+
+def test_what_explains_no_target_has_no_curves(measured, row):
+    assert "deletion" not in row("fails", "stage3").scores
+    assert "Of no target, so that no score can be watched: fails." in text(measured).splitlines()
+
+
+def test_passes_are_the_images_that_went_through_the_network(row):
+    assert row("grad_cam", "stage3").passes == 1
+    assert row("bright").passes == 1
+    assert row("grad_cam", "stage3").seconds > 0
+
+
+def test_the_same_comes_out_once_more(plugin):
+    first, again = (bench(["grad_cam", "fails"], images=4, plugins=[plugin]) for _ in range(2))
+    steady = {"rows": {"__all__": {"seconds"}}}
+    assert first.model_dump(exclude=steady) == again.model_dump(exclude=steady)
+    assert first.images == 4
+
+
+def test_it_is_stored_and_read_again(measured):
+    assert Bench.decode(json.dumps(measured.as_data()).encode()) == measured
+
+
+def test_the_table_has_a_line_for_each_row_in_text_and_in_markdown(measured):
+    lines = text(measured).splitlines()
+    assert lines[0].startswith("30 images of RepVGG-digits")
+    assert lines[2].split()[:3] == ["method", "layer", "pointing"]
+    assert lines[3].startswith("by chance")
+    assert [line.split()[0] for line in lines[4 : 4 + len(measured.rows)]] == [each.method for each in measured.rows]
+    (poor,) = [line for line in lines if line.startswith("Not clearly above a control in the pointing game: ")]
+    assert "nothing at input (random_map" in poor
+    assert "grad_cam at stage3" not in poor
+    page = markdown(measured)
+    assert page.count("\n| ") == 3 + len(measured.rows)
+    assert len({line.count("|") for line in page.splitlines() if line.startswith("|")}) == 1
+
+
+def test_the_chart_grows_with_the_methods(measured):
+    half = measured.model_copy(update={"rows": measured.rows[:3]})
+    assert chart(half).height < chart(measured).height
+    assert chart(half).width == chart(measured).width
+
+
+def test_all_attribution_methods_are_meant_without_names_and_none_of_the_controls():
+    registry = discover()
+    found = {entry.method for entry in entries(registry, ())}
+    explaining = {name for name, each in registry.of(VISUALIZER).items() if each.offer.yields == "attribution"}
+    assert found == explaining - {*CONTROLS}
+    assert [entry.method for entry in controls(registry)] == [*CONTROLS]
+
+
+def test_methods_are_asked_about_two_layers_or_the_input():
+    found = entries(discover(), ["saliency", "layer_cam", "guided_grad_cam", "saliency"])
+    assert [(each.method, each.layer) for each in found] == [
+        ("saliency", "input"),
+        ("layer_cam", "stage3"),
+        ("layer_cam", "stage4"),
+        ("guided_grad_cam", "stage3"),
+        ("guided_grad_cam", "stage4"),
+    ]
+    assert found[1].options == {"target": "label", "layers": ["stage3"]}
+    assert found[3].options == {"target": "label", "layer": "stage3"}
+
+
+def test_wrong_names_are_refused_together_before_anything_is_computed():
+    with pytest.raises(ik.RecipeError) as refused:
+        bench(["grad_cm", "feature_grid", "saliency"])
+    first, second = str(refused.value).splitlines()
+    assert first == "unknown visualizer 'grad_cm' (did you mean 'grad_cam'?)"
+    assert second.startswith("visualizer 'feature_grid' makes no attribution maps")
+
+
+@pytest.mark.parametrize("count", [0, 31])
+def test_there_are_thirty_images(count):
+    with pytest.raises(ik.InputError, match=f"{count} images are wanted, of 30"):
+        bench(["saliency"], images=count)
+
+
+def test_few_images_are_of_different_digits():
+    from interpretkit.bench.bench import _subject
+
+    names = _subject(discover(), 12).images
+    assert names[:10] == [f"sample:digits/{digit}a" for digit in range(10)]
+    assert names[10:] == ["sample:digits/0b", "sample:digits/1b"]
+
+
+def test_ids_that_stand_in_the_code_are_those_of_visualizers():
+    from interpretkit.bench.entries import _FEWER
+
+    there = discover().of(VISUALIZER)
+    for name, options in _FEWER.items():
+        assert {*options} <= {*there[name].options().model_fields}, name
+    assert {"localization", "deletion_insertion", *CONTROLS} <= {*there}
+
+
+def test_the_page_is_that_of_the_stored_bench():
+    docs = Path(__file__).parents[3] / "docs"
+    stored = Bench.decode((docs / "bench.json").read_bytes())
+    assert markdown(stored) in (docs / "bench.md").read_text(encoding="utf-8")
