@@ -69,6 +69,7 @@ from .results.image import InputImage as InputImage
 from .results.map import Map as Map
 from .results.measures import bootstrap_of_mean as bootstrap_of_mean
 from .results.measures import rank_correlation as rank_correlation
+from .results.measures import ranks as ranks
 from .results.result import Result as Result
 from .results.stored import Stored as Stored
 from .results.table import Table as Table

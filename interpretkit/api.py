@@ -143,8 +143,8 @@ def _check_weights(module: torch.nn.Module) -> None:
 
     for name, weight in (*module.named_parameters(), *module.named_buffers()):
         if is_lazy(weight):
-            # Its first pass makes it.
-            continue
+            what = f"{name} has no values yet: a lazy layer makes its weights in its first pass, at random"
+            raise InputError(what, hint="load the weights first, or run the network once on a batch: net(images)")
         if weight.is_meta:
             what = f"{name} lies on the device meta, where no tensor has values"
             raise InputError(what, hint="load the weights first: net.load_state_dict(…, assign=True)")

@@ -107,8 +107,8 @@ def test_the_agreement_ranks_every_channel_of_every_layer(run, slowly_averaged):
         stride = 224 // SIDES[layer]
         for position in (0, count // 4):
             channel = values[rows["channel"][position]].astype(np.float64)
-            # Padded 3×3 convolutions of stride 2: the middle of the first cell is that of the first pixel.
-            own, coarse = [(SIDES[layer], 0.5, stride)] * 2, [(7, 0.5, 32)] * 2
+            # Cells of padded convolutions whose steps fill the image tile it.
+            own, coarse = [(SIDES[layer], stride / 2, stride)] * 2, [(7, 16, 32)] * 2
             coarse = slowly_averaged(channel, own, coarse, (224, 224))
             expected = spearmanr(coarse.ravel(), reference.ravel()).statistic
             assert rows["rank_correlation"][position] == pytest.approx(expected, abs=1e-6)

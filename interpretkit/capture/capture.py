@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from interpretkit.capture.addresses import EVERY, INPUT, OTHER_LAYER, Address
 from interpretkit.capture.dataflow.flow import Dataflow
-from interpretkit.capture.networks import hooks_of, is_script, own_hooks, run, uncompiled
+from interpretkit.capture.networks import hooks_of, own_hooks, run, uncompiled
 from interpretkit.capture.returned import tensor_in, with_tensor
+from interpretkit.capture.state import tensors_as_found
 from interpretkit.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -215,69 +215,26 @@ def _describe(output: Any) -> str:
     return f"a {type(output).__name__}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Buffer:
-    """A buffer of a module, with a copy of the values that it had."""
-
-    part: torch.nn.Module
-    name: str
-    tensor: torch.Tensor
-    values: torch.Tensor
-
-    def put_back(self) -> None:
-        """Give the module its buffer back, with the values that it had."""
-        buffers = self.part._buffers  # noqa: SLF001 - setting an attribute may run code of the module's own
-        now = buffers[self.name] if self.name in buffers else None  # noqa: SIM401 - those of TorchScript have no get
-        if now is None or now.shape != self.tensor.shape:
-            return
-        if not _same(self.tensor, self.values):
-            with torch.no_grad(), torch.inference_mode(self.tensor.is_inference()):
-                self.tensor.copy_(self.values)
-        if now is not self.tensor and not is_script(self.part):
-            buffers[self.name] = self.tensor
-
-
-def _same(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Return whether tensors of one shape hold the same values, NaN included."""
-    if torch.equal(first, second):
-        return True
-    neither = (first != first) & (second != second)  # noqa: PLR0124 - so is NaN told in every dtype
-    return bool(((first == second) | neither).all())
-
-
-def _copies_of_buffers(module: torch.nn.Module) -> list[_Buffer]:
-    found = []
-    for part in module.modules():
-        for name, tensor in part._buffers.items():  # noqa: SLF001 - named_buffers() leaves out what is there twice
-            if tensor is not None and not tensor.is_meta:
-                found.append(_Buffer(part, name, tensor, tensor.detach().clone()))
-    return found
-
-
 @contextmanager
 def left_as_found(module: torch.nn.Module) -> Iterator[None]:
-    """Put `module` in eval mode; give back modes, buffers, hooks, `.grad` and random state whatever happens.
-
-    A buffer that the network replaces by one of another shape is no state but a cache, which its other attributes may
-    count on: it stays.
-    """
-    modes: Mapping[torch.nn.Module, bool] = {part: part.training for part in module.modules()}
-    hooks = [(part, kept, dict(kept)) for part in modes for kept in hooks_of(part)]
+    """Put `module` in eval mode; give back modes, parameters, buffers, hooks, `.grad` and random state in any case."""
+    parts = list(module.modules())
+    # Frozen TorchScript has no mode: its layers are frozen as they are in eval mode.
+    modes = [(part, part.training) for part in parts if hasattr(part, "training")]
+    hooks = [(part, kept, dict(kept)) for part in parts for kept in hooks_of(part)]
     parameters = list(module.parameters())
     states = [(parameter.grad, parameter.requires_grad) for parameter in parameters]
-    buffers = _copies_of_buffers(module)
     devices = {parameter.device.index or 0 for parameter in parameters if parameter.device.type == "cuda"}
-    with torch.random.fork_rng(devices=sorted(devices)), uncompiled(module):
+    with torch.random.fork_rng(devices=sorted(devices)), uncompiled(module), tensors_as_found(module):
         try:
             # What `torch.export` returns has the mode that it was exported in, and no other.
             with suppress(NotImplementedError):
-                module.eval()
+                if modes:
+                    module.eval()
             yield
         finally:
-            for part, mode in modes.items():
+            for part, mode in modes:
                 part.training = mode
-            for buffer in buffers:
-                buffer.put_back()
             for part, kept, before in hooks:
                 own = own_hooks(part)
                 stay = {number: hook for number, hook in kept.items() if number in own}

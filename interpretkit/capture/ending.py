@@ -46,8 +46,8 @@ class Ending:
 
     Attributes:
         operation: `softmax`, `sigmoid`, `log_softmax`; `linear` of a linear layer or convolution, also where what it
-            returns is added up, averaged or scaled by a constant; empty for anything else. A softmax that is mixed by a
-            matrix, and any function of these, is something else.
+            returns is added up, averaged or scaled by a constant; `other` for anything else, such as another function
+            of these, or a softmax that a matrix mixes; empty where it was not seen, as in TorchScript.
         layer: The path of the layer that returned what the operation was given; empty where none did, or where that
             layer is called more than once.
     """
@@ -56,6 +56,7 @@ class Ending:
     layer: str = ""
 
 
+_OTHER = Ending("other")
 Fact = TypeVar("Fact")
 
 
@@ -95,6 +96,8 @@ class Endings(TorchFunctionMode):
         self._module = module
         self._endings: _Known[Ending] = _Known()
         self._layers: _Known[str] = _Known()
+        # Parameters, buffers, and what is made of them alone.
+        self._constants: _Known[bool] = _Known()
         self._calls: list[str] = []
         self._stack = ExitStack()
 
@@ -103,6 +106,8 @@ class Endings(TorchFunctionMode):
             if path and not is_script(part):
                 handle = part.register_forward_hook(self._noted(path))
                 self._stack.callback(handle.remove)
+        for tensor in (*self._module.parameters(), *self._module.buffers()):
+            self._constants.put(tensor, fact=True)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
@@ -124,26 +129,28 @@ class Endings(TorchFunctionMode):
         # Operators of exported networks are called `softmax.int` and the like.
         name = getattr(func, "__name__", "").partition(".")[0]
         given = list(_tensors((*args, *kwargs.values())))
-        if name == "__setitem__":
-            self._endings.put(given[0], Ending())
-        smooth = kwargs.get("mode") != "bicubic"
         made = list(_tensors((result,)))
-        if made:
-            ending = self._made(name, given, smooth=smooth)
+        if name == "__setitem__":
+            self._note(given[0], _OTHER)
+        elif given and all(self._constants.get(tensor) for tensor in given):
+            for tensor in made:
+                self._constants.put(tensor, fact=True)
+        elif made:
+            ending = self._made(name, given, smooth=kwargs.get("mode") != "bicubic")
             for tensor in made:
                 self._note(tensor, ending)
             if _works_in_place(name) and made[0]._base is not None:  # noqa: SLF001 - views are told in no other way
-                self._endings.put(made[0]._base, Ending())  # noqa: SLF001
+                self._note(made[0]._base, _OTHER)  # noqa: SLF001
         return result
 
     def _made(self, name: str, given: Sequence[torch.Tensor], *, smooth: bool) -> Ending | None:
-        """Return what a function makes of some tensors; None of constants, of which nothing is noted."""
+        """Return what a function makes of some tensors; None where nothing is known of any."""
         endings = [self._endings.get(tensor) for tensor in given]
         known = [ending for ending in endings if ending is not None]
         operations = {ending.operation for ending in known}
         group = _GROUPS.get(name, "")
         if group == "linear" and not operations.isdisjoint(("softmax", "log_softmax")):
-            return Ending()
+            return _OTHER
         if group in _MADE:
             return Ending(group, self._layers.get(given[0]) or "" if given else "")
         if not known:
@@ -154,12 +161,12 @@ class Endings(TorchFunctionMode):
         scaled = group == _SCALED and first is not None and len(known) == 1
         if operations == {"linear"} and (scaled or group in (_SUMMED, _RESIZED)):
             return Ending("linear")
-        return Ending()
+        return _OTHER
 
     def _note(self, tensor: torch.Tensor, ending: Ending | None) -> None:
         # What works in place makes something else of what it is given.
-        self._layers.forget(tensor)
-        self._endings.forget(tensor)
+        for known in (self._layers, self._endings, self._constants):
+            known.forget(tensor)
         if ending is not None:
             self._endings.put(tensor, ending)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from interpretkit.capture.state import forward_watched
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -80,7 +82,7 @@ def run(module: nn.Module, inputs: torch.Tensor, *, again: Callable[[], None] | 
         inputs: `(image, channel, y, x)`.
         again: Called before it runs again.
     """
-    with own_hooks_noted(module):
+    with own_hooks_noted(module), forward_watched(module):
         try:
             return module(inputs.clone())
         except RuntimeError as error:

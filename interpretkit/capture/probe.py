@@ -14,6 +14,7 @@ from interpretkit.capture.capture import left_as_found
 from interpretkit.capture.dataflow.flow import Dataflow
 from interpretkit.capture.networks import is_script, own_hooks_noted
 from interpretkit.capture.returned import tensor_in
+from interpretkit.capture.state import forward_watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +57,7 @@ def probe(module: torch.nn.Module, inputs: torch.Tensor) -> list[Call]:
                 handle = submodule.register_forward_hook(note(path))
                 stack.callback(handle.remove)
         stack.enter_context(flow)
-        with own_hooks_noted(module):
+        with own_hooks_noted(module), forward_watched(module):
             module(image)
     return [_plainly_named(call, counts) for call in calls]
 
@@ -86,4 +87,4 @@ def _seen(output: Any, flow: Dataflow, axes: int) -> _Seen:
     if field is None:
         # What does not depend on the input sees none of it.
         return unknown, (0,) * axes, unknown
-    return field.strides, field.extents, field.grid
+    return field.strides, field.extents, field.grid(values.shape)

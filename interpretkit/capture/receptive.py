@@ -90,6 +90,11 @@ class Cells:
         # Of a transposed convolution some cells may see nothing.
         return (middle, step) if math.isfinite(middle) else None
 
+    @property
+    def scattered(self) -> bool:
+        """Whether cells of places far apart, such as those of two crops, were put together."""
+        return ALL in self.fine
+
     def everywhere(self) -> Cells:
         """Return the same cells, each of which sees the whole image."""
         return replace(self, see_all=True)
@@ -172,11 +177,20 @@ def _hull(spans: Iterable[Span]) -> Span:
 
 
 class Row(NamedTuple):
-    """Cells in a row: how many, the middle of the first in pixels from the edge of the image, the step to the next."""
+    """Cells in a row.
+
+    Attributes:
+        cells: How many.
+        first: The middle of the first, in pixels from the edge of the image.
+        step: Pixels to the next.
+        sees: The first pixel that the first cell sees, and the last that the last one does; beyond the image where
+            it is padded.
+    """
 
     cells: int
     first: float
     step: float
+    sees: Span = (0, 0)
 
 
 class Place(NamedTuple):
@@ -219,7 +233,8 @@ class Axis:
         middles = None if self.row is None else self.row.middles
         if middles is None or self.place is None:
             return None
-        return Row(self.place.size, *middles)
+        sees = (self.cells.span(0)[0], self.cells.span(self.place.size - 1)[1])
+        return Row(self.place.size, *middles, sees)
 
     def moved(self, dim: int) -> Axis:
         """Return the same cells in another dim."""
@@ -275,10 +290,18 @@ class Field:
         """Pixels that a cell sees."""
         return tuple(None if axis is None else axis.cells.field for axis in self.axes)
 
-    @property
-    def grid(self) -> tuple[Cells | None, ...]:
-        """The cells in their order; None where they lie in none, or it is not known."""
-        return tuple(None if axis is None else axis.row for axis in self.axes)
+    def grid(self, shape: Sequence[int]) -> tuple[Cells | None, ...]:
+        """Return the cells in their order; None where they lie in none, or it is not known.
+
+        Args:
+            shape: That of the tensor. A dim that holds other entries than these cells, as of several crops, is no row.
+        """
+        held = dict.fromkeys(range(-1, len(shape)), 1)
+        for axis in self.axes:
+            if axis is not None and axis.place is not None:
+                held[axis.dim] *= axis.place.size
+        fits = [axis is not None and axis.dim >= 0 and held[axis.dim] == shape[axis.dim] for axis in self.axes]
+        return tuple(axis.row if axis and fit else None for axis, fit in zip(self.axes, fits, strict=True))
 
     @property
     def rows(self) -> tuple[Row | None, ...]:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from abc import ABC
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from interpretkit import words
@@ -15,7 +16,7 @@ from interpretkit.contracts.citations import Citation, citations_of
 from interpretkit.contracts.kinds import KINDS
 from interpretkit.contracts.reader import Reader
 from interpretkit.contracts.visualizer import Visualizer
-from interpretkit.errors import RecipeError, did_you_mean
+from interpretkit.errors import RecipeError, StepError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,9 +52,11 @@ def plan_text(resolved: Resolved) -> str:
         lines += [f"  passes of its own, step {step.id}: {_cost(step.visualizer)}" for step in own]
     shapes = {}
     for key, model in models.items():
-        shapes[key] = {row.name: row.shape for row in model.layers()}
+        # The size of what it will be fed is not always known before.
+        with suppress(StepError):
+            shapes[key] = {row.name: row.shape for row in model.layers()}
     for each in planned.steps:
-        lines += _step_lines(each, shapes[each.model])
+        lines += _step_lines(each, shapes.get(each.model, {}))
     return "\n".join(lines)
 
 

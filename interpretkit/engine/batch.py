@@ -12,6 +12,7 @@ from interpretkit import words
 from interpretkit.capture.addresses import INPUT
 from interpretkit.capture.capture import left_as_found
 from interpretkit.capture.count import counted
+from interpretkit.capture.state import changed_in_forward
 from interpretkit.contracts.captured import Captured, Listener
 from interpretkit.engine import passes
 from interpretkit.engine.counterparts import Conditions, Counterparts
@@ -447,9 +448,10 @@ def _not_to_be_changed(step: Step, captured: Captured) -> dict[str, torch.Tensor
         tensors["the gradient of the model's input"] = captured.input_gradient
     if step.needs.wants_model:
         module = captured.model.module
-        # Not buffers: whatever passes make of them is put back.
+        # Not what passes themselves make of buffers and parameters, which is put back.
         for name, tensor in module.named_parameters():
-            tensors[f"the model's {name}"] = tensor
+            if name not in changed_in_forward(module):
+                tensors[f"the model's {name}"] = tensor
     return tensors
 
 

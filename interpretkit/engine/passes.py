@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,11 @@ from interpretkit.errors import InterpretkitError, StepError, cause
 from interpretkit.model.advice import advice
 from interpretkit.model.expected import misfit
 from interpretkit.model.outputs.names import MisnamedError
+from interpretkit.model.outputs.parts import check_rows
 from interpretkit.model.preprocessing import shown_channels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import torch
 
@@ -141,7 +141,7 @@ def _over(
         done.activations = capture.activations
         done.refused = capture.refused
         try:
-            done.predictions = settled.predictions(output)
+            done.predictions = settled.predictions(output, images=len(images))
         except MisnamedError as error:
             done.failure = error
             return done
@@ -219,7 +219,7 @@ def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | Non
     try:
         output = done.model.reading(wanted.of)
         values = _at_layer(done, output.layer) if output.layer else returned
-        _check_rows(output.read(values), images=len(done.images))
+        check_rows(output.read(values), images=len(done.images))
         targets = done.model.targets(wanted, values, done.images)
         score = output.score(output.read(values), targets)
         gradients = capture.backward(score) if capture else {}
@@ -236,19 +236,6 @@ def _attribute(wanted: Wanted, done: Pass, returned: Any, capture: Capture | Non
         failure = StepError(f"model {done.model.name!r} failed in the backward pass: {cause(error)}", hint=hint)
         failure.__cause__ = error
         return failure
-
-
-def _check_rows(values: Any, *, images: int) -> None:
-    """Check that a network returns as many rows as it is given images."""
-    if not hasattr(values, "__len__") or isinstance(values, Mapping):
-        return
-    rows = len(values) if getattr(values, "ndim", 1) > 0 else 0
-    if rows != images:
-        count = words.count(rows, "row")
-        raise StepError(
-            f"the network returns {count} for {words.count(images, 'image')}, so it is not known whose they are",
-            hint="let it return one row for each image, in their order",
-        )
 
 
 def _first_broken(activations: Mapping[Address, torch.Tensor]) -> Address | None:

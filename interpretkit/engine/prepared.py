@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpretkit import words
 from interpretkit.errors import RecipeError, located
-from interpretkit.model.expected import first_convolution
+from interpretkit.model.expected import channels_taken
 from interpretkit.model.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _WHOLE = ("resize", "crop", "mean", "std")
 _OF_CHANNELS = ("mean", "std")
-_USUAL_CHANNELS = 3
 
 
 def prepared(model: Model, entry: ModelEntry) -> Model:
@@ -39,7 +38,7 @@ def _changed(model: Model, asked: PreprocessingEntry) -> Preprocessing:
         if missing:
             what = f"the preprocessing of {model.name} is no list of values, so all of it is to be stated"
             raise RecipeError(what, hint=f"add {', '.join(missing)}")
-        channels = _channels(model)
+        channels = channels_taken(model.module)[0]
         usual = Preprocessing(mean=(0.0,) * channels, std=(1.0,) * channels)
     changes: dict[str, Any] = {key: _tupled(stated[key]) for key in ("resize", "crop") if key in stated}
     changes |= {key: _for_each(key, stated[key], usual) for key in _OF_CHANNELS if stated.get(key) is not None}
@@ -63,8 +62,3 @@ def _for_each(key: str, value: float | list[float], usual: Preprocessing) -> tup
 
 def _tupled(lengths: Any) -> Any:
     return tuple(lengths) if isinstance(lengths, list) else lengths
-
-
-def _channels(model: Model) -> int:
-    first = first_convolution(model.module)
-    return _USUAL_CHANNELS if first is None else first.in_channels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image, ImageDraw
 from interpretkit.figures.blocks import highest, paper, put, widest
 from interpretkit.figures.colour import colours_of, ink_on, levels, palette, paletted, symmetric
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, cells_not_finite, heading, sheet, ticks_of
-from interpretkit.figures.text import TEXT, font, paragraph, width_of
+from interpretkit.figures.text import LABEL, TEXT, font, paragraph, width_of
 from interpretkit.figures.words import not_finite
 from interpretkit.words import count, fixed, number, shape
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from interpretkit.results.map import Polarity
 
 _ROW_HEIGHT, _NARROWEST_COLUMN = 34, 60
+_RANGE_HEIGHT = 12  # of the smaller numbers below
 _LONGEST_LABEL = 240
 _GAP = 8
 
@@ -31,6 +33,7 @@ def matrix(
     columns: Sequence[str],
     title: str,
     limits: tuple[float, float] = (-1.0, 1.0),
+    ranges: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Image.Image:
     """Draw a matrix `(row, column)` as coloured cells with their numbers written in.
 
@@ -40,6 +43,8 @@ def matrix(
         columns: Labels of the columns.
         title: What it is; wraps.
         limits: Of the colour scale: coolwarm and symmetric about 0 where they reach below 0, else viridis.
+        ranges: Two matrices of numbers to set the cells against, such as what each is by chance: from where to where,
+            written small below the number; a cell whose range is NaN has none.
 
     Raises:
         ValueError: If there is no cell to draw, labels do not fit, or the limits are not finite and ascending.
@@ -58,7 +63,7 @@ def matrix(
         polarity = "signed"
         low, high = symmetric(low, high)
     colours = colours_of(polarity)
-    layout = _layout(values, rows, columns)
+    layout = _layout(values, _ranges(ranges, values.shape), rows, columns)
     body = _body(values, levels(values, low, high), layout, colours)
     width = max(body.width, NARROWEST)
     below = [bar(ticks_of(low, high), width=BAR)]
@@ -71,26 +76,43 @@ def matrix(
 
 
 class _Layout(NamedTuple):
-    """The labels of a matrix as blocks, the size of its cells in pixels, and where the first one lies."""
+    """The labels of a matrix as blocks, what stands below its numbers, the size of its cells, where the first lies."""
 
     names: list[np.ndarray]
     heads: list[np.ndarray]
+    ranges: list[list[str]]
     down: int
     across: int
     top: int
     left: int
 
 
-def _layout(values: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> _Layout:
+def _ranges(ranges: tuple[np.ndarray, np.ndarray] | None, shape_of: tuple[int, ...]) -> list[list[str]]:
+    """Return the words below each number, row by row: empty where there is no range."""
+    rows, columns = shape_of
+    if ranges is None:
+        return [[""] * columns] * rows
+    pairs = np.stack(ranges, axis=-1).tolist()
+    return [[_reach(low, high) for low, high in row] for row in pairs]
+
+
+def _reach(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"{_two_places(low)}…{_two_places(high)}"
+
+
+def _layout(values: np.ndarray, ranges: list[list[str]], rows: Sequence[str], columns: Sequence[str]) -> _Layout:
     numbers = [_two_places(value) for value in values.ravel().tolist()]
-    longest = max(width_of(text, TEXT) for text in numbers)
+    small = [width_of(text, LABEL) for row in ranges for text in row]
+    longest = max(*(width_of(text, TEXT) for text in numbers), *small)
+    height = _ROW_HEIGHT + (_RANGE_HEIGHT if any(small) else 0)
     across = max(_NARROWEST_COLUMN, longest + 2 * _GAP)
     names = [paragraph(label, width=_LONGEST_LABEL) for label in rows]
     heads = _heads(columns, across)
     return _Layout(
         names=names,
         heads=heads,
-        down=max(_ROW_HEIGHT, highest(names) + 2),
+        ranges=ranges,
+        down=max(height, highest(names) + 2),
         across=max(across, widest(heads) + _GAP),
         top=highest(heads) + _GAP,
         left=widest(names) + _GAP,
@@ -108,14 +130,16 @@ def _body(values: np.ndarray, entries: np.ndarray, layout: _Layout, colours: str
         ground = int(entries[row, column])
         ink = palette(colours)[ink_on(ground, colours)]
         red, green, blue = ink.tolist()
-        text = _two_places(float(value))
-        draw.text((x, y), text, font=font(TEXT), anchor="mm", fill=(red, green, blue))
+        text, small = _two_places(float(value)), layout.ranges[row][column]
+        up = _RANGE_HEIGHT / 2 if small else 0
+        draw.text((x, y - up), text, font=font(TEXT), anchor="mm", fill=(red, green, blue))
+        draw.text((x, y + up + 2), small, font=font(LABEL), anchor="mm", fill=(red, green, blue))
     return image
 
 
 def _labelled(entries: np.ndarray, layout: _Layout) -> np.ndarray:
     """Return the cells without their numbers, below and beside their labels."""
-    names, heads, down, across, top, left = layout
+    names, heads, _, down, across, top, left = layout
     cells = entries.repeat(down, axis=0).repeat(across, axis=1)
     canvas = paper(top + cells.shape[0], left + cells.shape[1])
     put(canvas, cells, top, left)

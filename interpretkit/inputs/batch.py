@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from interpretkit.errors import InputError
 from interpretkit.inputs.tensors import ONE, SEVERAL, checked, described, shaped
-from interpretkit.model.expected import first_convolution
+from interpretkit.model.expected import channels_taken, first_convolution
 from interpretkit.model.feeding import fed
 from interpretkit.model.preprocessing import Preprocessing
 from interpretkit.results.stored import Stored
@@ -210,9 +210,10 @@ def _preprocessed(stored: Stored, model: Model, *, key: str, where: str) -> tupl
 
 
 def _fits(model: Model, image: Sequence[int], *, channels: int) -> bool:
-    """Whether a shape, read as one image `(channel, …)`, is what the first convolution takes; so many channels not."""
+    """Whether a shape, read as one image `(channel, …)`, is what the network takes; so many channels not."""
     first = first_convolution(model.module)
-    if first is None or channels == first.in_channels:
+    taken = channels_taken(model.module)[0]
+    if first is None or channels == taken:
         return False
     read, *grid = image
-    return read == first.in_channels and len(grid) == len(first.kernel_size)
+    return read == taken and len(grid) == len(first.kernel_size)

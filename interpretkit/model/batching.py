@@ -69,7 +69,7 @@ def still_training(module: nn.Module) -> str:
     kinds = (_BatchNorm, _DropoutNd, nn.RReLU)
     training = []
     for name, part in module.named_modules():
-        if part.training and isinstance(part, kinds):
+        if isinstance(part, kinds) and part.training:
             training.append(f"{name} ({type(part).__name__})" if name else type(part).__name__)
     if not training:
         return ""
@@ -96,6 +96,9 @@ def batching_of(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> Batc
             return Batching()
         torch.manual_seed(1)
         again = run(image)
+        if again is None:
+            # It has failed, and will say so where it is to give numbers.
+            return Batching()
         if not _alike(first, again):
             torch.manual_seed(0)
             return _unsteady(first, again, run(image))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +27,52 @@ def declared_size(module: torch.nn.Module) -> tuple[int, ...]:
             if all(isinstance(length, int) for length in lengths):
                 return lengths
     return ()
+
+
+_USUAL_SIZES = {1: (1024,), 2: (224, 224), 3: (64, 64, 64)}
+
+
+def usual_size(module: torch.nn.Module) -> tuple[int, ...]:
+    """Return the size of an image, a signal or a volume that most networks like this one can be run on.
+
+    Example:
+        >>> import torch
+        >>> usual_size(torch.nn.Conv1d(1, 2, 3)), usual_size(torch.nn.Conv2d(3, 2, 3))
+        ((1024,), (224, 224))
+    """
+    first = first_convolution(module)
+    return _USUAL_SIZES[2 if first is None else len(first.kernel_size)]
+
+
+_USUAL_CHANNELS = (3, 1)
+
+
+def channels_taken(module: torch.nn.Module) -> tuple[int, ...]:
+    """Return how many channels the images may have that a network takes, the likeliest first.
+
+    Those of its first convolution, or what these are before pixels were put into channels, as a `PixelUnshuffle` at
+    the entry does; where neither holds, a colour image or a grey one.
+
+    Example:
+        >>> from torch import nn
+        >>> channels_taken(nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3)))
+        (3, 12, 1)
+        >>> channels_taken(nn.Conv2d(4, 4, 3)), channels_taken(nn.Linear(4, 4))
+        ((4, 3, 1), (3, 1))
+    """
+    from torch import nn
+
+    first = first_convolution(module)
+    if first is None:
+        return _USUAL_CHANNELS
+    channels = Fraction(first.in_channels)
+    for part in takewhile(lambda part: part is not first, module.modules()):
+        if isinstance(part, nn.PixelUnshuffle):
+            channels /= part.downscale_factor**2
+        elif isinstance(part, nn.PixelShuffle):
+            channels *= part.upscale_factor**2
+    shuffled = [int(channels)] if channels.denominator == 1 else []
+    return tuple(dict.fromkeys([*shuffled, first.in_channels, *_USUAL_CHANNELS]))
 
 
 _KINDS = {1: "signals (channel, x)", 2: "images (channel, y, x)", 3: "volumes (channel, z, y, x)"}

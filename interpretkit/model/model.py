@@ -10,7 +10,7 @@ from interpretkit.model.advice import advice
 from interpretkit.model.baselines import Baseline, baseline_of
 from interpretkit.model.batching import Batching, batching_of, mixes, still_training
 from interpretkit.model.cuts import changes, no_gradient
-from interpretkit.model.expected import declared_size, first_convolution, misfit
+from interpretkit.model.expected import channels_taken, declared_size, first_convolution, misfit, usual_size
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
 from interpretkit.model.layout import Layout, arrange
@@ -19,6 +19,7 @@ from interpretkit.model.outputs.columns import Chosen, Grammar
 from interpretkit.model.outputs.grammar import parse, parse_single
 from interpretkit.model.outputs.names import MisnamedError
 from interpretkit.model.outputs.output import for_each
+from interpretkit.model.outputs.parts import check_rows
 from interpretkit.model.outputs.settling import LOGITS, settle
 from interpretkit.model.outputs.wanted import Each, Held, Wanted, among_others, targets_of
 from interpretkit.model.preprocessing import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from interpretkit.capture.addresses import Call
     from interpretkit.capture.ending import Ending
     from interpretkit.model.layout import Arranged
     from interpretkit.model.outputs.grammar import SingleTarget, TargetSpec
@@ -49,10 +51,14 @@ if TYPE_CHECKING:
     from interpretkit.results.image import InputImage
     from interpretkit.results.targets import Target, TargetData
 
-_USUAL_CHANNELS, _USUAL_SIZE = 3, 224
-_OTHER_SIZE = (
-    "it may want another size: `--size HEIGHTxWIDTH`, or `layers(size=(height, width))`, a number for each axis"
-)
+_BLACK = (224, 224)
+_KINDS = {1: "a signal", 2: "an image", 3: "a volume"}
+_SIZES = {
+    1: "`--size LENGTH`, or `layers(size=(length,))`",
+    2: "`--size HEIGHTxWIDTH`, or `layers(size=(height, width))`",
+    3: "`--size DEPTHxHEIGHTxWIDTH`, or `layers(size=(depth, height, width))`",
+}
+"""What is fed, and how its size is given, by the number of its axes."""
 CLASS_TOKEN = "class_token"
 """The name of the output that is the class token of a transformer, and of its target."""
 
@@ -185,19 +191,23 @@ class Model:
         Raises:
             RecipeError: If a pattern matches nothing; it lists the nearest names.
         """
+        for pattern in patterns:
+            # What is frozen shows no layers at all.
+            self._check_hooks(pattern, so=f"there is no layer {pattern}")
         found = self._names.find(patterns)
         for layer in found:
-            self._check_hooks(layer)
+            self._check_hooks(layer.address.path, so=f"there is no layer {layer.name}")
         return found
 
-    def _check_hooks(self, layer: Layer) -> None:
+    def _check_hooks(self, path: str, *, so: str) -> None:
+        """Refuse a layer that is TorchScript, or lies in it; of the empty path the whole network."""
         from interpretkit.capture.networks import script_around
 
-        script = script_around(self.module, layer.address.path)
+        script = script_around(self.module, path)
         if script is not None:
             whole = f"layer {script}" if script else f"model {self.name!r}"
             raise RecipeError(
-                f"{whole} is TorchScript, which cannot be looked into, so there is no layer {layer.name}",
+                f"{whole} is TorchScript, which cannot be looked into, so {so}",
                 hint="give the nn.Module that it was made of; methods at the input take it: saliency, occlusion",
             )
 
@@ -208,30 +218,34 @@ class Model:
             *patterns: Restrict the list as in `find`.
             size: Height and width of the image in pixels, `(x,)` of a signal, `(z, y, x)` of a volume; by default what
                 a preprocessing of its own makes, what the network declares (`img_size` or `image_size`, its own or of
-                its `config`), else 224 × 224.
+                its `config`), else 224 × 224; of signals 1024, of volumes 64 × 64 × 64.
 
         Raises:
-            RecipeError: If a pattern matches nothing.
+            RecipeError: If a pattern matches nothing, or the network is TorchScript.
             StepError: If the network fails on an image of this size.
         """
+        self._check_hooks("", so="it has no layers")
+        names = self._names
+        asked = names.asked(patterns) if patterns else None
+        return LayerTable(names.rows(self._calls(size or self._input_size()), asked))
+
+    def _calls(self, size: tuple[int, ...]) -> list[Call]:
+        """Return the calls of a pass of one image of this size, of as many channels as the network takes."""
         import torch
 
         from interpretkit.capture.probe import probe
 
-        first = first_convolution(self.module)
-        channels = _USUAL_CHANNELS if first is None else first.in_channels
-        lengths = (channels, *(size or self._input_size()))
-        names = self._names
-        asked = names.asked(patterns) if patterns else None
-        try:
-            image = self.fed(torch.zeros((1, *lengths)))
-            calls = probe(self.module, image)
-        except Exception as error:
-            what = f"model {self.name!r} failed on an image {shape(lengths)}"
-            lines = str(error).strip().splitlines()
-            told = lines[0] if lines else ""
-            raise StepError(f"{what}: {type(error).__name__}: {told}", hint=_OTHER_SIZE) from error
-        return LayerTable(names.rows(calls, asked))
+        failures = []
+        for channels in channels_taken(self.module):
+            lengths = (channels, *size)
+            try:
+                return probe(self.module, self.fed(torch.zeros((1, *lengths))))
+            except Exception as error:  # noqa: BLE001 - a user's network may raise anything
+                failures.append((lengths, error))
+        lengths, first = failures[0]
+        kind, other = _KINDS.get(len(size), "an input"), _SIZES.get(len(size), _SIZES[2])
+        what = f"model {self.name!r} failed on {kind} {shape(lengths)}: {cause(first)}"
+        raise StepError(what, hint=misfit(self.module, len(size)) or f"it may want another size: {other}") from first
 
     def size_of(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
         """Return the size of an input along each of its axes; one length stands for all of them.
@@ -241,8 +255,7 @@ class Model:
             >>> Model(module=torch.nn.Conv3d(1, 2, 3)).size_of((16,))
             (16, 16, 16)
         """
-        first = first_convolution(self.module)
-        axes = len(("y", "x")) if first is None else len(first.kernel_size)
+        axes = len(usual_size(self.module))
         return lengths * axes if len(lengths) == 1 else lengths
 
     def arranged(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> Arranged:
@@ -337,6 +350,8 @@ class Model:
     def settle(self, inputs: torch.Tensor, returned: Any, ending_of: Callable[[Any], Ending]) -> Model:
         """Return the model with the outputs that were left open, as a pass shows them; it is kept.
 
+        A pass that returns other rows than the images shows nothing: a single image may have lost its axis.
+
         Where the network ends in a softmax or sigmoid that is given what a layer returns, that becomes the output
         `logits`.
 
@@ -345,8 +360,11 @@ class Model:
             returned: What it returned.
             ending_of: Tells what a part of that was made by.
         """
-        axes = inputs.ndim - len((IMAGE, CHANNEL))
-        model = replace(self, outputs=settle(self.outputs, returned, ending_of, axes=axes))
+        images, axes = len(inputs), inputs.ndim - len((IMAGE, CHANNEL))
+        outputs = settle(self.outputs, returned, ending_of, images=images, axes=axes)
+        if outputs is None:
+            return self
+        model = replace(self, outputs=outputs)
         self._kept["settled"] = model
         # What passes show is of the network, however its outputs are read.
         object.__setattr__(model, "_kept", self._kept)
@@ -416,8 +434,8 @@ class Model:
     def spacing(self, layer: Layer, values: torch.Tensor, *, inputs: torch.Tensor) -> dict[str, tuple[float, float]]:
         """Return where the cells of a layer lie on the input, by axis: the middle of the first in pixels, and the step.
 
-        They lie at the middles of their receptive fields, as the first pass of inputs of a size has shown. An axis
-        along which it is not known is left out.
+        As the first pass of inputs of a size has shown. An axis along which they tile the input evenly is left out, and
+        one along which it is not known.
 
         Args:
             layer: The layer.
@@ -570,14 +588,16 @@ class Model:
             known = [each for each in found if each is not None]
             return torch.cat(known) if known else None
 
-    def predictions(self, returned: Any) -> tuple[tuple[Prediction, ...], ...]:
-        """Return for each image what the network finds in it; nothing where its output cannot be read.
+    def predictions(self, returned: Any, *, images: int) -> tuple[tuple[Prediction, ...], ...]:
+        """Return for each of so many images what the network finds in it; nothing where its output cannot be read.
 
         Raises:
             MisnamedError: If there are more or fewer classes than names.
         """
         try:
-            return self.output.summary(self.output.read(returned))
+            values = self.output.read(returned)
+            check_rows(values, images=images)
+            return self.output.summary(values)
         except MisnamedError:
             raise
         except StepError:
@@ -743,12 +763,15 @@ class Model:
         declared = declared_size(self.module) if preprocessing == Preprocessing() else ()
         if declared:
             return self.size_of(declared)
+        usual = usual_size(self.module)
         if isinstance(preprocessing, Preprocessing):
-            lengths = preprocessing.crop or preprocessing.resize or _USUAL_SIZE
+            # It makes images, so a network of signals or volumes is not fed by it.
+            of_images = (preprocessing.crop or preprocessing.resize) if len(usual) == len(("y", "x")) else None
+            lengths = of_images or usual
             return (lengths, lengths) if isinstance(lengths, int) else lengths
         from PIL import Image
 
-        black = Image.new("RGB", (_USUAL_SIZE, _USUAL_SIZE))
+        black = Image.new("RGB", _BLACK)
         try:
             return tuple(preprocessing(black).shape[1:])
         except Exception as error:

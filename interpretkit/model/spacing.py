@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from interpretkit.results.axes import spatial
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from interpretkit.capture.addresses import Address
-    from interpretkit.capture.receptive import Field, Place
+    from interpretkit.capture.receptive import Field, Place, Row
 
     Size = tuple[int, ...]
 
@@ -41,7 +42,12 @@ class Spacings:
         return () if field is None else field.places
 
     def of(self, layer: Address, size: Size, cells: Mapping[str, int]) -> dict[str, Spacing]:
-        """Return where the cells of a layer lie, by axis; nothing along an axis where that is not known.
+        """Return where the cells of a layer lie, by axis; nothing where they tile it evenly, or nobody knows.
+
+        They lie at the middles of their receptive fields. Where these reach beyond the image, since it is padded, the
+        row of cells is moved by half a step at most to have its middle in that of the image: training moves what a
+        cell answers to by as much, and a network that was trained with flipped images looks where a flip leaves it,
+        which only a row in the middle does.
 
         Args:
             layer: The call.
@@ -52,7 +58,18 @@ class Spacings:
         rows = () if field is None else field.rows
         axes = spatial(len(size) - 1)
         found = {}
-        for axis, row in zip(axes, rows, strict=False):
+        for axis, pixels, row in zip(axes, size[1:], rows, strict=False):
             if row is not None and row.cells == cells.get(axis):
-                found[axis] = (row.first, row.step)
+                first = _first(row, pixels)
+                even = math.isclose(row.cells * row.step, pixels) and math.isclose(first, row.step / 2)
+                if not even:
+                    found[axis] = (first, row.step)
         return found
+
+
+def _first(row: Row, pixels: int) -> float:
+    """Return the middle of the first cell of a row on so many pixels."""
+    in_the_middle = (pixels - (row.cells - 1) * row.step) / 2
+    first_seen, last_seen = row.sees
+    padded = first_seen < 0 or last_seen >= pixels
+    return in_the_middle if padded and abs(in_the_middle - row.first) <= row.step / 2 else row.first

@@ -24,8 +24,8 @@ class Map(Array):
         layer: The layer that it belongs to.
         extent: The lengths in pixels of the model's input that it lies on, by axis: `{"y": 224, "x": 224}`.
         spacing: Where its cells lie, by axis: the middle of the first cell in pixels from the edge, and the step to the
-            next, as receptive fields have it: `{"y": (0.5, 32.0), "x": (0.5, 32.0)}`. Along other axes it is not known,
-            and they tile the extent evenly.
+            next, as receptive fields have it: `{"y": (8.5, 4.0), "x": (8.5, 4.0)}`. Along other axes they tile the
+            extent evenly.
         polarity: `signed` if values below zero have a meaning, else `unsigned`.
     """
 

@@ -31,7 +31,7 @@ def junit(run: RunRecord, *, strict: bool) -> bytes:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     text = junit(tiny_run(folder).record, strict=False).decode()
         >>> text.count("<testcase "), 'failures="0"' in text
-        (3, True)
+        (8, True)
     """
     suite = Element("testsuite", name=_text(run.name))
     for step in run.steps:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interpretkit import Figure, Needs, Result, Table, Targeted, Visualizer, figures
+from interpretkit import Figure, Needs, RecipeError, Result, Table, Targeted, Visualizer, figures
 from interpretkit_cam.base import interpolated
 
 if TYPE_CHECKING:
@@ -52,9 +52,14 @@ class FullGrad(Visualizer):
     options: Options
 
     def needs_of(self, model: Model) -> Needs:
-        """Ask for the gradients for the input and at every call of every module with a bias."""
+        """Ask for the gradients for the input and at every call of every module with a bias.
+
+        Raises:
+            RecipeError: If the biases cannot be reached: the network is TorchScript, or was exported.
+        """
         parts = ((path, part) for path, part in model.module.named_modules() if path)
         biased = [f"{path}#*" for path, part in parts if _bias(part) is not None]
+        _check_reached(model.module, biased)
         return Needs(gradients=biased, input_gradient=True, target=self.options.target, parameters=True)
 
     def compute(self, captured: Captured) -> Result:
@@ -90,6 +95,21 @@ class FullGrad(Visualizer):
         )
         alt = figures.alt(values, what=f"FullGrad for {target}")
         yield Figure(name=_INPUT, picture=picture, caption=caption, alt=alt)
+
+
+def _check_reached(network: nn.Module, biased: Sequence[str]) -> None:
+    """Refuse a network of whose biases FullGrad would see none, and give the gradient for the input alone."""
+    import torch
+
+    hint = "give the nn.Module that it was made of; input_x_gradient and integrated_gradients take it as it is"
+    for path, part in network.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            where = f"layer {path}" if path else "the network"
+            raise RecipeError(f"FullGrad sums over all biases, and {where} is TorchScript, which hides them", hint=hint)
+    names = [name for name, _ in network.named_parameters() if name.endswith("bias")]
+    if names and not biased:
+        what = f"FullGrad sums over all biases, and no module returns what {names[0]} is added to: only functions do"
+        raise RecipeError(what, hint=hint)
 
 
 def _parts(captured: Captured) -> Iterator[tuple[str, torch.Tensor]]:

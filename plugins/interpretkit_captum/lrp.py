@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from interpretkit import Targeted
+from interpretkit import StepError, Targeted
 from interpretkit_captum.attribution import INPUT, OwnPasses, over_channels, total
 from interpretkit_captum.completeness import Explanation
 
@@ -65,11 +65,17 @@ class Lrp(OwnPasses):
         """Make a copy, in which each call of an activation function is a module of its own.
 
         Raises:
-            StepError: If an operation has no rule.
+            StepError: If an operation has no rule, or the network cannot be copied.
         """
         from interpretkit_captum.relevance import with_relevance
 
-        network = deepcopy(captured.model.module)
+        try:
+            network = deepcopy(captured.model.module)
+        except Exception as error:
+            raise StepError(
+                f"LRP changes weights on its way, and the network cannot be copied for that: {error}",
+                hint="let it keep neither activations nor locks; integrated_gradients and occlusion take it as it is",
+            ) from error
         with with_relevance(captured, network):
             yield network
 

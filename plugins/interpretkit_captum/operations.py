@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from interpretkit import StepError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -58,7 +60,18 @@ class Observed:
 
 
 def observe(network: nn.Module, images: torch.Tensor) -> Observed:
-    """Run the network once on `images` `(image, channel, y, x)` without gradients, and say what it does."""
+    """Run the network once on `images` `(image, channel, y, x)` without gradients, and say what it does.
+
+    Raises:
+        StepError: If a part of it is TorchScript, in which nothing can be seen.
+    """
+    for path, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            where = f"layer {path}" if path else "the network"
+            raise StepError(
+                f"{where} is TorchScript, in which no operation can be given a rule",
+                hint="give the nn.Module that it was made of; integrated_gradients and occlusion take it as it is",
+            )
     calls: Counter[str] = Counter()
     inside: list[tuple[str, nn.Module]] = [("", network)]
     handles = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,13 +11,17 @@ from pydantic import Field
 from interpretkit import Array, Figure, Reads, Reduction, Result, StepError, Table
 from interpretkit_compare import agreement_figure
 from interpretkit_compare.measures import MEASURES
-from interpretkit_compare.pairs import PairOptions, compared, on_one_grid
+from interpretkit_compare.pairs import PairOptions, by_chance, compared, on_one_grid
+from interpretkit_compare.shuffles import ENDS
 from interpretkit_compare.sources import explaining
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from interpretkit import Captured
+
+SHUFFLED = "shuffled"
+"""The array of sums over shuffled maps."""
 
 _PLACES = ("first", "second", "measure")
 
@@ -26,10 +31,15 @@ class Agreement(Reduction):
 
     - Table `pairs`: mean, spread (the standard deviation of the population) and range of every measure for every two
       maps over the images for which it is defined. Moments are merged exactly, after Chan, Golub and LeVeque.
+      `chance` is the mean of the measure where the second map of each pair is mirrored and shifted around at random,
+      anew for each image; `chance_low` and `chance_high` are 5 % and 95 % over `shuffles` of such means. Shuffles keep
+      a map's values and how smooth it is: two smooth maps of few blobs are often alike, though their places have
+      nothing to do with each other.
     - Table `images`: for each image the mean of every measure over all pairs, and the pair that is least alike by the
       measure `by`. The images on which the maps disagree most come first; those without a measure come last.
 
-    The maps of the first few images are kept as they were compared, by image and source, and drawn beside these images.
+    The array `shuffled` holds what chance is computed from, `(measure, pair, draw)`: the sums over the images. The maps
+    of the first few images are kept as they were compared, by image and source, and drawn beside these images.
     All else is one row for each image, so the memory that it takes hardly grows.
     """
 
@@ -38,6 +48,7 @@ class Agreement(Reduction):
     citations = {
         "neely2021order": "that methods disagree, and that agreement is no measure of quality",
         "wang2004image": "structural similarity",
+        "lotwick1982methods": "chance by shifts around a torus",
     }
     cost = "no pass: it reads results of earlier steps"
     yields = "comparison"
@@ -69,12 +80,14 @@ class Agreement(Reduction):
         ids = [image.id for image in captured.images]
         axes = tuple(maps_read[0].map.extent)
         kept: dict[str, Array] = {}
-        measured = []
+        measured, shuffled = [], []
         for position, image in enumerate(ids):
             maps = on_one_grid(maps_read, position, self.options)
             measured.append(compared(maps, self.options))
+            shuffled.append(by_chance(maps, self.options, seed=captured.seed(position, self.options.seed)))
             for name, values in zip(names, maps, strict=True):
                 kept[f"{image}: {name}"] = Array(values=values, dims=axes)
+        kept[SHUFFLED] = _summed(shuffled)
         tables = {"pairs": _pairs(names, measured), "images": _images(ids, names, measured, by=self.options.by)}
         return self._shortened(Result(arrays=kept, tables=tables, images=captured.images))
 
@@ -84,7 +97,8 @@ class Agreement(Reduction):
             "pairs": _merged(first.tables["pairs"], second.tables["pairs"]),
             "images": Table.stacked([first.tables["images"], second.tables["images"]]),
         }
-        arrays = {**first.arrays, **second.arrays}
+        one, other = (each.arrays[SHUFFLED] for each in (first, second))
+        arrays = {**first.arrays, **second.arrays, SHUFFLED: replace(one, values=one.values + other.values)}
         return self._shortened(Result(arrays=arrays, tables=tables, images=(*first.images, *second.images)))
 
     def draw(self, result: Result) -> Iterator[Figure]:
@@ -99,12 +113,28 @@ class Agreement(Reduction):
         order = np.lexsort((table["image"], table[self.options.by]))
         table = Table({name: column[order] for name, column in table.columns.items()})
         shown = table["image"][: self.options.show].tolist()
-        kept = {name: array for name, array in result.arrays.items() if name.partition(": ")[0] in shown}
+        kept = {name: array for name, array in result.arrays.items() if name.partition(": ")[0] in [*shown, SHUFFLED]}
+        pairs = _with_chance(result.tables["pairs"], result.arrays[SHUFFLED])
         return Result(
             arrays=kept,
-            tables={**result.tables, "images": table},
+            tables={"pairs": pairs, "images": table},
             images=tuple(image for image in result.images if image.id in shown),
         )
+
+
+def _summed(shuffled: Sequence[Mapping[str, np.ndarray]]) -> Array:
+    """Return the sums over images of every measure of every two maps, the second shuffled, over where it is defined."""
+    of_images = [np.stack([of_image[name] for name in MEASURES]) for of_image in shuffled]
+    return Array(values=np.nansum(of_images, axis=0), dims=("measure", "pair", "draw"))
+
+
+def _with_chance(pairs: Table, shuffled: Array) -> Table:
+    """Return the table of pairs with what the mean of each measure is by chance; NaN where no image has the measure."""
+    sums = shuffled.values.reshape(len(pairs), -1)
+    images = pairs["images"][:, None]
+    means = np.where(images > 0, sums / np.maximum(images, 1), np.nan)
+    low, high = np.quantile(means, ENDS, axis=1)
+    return Table({**pairs.columns, "chance": means.mean(1), "chance_low": low, "chance_high": high})
 
 
 def _pairs(names: Sequence[str], measured: Sequence[Mapping[str, np.ndarray]]) -> Table:

@@ -8,7 +8,7 @@ import numpy as np
 
 from interpretkit import Figure, figures
 from interpretkit_compare.measures import IN_WORDS, MEASURES
-from interpretkit_compare.pairs_figure import how, matrices
+from interpretkit_compare.pairs_figure import chance, how, matrices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,15 +27,17 @@ def means(result: Result, options: PairOptions, *, by: str) -> Figure:
     chosen, measure = pairs.where("measure", by), IN_WORDS[by]
     spread = _matrix(chosen, names, "std", own=0.0)
     last = figures.matrix(spread, rows=names, columns=names, title=f"spread of the {measure}", limits=(0.0, 1.0))
-    grid = next(iter(result.arrays.values())).values.shape
+    ranges = {name: _ranges(pairs.where("measure", name), names) for name in MEASURES}
+    grid = _grid_of(result)
     over = figures.count(len(result.tables["images"]), "image")
     title = f"How alike the attribution maps are: means over {over}"
     extent = _extent(chosen)
     return Figure(
         name="pairs",
-        picture=matrices(of_measures, names, title=title, more=[last]),
+        picture=matrices(of_measures, names, ranges=ranges, title=title, more=[last]),
         caption=f"Every two attribution maps over {over}: {how(options, grid)}. "
-        f"Mean {measure} ± spread, from the least to the most alike pair: {extent}.",
+        f"Mean {measure} ± spread, from the least to the most alike pair: {extent}. {_above(chosen)} "
+        f"{chance(options, grid)} Means over as many images, each shuffled anew.",
         alt=f"Matrices of {', '.join(names)}; mean {measure} from the least to the most alike pair: {extent}.",
     )
 
@@ -52,7 +54,7 @@ def disputed(result: Result, options: PairOptions, *, by: str, show: int) -> Fig
         title = f"mean {measure} {mean}; least alike: {row['first']} and {row['second']}"
         pictures += [figures.photo(photos[image], title=image), _grid(maps, title)]
         words.append(f"{image} ({mean})")
-    grid = next(iter(result.arrays.values())).values.shape
+    grid = _grid_of(result)
     over = figures.count(len(table), "image")
     said = f"mean {measure} over all pairs of maps, least first: {', '.join(words)}; of {over}"
     return Figure(
@@ -62,6 +64,18 @@ def disputed(result: Result, options: PairOptions, *, by: str, show: int) -> Fig
         f"{how(options, grid)}; each on a scale of its own.",
         alt=f"Images and their maps, by the {said}.",
     )
+
+
+def _grid_of(result: Result) -> tuple[int, ...]:
+    """Return how many cells the maps have that a result keeps as they were compared."""
+    return next(array.values.shape for name, array in result.arrays.items() if name != "shuffled")
+
+
+def _above(pairs: Table) -> str:
+    """Say how many pairs are alike beyond chance."""
+    known = int((~np.isnan(pairs["mean"])).sum())
+    above = int((pairs["mean"] > pairs["chance_high"]).sum())
+    return f"Above chance: {above} of {figures.count(known, 'pair')}."
 
 
 def _maps_of(result: Result, image: str) -> dict[str, np.ndarray]:
@@ -84,6 +98,12 @@ def _matrix(pairs: Table, names: Sequence[str], column: str, *, own: float) -> n
     second = [names.index(name) for name in pairs["second"].tolist()]
     matrix[first, second] = matrix[second, first] = pairs[column]
     return matrix
+
+
+def _ranges(pairs: Table, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return from where to where a measure of every pair lies by chance."""
+    low, high = (_matrix(pairs, names, column, own=np.nan) for column in ("chance_low", "chance_high"))
+    return low, high
 
 
 def _extent(pairs: Table) -> str:

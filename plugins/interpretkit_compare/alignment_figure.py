@@ -44,12 +44,16 @@ def draw(features: str, attribution: str, ranked: Table, result: Result) -> Figu
     extent = _extent(about)
     own, other = (figures.shape(each.values.shape[-2:]) for each in (ends["most"], reference))
     channels = figures.count(int(about["channels"]), "channel")
+    words = _by_chance(ranked, about)
     caption = (
         f"Spearman rank correlation of {channels} of {features} ({own}) with {explained} "
         f"({other}), on the coarser grid by area averaging: {extent}; {about['undefined']} undefined (the same value "
-        "everywhere)."
+        f"everywhere). {words}"
     )
-    alt = f"Channel {ranked['channel'][0]} of {features} is aligned most with {attribution}; correlations {extent}."
+    alt = (
+        f"Channel {ranked['channel'][0]} of {features} is aligned most with {attribution}; correlations {extent}. "
+        f"{words}"
+    )
     return Figure(name=f"{features}--{attribution}".replace("/", "-"), picture=picture, caption=caption, alt=alt)
 
 
@@ -65,16 +69,30 @@ def _grid(shown: Map, end: str, ranked: Table, about: Mapping[str, Any]) -> Imag
     return figures.grid(
         shown.values[0],
         title=f"{end} aligned",
-        labels=[_label(ranked, row) for row in rows],
+        labels=[_label(ranked, row, about) for row in rows],
         scope="channel",
         polarity="signed" if about["min"] < 0 else "unsigned",
         limits=(about["min"], about["max"]) if known else None,
     )
 
 
-def _label(ranked: Table, row: int) -> str:
-    correlation = figures.fixed(ranked["rank_correlation"][row], "+.2")
-    return f"{ranked['channel'][row]}: {correlation}"
+def _label(ranked: Table, row: int, about: Mapping[str, Any]) -> str:
+    """Return number and correlation of a channel, with a star where the best or worst by chance does not reach it."""
+    value = ranked["rank_correlation"][row]
+    beyond = value > about["chance_highest"] or value < about["chance_lowest"]
+    return f"{ranked['channel'][row]}: {figures.fixed(value, '+.2')}{'*' if beyond else ''}"
+
+
+def _by_chance(ranked: Table, about: Mapping[str, Any]) -> str:
+    """Say what the ends of the ranking are by chance, and how many channels lie beyond."""
+    values = ranked["rank_correlation"]
+    low, high = (figures.fixed(about[name], "+.2") for name in ("chance_lowest", "chance_highest"))
+    beyond = int(((values > about["chance_highest"]) | (values < about["chance_lowest"])).sum())
+    return (
+        "By chance, with the map mirrored and shifted around at random, the best of "
+        f"{figures.count(about['channels'], 'channel')} stays below {high} and the worst above {low} in 95 %; {beyond} "
+        "lie beyond (*)."
+    )
 
 
 def _extent(about: Mapping[str, Any]) -> str:

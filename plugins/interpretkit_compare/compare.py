@@ -35,11 +35,23 @@ class Compare(Visualizer):
       the first of each pair explains as `target`, and a matrix for each measure.
 
     Maps of different size meet by area averaging: nothing is interpolated.
+
+    Every number stands beside what chance brings. Smooth maps of few blobs are often alike, though their places have
+    nothing to do with each other; so the attribution map, the second of a pair, is mirrored and shifted around as a
+    whole, at random and `shuffles` times, which keeps its values and how smooth it is. `chance_low` and `chance_high`
+    are 5 % and 95 % of the measure over these. In `layers`, `chance_highest` is what the best of all channels stays
+    below in 95 %, and `chance_lowest` what the worst stays above: of many channels some are aligned with any map.
+    `iou_independent` is the mean IoU of independent top cells, in closed form.
     """
 
     name = "compare"
     requires = "steps with feature maps (image, channel, y, x), or with attribution maps (image, y, x), or both"
-    citations = {"spearman1904proof": "rank correlation", "wang2004image": "structural similarity"}
+    citations = {
+        "spearman1904proof": "rank correlation",
+        "wang2004image": "structural similarity",
+        "lotwick1982methods": "chance by shifts around a torus",
+        "nichols2002nonparametric": "the best of many channels beside the best by chance",
+    }
     cost = "no pass: it reads results of earlier steps"
     yields = "comparison"
     reads = Reads("features", "attribution")
@@ -64,15 +76,15 @@ class Compare(Visualizer):
         ids = [image.id for image in captured.images]
         maps: dict[str, Map] = {}
         tables: dict[str, list[Table]] = {}
+        shuffles, seeds = self.options.shuffles, [captured.seed(k, self.options.seed) for k in range(len(ids))]
         for feature, attribution in product(features, explaining):
-            ranked = alignment.aligned(feature, attribution, ids)
-            summary = alignment.summary(feature, attribution, ids, ranked)
+            ranked, summary = alignment.aligned(feature, attribution, ids, shuffles=shuffles, seeds=seeds)
             tables.setdefault("channels", []).append(ranked)
             tables.setdefault("layers", []).append(summary)
             if attribution.name in alignment.shown_by(feature, explaining):
                 maps |= self._shown(feature, attribution, ranked, ids)
         if len(explaining) > 1:
-            tables["pairs"] = [pairs.of_images(explaining, ids, self.options)]
+            tables["pairs"] = [pairs.of_images(explaining, ids, self.options, seeds=seeds)]
         if not tables:
             raise StepError(
                 f"nothing to compare in {', '.join(captured.results)}",

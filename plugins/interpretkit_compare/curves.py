@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -11,8 +11,6 @@ from pydantic import Field
 from interpretkit_compare.perturbed import PerturbedOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
 
     from interpretkit import Captured, Grid, Target
@@ -23,6 +21,11 @@ class CurveOptions(PerturbedOptions):
 
     steps: int = Field(
         default=25, ge=1, le=10000, description="in how many steps the image is replaced; at most one for each cell"
+    )
+    grid: list[Annotated[int, Field(ge=1)]] | Literal["pixels"] | None = Field(
+        default=None,
+        description="cells [y, x] that all maps are ordered on, [x] of signals, [z, y, x] of volumes, or pixels, so "
+        "that maps of different grids can be compared; by default each on its own",
     )
     score: Literal["probability", "logit"] = Field(
         default="probability",
@@ -55,6 +58,37 @@ class Curves(NamedTuple):
     insertion: Curve
 
 
+class Band(NamedTuple):
+    """Curves of one image in several orders of one grid.
+
+    Example:
+        >>> ends = np.array([0.0, 1.0])
+        >>> band = Band((Curve(ends, np.array([1.0, 0.0])), Curve(ends, np.array([0.5, 0.5]))))
+        >>> band.mean.scores.tolist(), [scores.tolist() for scores in band.reach]
+        ([0.75, 0.25], [[0.5, 0.0], [1.0, 0.5]])
+    """
+
+    curves: tuple[Curve, ...]
+
+    @property
+    def mean(self) -> Curve:
+        """The mean of the curves."""
+        fractions = np.mean([curve.fractions for curve in self.curves], axis=0)
+        scores = np.mean([curve.scores for curve in self.curves], axis=0)
+        return Curve(fractions, scores)
+
+    @property
+    def reach(self) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the greatest score at each step."""
+        scores = np.stack([curve.scores for curve in self.curves])
+        return scores.min(0), scores.max(0)
+
+    @property
+    def areas(self) -> np.ndarray:
+        """The area under each curve."""
+        return np.array([curve.area for curve in self.curves])
+
+
 class Watched:
     """One image whose score for one target is watched while its pixels are replaced."""
 
@@ -75,11 +109,6 @@ class Watched:
             deletion=self._curve(self._image, self._deleted, ranks, grid),
             insertion=self._curve(self._blurred, self._image, ranks, grid),
         )
-
-    def mean_curves(self, orders: Sequence[np.ndarray], grid: Grid) -> Curves:
-        """Return the means of the curves in several orders."""
-        deletions, insertions = zip(*(self.curves(ranks, grid) for ranks in orders), strict=True)
-        return Curves(_mean(deletions), _mean(insertions))
 
     def _curve(self, before: torch.Tensor, after: torch.Tensor, ranks: np.ndarray, grid: Grid) -> Curve:
         """Return the scores while the pixels of one image are replaced by those of another."""
@@ -111,9 +140,3 @@ def _scored(target: Target, wanted: str) -> str:
     """Return what is watched: the probability where it is wanted and there is one, else the score."""
     has_probability = not (math.isnan(target.probability) or target.against_label)
     return "probability" if has_probability and wanted == "probability" else target.quantity
-
-
-def _mean(curves: Sequence[Curve]) -> Curve:
-    fractions = np.mean([curve.fractions for curve in curves], axis=0)
-    scores = np.mean([curve.scores for curve in curves], axis=0)
-    return Curve(fractions, scores)

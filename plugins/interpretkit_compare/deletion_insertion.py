@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Reads, Result, Table, Visualizer
+from interpretkit import Figure, Grid, Needs, Reads, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare import deletion_insertion_figure
 from interpretkit_compare.attributions import attributions
-from interpretkit_compare.curves import CurveOptions, Curves, Watched
+from interpretkit_compare.curves import Band, CurveOptions, Curves, Watched
+from interpretkit_compare.sources import check_grid, lengths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from interpretkit import Captured
     from interpretkit_compare.attributions import Attribution
+    from interpretkit_compare.curves import Curve
+
+
+class Orders(NamedTuple):
+    """When each cell of a grid is replaced, counted from 0, `(y, x)`: in the order of a map, and at random."""
+
+    map: np.ndarray
+    random: list[np.ndarray]
+
+    @property
+    def reverse(self) -> np.ndarray:
+        """The reverse of the map's order."""
+        return np.asarray(self.map.size - 1 - self.map)
 
 
 class DeletionInsertion(Visualizer):
@@ -29,19 +43,25 @@ class DeletionInsertion(Visualizer):
     $$\mathrm{AUC} = \int_0^1 s(q)\, dq$$
 
     by trapezoids: the mean score along the way. Deletion is better when it is lower, insertion when it is higher. An
-    AUC says nothing by itself, since it depends on the image, the class and the grid. So the same is done in random
-    orders (the mean over `random_orders` of them) and in the reverse order of the map. `gain` is by how much the map
-    beats random order: above 0 is better than random in both curves, and higher is better.
+    AUC says nothing by itself, since it depends on the image, the class and the grid. So the same is done in the
+    reverse order of the map and in random orders of the same cells. `chance` is the mean of their areas over
+    `chance_orders` of them, `chance_low` and `chance_high` the least and the greatest, and `beats` is how many of these
+    `orders` the map is better than: a random map beats all $k$ of them with probability $1 / (k + 1)$. `auc_random` is
+    the mean of the first `random_orders`, and `gain` by how much the map beats that: above 0 is better than random in
+    both curves, and higher is better.
 
     A cell of the map's native grid goes as a whole, with every pixel that is nearest to the middle of its receptive
     field: a 7×7 map says nothing about the order within a cell, and interpolating it would make one up. Maps of one
-    grid can be compared by AUC; those of different grids only each with its own random order, since pixels taken away
-    one by one leave other pictures than whole blocks. Signed maps are ordered with their sign. Equal cells come in a
-    random order that the seed decides, which favours no side of the image.
+    grid can be compared by AUC; those of different grids only each with its own random orders, since pixels taken away
+    one by one leave other pictures than whole blocks. `grid` brings all maps to one grid first, by exact area: a fine
+    map is averaged over each cell, a coarse one gives all cells inside one of its own the same value. Signed maps are
+    ordered with their sign. Equal cells come in a random order that the seed decides, which favours no side of the
+    image.
 
     The score is the probability of the class (softmax over all classes, unless the network ends in one), or its logit.
     What has no probability is watched by its score: a contrast by the difference of its logits. Tables `auc` (one row
-    for each image, map and curve) and `curves` (all points).
+    for each image, map and curve), `curves` (all points; `random` is the mean of the first `random_orders`), and
+    `chance` (at each point the mean, the least and the greatest score of the random orders).
 
     It cannot tell a map that finds what the network uses from one that finds where strange images fool it: images
     with parts replaced may be unlike any that the network was trained on.
@@ -50,14 +70,22 @@ class DeletionInsertion(Visualizer):
     name = "deletion_insertion"
     requires = "steps with attribution maps of the same model"
     citations = {"petsiuk2018rise": "section 4.2, deletion and insertion"}
-    cost = "about 4 · `steps` forward passes for each map, and 2 · `random_orders` · `steps` for each class and grid"
+    cost = "about 4 · `steps` forward passes for each map, and 2 · `chance_orders` · `steps` for each class and grid"
     yields = "scores"
     reads = Reads("attribution")
 
     class Options(CurveOptions):
         """Options of deletion and insertion."""
 
-        random_orders: int = Field(default=2, ge=1, le=1000, description="random orders to take the mean over")
+        random_orders: int = Field(
+            default=2, ge=1, le=1000, description="random orders that `auc_random` and `gain` are means over"
+        )
+        chance_orders: int = Field(
+            default=9,
+            ge=1,
+            le=1000,
+            description="random orders that `chance` is the mean over, those of `random_orders` first, and never fewer",
+        )
         seed: int = Field(default=0, ge=0, description="of the random orders, and of the order of equal cells")
 
     options: Options
@@ -67,66 +95,98 @@ class DeletionInsertion(Visualizer):
         return Needs(own_passes=True)
 
     def compute(self, captured: Captured) -> Result:
-        """Return the tables `auc` and `curves`.
+        """Return the tables `auc`, `curves` and `chance`.
 
         Raises:
-            StepError: If there is no attribution map, or one explains no class or another model.
+            StepError: If there is no attribution map, one explains no class or another model, or the grid that is asked
+                for is none of the image.
         """
         areas: list[dict[str, object]] = []
         points: list[Table] = []
+        by_chance: list[Table] = []
         maps = attributions(captured)
         for position in range(len(captured.images)):
             # Maps of one grid that explain the same class share their random orders.
-            random: dict[tuple[object, ...], Curves] = {}
+            shared: dict[tuple[object, ...], list[Curves]] = {}
             for number, attribution in enumerate(maps):
                 captured.progress(position * len(maps) + number, len(captured.images) * len(maps))
                 target = attribution.target(captured, position)
                 watched = Watched(captured, position, target, self.options)
-                ranks = self._ranks(captured, attribution, position)
-                same = (attribution.grid, str(target.spec))
-                grid = attribution.grid
-                if same not in random:
-                    random[same] = watched.mean_curves(ranks["random"], grid)
-                orders = {
-                    "map": watched.curves(ranks["map"][0], grid),
-                    "reverse": watched.curves(ranks["reverse"][0], grid),
-                    "random": random[same],
-                }
+                grid = self._grid(attribution)
+                orders = self._orders(captured, attribution, position, grid)
+                same = (grid, str(target.spec))
+                if same not in shared:
+                    shared[same] = [watched.curves(ranks, grid) for ranks in orders.random]
+                of_map, of_reverse = (watched.curves(ranks, grid) for ranks in (orders.map, orders.reverse))
                 about = attribution.about(captured, position)
+                sizes = lengths(attribution.map.extent, grid.cells)
                 for curve in Curves._fields:
-                    areas.append({**about, "score": watched.scored, "curve": curve, **_areas(curve, orders)})
-                    points += [_points(about, curve, order, curves) for order, curves in orders.items()]
-        return Result(tables={"auc": Table.of_rows(areas), "curves": Table.stacked(points)})
+                    band = Band(tuple(getattr(each, curve) for each in shared[same]))
+                    first = Band(band.curves[: self.options.random_orders])
+                    lines = {
+                        "map": getattr(of_map, curve),
+                        "reverse": getattr(of_reverse, curve),
+                        "random": first.mean,
+                    }
+                    found = {**_areas(curve, lines), **_by_chance(curve, lines["map"], band)}
+                    areas.append({**about, "score": watched.scored, "curve": curve, **found, **sizes})
+                    points += [_points(about, curve, order, line) for order, line in lines.items()]
+                    by_chance.append(_band(about, curve, band))
+        tables = {"auc": Table.of_rows(areas), "curves": Table.stacked(points), "chance": Table.stacked(by_chance)}
+        return Result(tables=tables)
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw one row for each map: its deletion curve and its insertion curve, beside random and reverse order."""
-        yield deletion_insertion_figure.draw(result, self.options, random_orders=self.options.random_orders)
+        yield deletion_insertion_figure.draw(result, self.options)
 
-    def _ranks(self, captured: Captured, attribution: Attribution, position: int) -> dict[str, list[np.ndarray]]:
-        """Return when each cell is replaced, counted from 0, by order: of the map, its reverse, at random."""
-        values = attribution.values(captured, position)
+    def _grid(self, attribution: Attribution) -> Grid:
+        """Return the grid that a map is ordered on."""
+        asked, pixels = self.options.grid, attribution.grid.pixels
+        if asked is None:
+            return attribution.grid
+        if asked == "pixels":
+            return Grid.even(pixels, pixels)
+        check_grid(asked, attribution)
+        if any(cells > length for cells, length in zip(asked, pixels, strict=True)):
+            raise StepError(
+                f"a grid of {figures.shape(asked)} cells is finer than the input, which has {figures.shape(pixels)}",
+                hint="choose one that is not; `pixels` is the finest",
+            )
+        return Grid.even(asked, pixels)
+
+    def _orders(self, captured: Captured, attribution: Attribution, position: int, grid: Grid) -> Orders:
+        """Return the order of the map's cells on a grid, and random ones."""
+        values = attribution.grid.averaged(attribution.values(captured, position), grid)
         count, shape = values.size, values.shape
-        generator = np.random.default_rng(captured.seed(position, self.options.seed))
-        random = [generator.permutation(count).reshape(shape) for _ in range(self.options.random_orders)]
+        seed, first = captured.seed(position, self.options.seed), self.options.random_orders
+        generator, more = np.random.default_rng(seed), np.random.default_rng((seed, 1))
+        random = [generator.permutation(count).reshape(shape) for _ in range(first)]
+        random += [more.permutation(count).reshape(shape) for _ in range(first, self.options.chance_orders)]
         # Cells of equal value stay in a random order, since sorting is stable.
         shuffled = generator.permutation(count)
         descending = np.argsort(-values.ravel()[shuffled], kind="stable")
         ranks = np.empty(count, np.int64)
         ranks[shuffled[descending]] = np.arange(count)
-        in_order = ranks.reshape(shape)
-        return {"map": [in_order], "reverse": [count - 1 - in_order], "random": random}
+        return Orders(map=ranks.reshape(shape), random=random)
 
 
-def _points(about: Mapping[str, str], curve: str, order: str, curves: Curves) -> Table:
-    fractions, scores = getattr(curves, curve)
+def _points(about: Mapping[str, str], curve: str, order: str, line: Curve) -> Table:
     same = {"image": about["image"], "attribution": about["attribution"], "curve": curve, "order": order}
-    columns = {name: np.full(len(scores), value) for name, value in same.items()}
-    return Table(columns, fraction=fractions, score=scores)
+    columns = {name: np.full(len(line.scores), value) for name, value in same.items()}
+    return Table(columns, fraction=line.fractions, score=line.scores)
 
 
-def _areas(curve: str, orders: Mapping[str, Curves]) -> dict[str, float]:
+def _band(about: Mapping[str, str], curve: str, band: Band) -> Table:
+    """Return the mean and the reach of the random orders at each point."""
+    mean, (low, high) = band.mean, band.reach
+    same = {"image": about["image"], "attribution": about["attribution"], "curve": curve}
+    columns = {name: np.full(len(mean.scores), value) for name, value in same.items()}
+    return Table(columns, fraction=mean.fractions, score=mean.scores, low=low, high=high)
+
+
+def _areas(curve: str, lines: Mapping[str, Curve]) -> dict[str, float]:
     """Return the areas under a curve in the order of the map, at random and in reverse, and the gain over random."""
-    area = {order: getattr(curves, curve).area for order, curves in orders.items()}
+    area = {order: line.area for order, line in lines.items()}
     # Deletion is better where its area is smaller.
     more, less = ("random", "map") if curve == "deletion" else ("map", "random")
     return {
@@ -134,4 +194,17 @@ def _areas(curve: str, orders: Mapping[str, Curves]) -> dict[str, float]:
         "auc_random": area["random"],
         "auc_reverse": area["reverse"],
         "gain": area[more] - area[less],
+    }
+
+
+def _by_chance(curve: str, of_map: Curve, band: Band) -> dict[str, float]:
+    """Return the mean and the reach of the areas under the curves of random orders, and how many the map beats."""
+    areas = band.areas
+    better = areas > of_map.area if curve == "deletion" else areas < of_map.area
+    return {
+        "chance": float(areas.mean()),
+        "chance_low": float(areas.min()),
+        "chance_high": float(areas.max()),
+        "beats": int(better.sum()),
+        "orders": len(areas),
     }

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Figure, Needs, Reads, Result, Table, Visualizer, figures
-from interpretkit_compare.attributions import attributions, labels
-from interpretkit_compare.bars import bars
-from interpretkit_compare.perturbed import IN_WORDS, PerturbedOptions
+from interpretkit import Needs, Reads, Result, Table, Visualizer
+from interpretkit_compare import infidelity_figure
+from interpretkit_compare.attributions import attributions
+from interpretkit_compare.perturbed import PerturbedOptions
+from interpretkit_compare.predictions import by_chance, compared, interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from interpretkit import Captured, Grid, Target
-
-
-class Scores(NamedTuple):
-    """How well a map predicted what some perturbations did to the score."""
-
-    infidelity: float
-    relative: float
-    scale: float
-    unscaled: float
-    change: float
+    from interpretkit import Captured, Figure, Grid, Target
 
 
 class Infidelity(Visualizer):
@@ -53,12 +44,17 @@ class Infidelity(Visualizer):
     Choose the `fill` that the map has as its baseline, where it has one. Maps of different grids are perturbed
     differently and are not to be compared.
 
+    The scale is fitted to the same perturbations, so a map that predicts nothing does not have 1, but $1 - 1/n$ of $n$
+    perturbations in the mean: $\cos^2$ between a random direction in $n$ dimensions and any other is $1/n$. The column
+    `chance` is that mean, `chance_low` and `chance_high` are the 5 % and the 95 % quantile. `relative_low` and
+    `relative_high` are those of `relative` over bootstrap samples of the perturbations, each with a scale of its own.
+
     Table `infidelity`, one row for each image and map.
     """
 
     name = "infidelity"
     requires = "steps with attribution maps of the same model"
-    citations = {"yeh2019infidelity": ""}
+    citations = {"yeh2019infidelity": "", "efron1993bootstrap": "the interval: percentiles of resamples"}
     cost = "`samples` + 2 forward passes for each map"
     yields = "scores"
     reads = Reads("attribution")
@@ -68,7 +64,7 @@ class Infidelity(Visualizer):
 
         sigma: float = Field(default=0.2, gt=0, description="standard deviation of the shares")
         samples: int = Field(default=64, ge=2, le=100000, description="how many perturbed images")
-        seed: int = Field(default=0, ge=0, description="of the shares")
+        seed: int = Field(default=0, ge=0, description="of the shares, and of the resamples of the interval")
 
     options: Options
 
@@ -84,6 +80,7 @@ class Infidelity(Visualizer):
         """
         rows: list[dict[str, object]] = []
         maps = attributions(captured)
+        chance = by_chance(self.options.samples)._asdict()
         for position in range(len(captured.images)):
             for attribution in maps:
                 captured.progress(len(rows), len(captured.images) * len(maps))
@@ -92,33 +89,15 @@ class Infidelity(Visualizer):
                 shares, drops = self._drops(captured, position, target, attribution.grid)
                 predicted = shares @ values.ravel()
                 scores = compared(predicted, drops)
-                rows.append({**attribution.about(captured, position), **scores._asdict()})
+                resampling = np.random.default_rng((captured.seed(position, self.options.seed), 1))
+                low, high = interval(predicted, drops, resampling)
+                reach = {"relative_low": low, "relative_high": high}
+                rows.append({**attribution.about(captured, position), **scores._asdict(), **reach, **chance})
         return Result(tables={"infidelity": Table.of_rows(rows)})
 
     def draw(self, result: Result) -> Iterator[Figure]:
-        """Draw the relative infidelity of all maps as bars; a map that points the wrong way says so."""
-        table = result.tables["infidelity"]
-        names, values = labels(table), table["relative"]
-        remarks = [" (wrong sign)" if scale < 0 else "" for scale in table["scale"]]
-        scores = {"infidelity / mean squared change of the score (lower is better)": values}
-        picture = bars(names, scores, title="Infidelity of attribution maps", limits=(0.0, 1.0), remarks=remarks)
-        rows = zip(names, map(figures.number, values), remarks, strict=True)
-        numbers = ", ".join(f"{name} {value}{remark}" for name, value, remark in rows)
-        yield Figure(
-            name="infidelity",
-            picture=picture,
-            caption=self._caption(),
-            alt=f"Bars of relative infidelity: {numbers}.",
-        )
-
-    def _caption(self) -> str:
-        options = self.options
-        return (
-            "How badly each map predicts the change of the explained score, with its optimal scale, when every "
-            f"cell moves by a share of the way to {IN_WORDS[options.fill]}, the shares normal with standard deviation "
-            f"{options.sigma:g}; {options.samples} draws. 0: every change is predicted; 1: none is. Lower is better. "
-            "Maps of different grids are perturbed differently and are not to be compared."
-        )
+        """Draw the relative infidelity of all maps as bars, beside what chance brings; a wrong sign is said."""
+        yield infidelity_figure.draw(result.tables["infidelity"], self.options)
 
     def _drops(self, captured: Captured, position: int, target: Target, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         """Return the shares of each perturbed image, `(sample, cell)`, and by how much its score is lower, float64."""
@@ -137,23 +116,3 @@ class Infidelity(Visualizer):
             scores.append(model.scores(image - of_pixels * way, [target]).double().cpu())
         score = model.scores(image, [target]).double().cpu()
         return shares, (score - torch.cat(scores)).numpy()
-
-
-def compared(predicted: np.ndarray, drops: np.ndarray) -> Scores:
-    """Return how predicted and actual drops of the score agree, `(sample,)` each.
-
-    Example:
-        >>> compared(np.array([1.0, -2.0]), np.array([-2.0, 4.0]))
-        Scores(infidelity=0.0, relative=0.0, scale=-2.0, unscaled=22.5, change=10.0)
-    """
-    power = float(predicted @ predicted)
-    scale = float(predicted @ drops) / power if power > 0 else 0.0
-    change = float((drops**2).mean())
-    infidelity = float(((scale * predicted - drops) ** 2).mean())
-    return Scores(
-        infidelity=infidelity,
-        relative=infidelity / change if change > 0 else np.nan,
-        scale=scale,
-        unscaled=float(((predicted - drops) ** 2).mean()),
-        change=change,
-    )

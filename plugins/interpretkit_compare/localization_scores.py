@@ -9,7 +9,7 @@ from pydantic import Field
 
 from interpretkit import Figure, Reads, Result, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
-from interpretkit_compare.bars import bars
+from interpretkit_compare.bars import Score, bars
 from interpretkit_compare.localization import energy_inside, intersection, near, pointing, rank_accuracy
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Localization(Visualizer):
         """Draw the scores of all maps as bars."""
         table = result.tables["localization"]
         names = labels(table)
-        scores = {name.replace("_", " "): table[name] for name in _SCORES}
+        scores = [Score(name.replace("_", " "), table[name]) for name in _SCORES]
         rows = zip(names, map(figures.number, table["energy"]), strict=True)
         numbers = ", ".join(f"{name} {value}" for name, value in rows)
         yield Figure(

@@ -27,46 +27,47 @@ _WIDEST_WINDOW = 7
 _K1, _K2 = 0.01, 0.03
 
 
-def measures(*, share: float, signed: bool) -> Mapping[str, Callable[[np.ndarray, np.ndarray], float]]:
-    """Return the functions of two maps `(y, x)` of one grid, by measure.
+def measures(*, share: float, signed: bool) -> Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+    """Return the functions of maps `(…, y, x)` and a reference `(y, x)` of one grid, each `(…)`, by measure.
 
     Args:
         share: Of the cells, for the IoU of the top ones.
         signed: Whether values below zero occur, for the range of SSIM.
     """
     return {
-        "rank_correlation": lambda first, second: float(rank_correlation(first, second)),
+        "rank_correlation": rank_correlation,
         "pearson": pearson,
         "cosine": cosine,
-        "iou": lambda first, second: float(top_iou(first, second, share=share)),
+        "iou": partial(top_iou, share=share),
         "ssim": partial(ssim, signed=signed),
     }
 
 
-def pearson(first: np.ndarray, second: np.ndarray) -> float:
-    """Return Pearson's correlation of two maps; NaN if one is the same everywhere or not finite.
+def pearson(maps: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlation `(…)` of maps `(…, y, x)` with a reference; NaN if one is flat or not finite.
 
     Example:
-        >>> round(pearson(np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 2.0, 5.0]])), 3)
+        >>> round(float(pearson(np.array([[1.0, 2.0, 3.0]]), np.array([[1.0, 2.0, 5.0]]))), 3)
         0.961
     """
-    if not (varies(first.reshape(-1)) and varies(second.reshape(-1))):
-        return float("nan")
-    return cosine(first - first.mean(), second - second.mean())
+    flat, other = _flat(maps, reference), reference.reshape(-1)
+    with np.errstate(invalid="ignore"):
+        one, another = flat - flat.mean(-1, keepdims=True), other - other.mean()
+    return np.where(varies(flat) & varies(other), cosine(one, another), np.nan)
 
 
-def cosine(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the cosine of the angle between two maps as vectors; NaN if one is zero everywhere or not finite.
+def cosine(maps: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the cosine `(…)` of the angle between maps `(…, y, x)` and a reference as vectors.
+
+    NaN if one is zero everywhere or not finite.
 
     Example:
-        >>> round(cosine(np.array([[1.0, 0.0]]), np.array([[3.0, 4.0]])), 3)
+        >>> round(float(cosine(np.array([[1.0, 0.0]]), np.array([[3.0, 4.0]]))), 3)
         0.6
     """
-    one, other = _scaled(first), _scaled(second)
-    if one is None or other is None:
-        return float("nan")
-    lengths = (one**2).sum() * (other**2).sum()
-    return float((one * other).sum() / np.sqrt(lengths))
+    one, other = _scaled(_flat(maps, reference)), _scaled(reference.reshape(-1))
+    lengths = (one**2).sum(-1) * (other**2).sum()
+    return np.asarray((one * other).sum(-1) / np.sqrt(lengths))
 
 
 def top_iou(maps: np.ndarray, reference: np.ndarray, *, share: float) -> np.ndarray:
@@ -81,9 +82,8 @@ def top_iou(maps: np.ndarray, reference: np.ndarray, *, share: float) -> np.ndar
         >>> round(float(top_iou(first, second, share=0.5)), 3)
         0.333
     """
-    count = max(1, round(share * reference.size))
-    others = maps.ndim - reference.ndim
-    flat, flat_reference = maps.reshape(*maps.shape[:others], -1), reference.reshape(-1)
+    count = _count(reference.size, share)
+    flat, flat_reference = _flat(maps, reference), reference.reshape(-1)
     member = topmost(flat, count)
     other = topmost(flat_reference, count)
     with np.errstate(invalid="ignore"):
@@ -91,6 +91,31 @@ def top_iou(maps: np.ndarray, reference: np.ndarray, *, share: float) -> np.ndar
         union = np.maximum(member, other).sum(-1)
         found = intersection / union
     return np.where(varies(flat) & varies(flat_reference), found, np.nan)
+
+
+def iou_by_chance(cells: int, *, share: float) -> float:
+    r"""Return the mean IoU of the top cells of two maps that are independent, cell by cell, without ties.
+
+    With $k$ top cells of $n$ in each, $j$ are in both with the probability of the hypergeometric distribution,
+
+    $$\sum_j \binom{k}{j} \binom{n - k}{k - j} \binom{n}{k}^{-1} \frac{j}{2k - j}$$
+
+    which is close to $s / (2 - s)$ for a share $s$. Maps that are smooth have the same mean, about, and a wider spread.
+
+    Example:
+        >>> round(iou_by_chance(16, share=0.2), 3), round(iou_by_chance(10000, share=0.2), 3)
+        (0.12, 0.111)
+    """
+    count = _count(cells, share)
+    both = np.arange(max(0, 2 * count - cells), count + 1)
+    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, cells + 1)))])
+
+    def ways(chosen: np.ndarray | int, among: int) -> np.ndarray:
+        """Return the logarithm of how many choices there are."""
+        return np.asarray(factorials[among] - factorials[chosen] - factorials[among - chosen])
+
+    chances = np.exp(ways(both, count) + ways(count - both, cells - count) - ways(count, cells))
+    return float(chances @ (both / (2 * count - both)))
 
 
 def topmost(values: np.ndarray, count: float) -> np.ndarray:
@@ -110,8 +135,8 @@ def topmost(values: np.ndarray, count: float) -> np.ndarray:
     return np.where(tied, left / sharing, above.astype(np.float64))
 
 
-def ssim(first: np.ndarray, second: np.ndarray, *, signed: bool) -> float:
-    r"""Return the mean structural similarity of two maps after Wang et al.; NaN on a grid of fewer than 3 cells a side.
+def ssim(maps: np.ndarray, reference: np.ndarray, *, signed: bool) -> np.ndarray:
+    r"""Return the mean structural similarity `(…)` of maps `(…, y, x)` and a reference after Wang et al.
 
     Each map is divided by its greatest magnitude, which keeps its zero and its sign; the range of values is then
     $L = 2$ for signed maps, else 1. In each window with means $\mu$, sample variances $\sigma^2$ and covariance,
@@ -120,29 +145,36 @@ def ssim(first: np.ndarray, second: np.ndarray, *, signed: bool) -> float:
     \quad C_1 = (0.01 L)^2,\ C_2 = (0.03 L)^2$$
 
     and the mean is over all windows inside of the grid. They are uniform and as long along each axis, 7 cells, on
-    smaller grids the largest odd number of cells that fits. NaN if a map is zero everywhere or not finite.
+    smaller grids the largest odd number of cells that fits. NaN on a grid of fewer than 3 cells a side, and if a map is
+    zero everywhere or not finite.
 
     Example:
         >>> ramp = np.arange(16.0).reshape(4, 4)
-        >>> round(ssim(ramp, 3 * ramp, signed=False), 6)
+        >>> round(float(ssim(ramp, 3 * ramp, signed=False)), 6)
         1.0
     """
-    side = min(_WIDEST_WINDOW, *first.shape)
+    axes = reference.ndim
+    side = min(_WIDEST_WINDOW, *reference.shape)
     side -= 1 - side % 2
-    one, other = _scaled(first), _scaled(second)
-    if side < 3 or one is None or other is None:  # noqa: PLR2004 - one cell has no structure
-        return float("nan")
+    if side < 3:  # noqa: PLR2004 - one cell has no structure
+        return np.full(maps.shape[: maps.ndim - axes], np.nan)
+    one = _scaled(_flat(maps, reference)).reshape(maps.shape)
+    other = _scaled(reference.reshape(-1)).reshape(reference.shape)
     spread = 2.0 if signed else 1.0
     of_means, of_spreads = (_K1 * spread) ** 2, (_K2 * spread) ** 2
-    mean, other_mean = _windows(one, side), _windows(other, side)
-    cells = side**first.ndim
+
+    def windows(values: np.ndarray) -> np.ndarray:
+        return _windows(values, side, axes=axes)
+
+    mean, other_mean = windows(one), windows(other)
+    cells = side**axes
     unbiased = cells / (cells - 1)
-    squares, other_squares = _windows(one**2, side), _windows(other**2, side)
+    squares, other_squares = windows(one**2), windows(other**2)
     variances = unbiased * (squares - mean**2 + other_squares - other_mean**2)
-    covariance = unbiased * (_windows(one * other, side) - mean * other_mean)
+    covariance = unbiased * (windows(one * other) - mean * other_mean)
     likeness = (2 * mean * other_mean + of_means) * (2 * covariance + of_spreads)
     greatest = (mean**2 + other_mean**2 + of_means) * (variances + of_spreads)
-    return float((likeness / greatest).mean())
+    return np.asarray(_flat(likeness / greatest, reference).mean(-1))
 
 
 def varies(maps: np.ndarray) -> np.ndarray:
@@ -152,14 +184,29 @@ def varies(maps: np.ndarray) -> np.ndarray:
     return np.asarray(finite & (high > low))
 
 
-def _scaled(values: np.ndarray) -> np.ndarray | None:
-    """Return values by their greatest magnitude, so that squares of small ones do not vanish; None if it has none."""
-    most = float(np.abs(values).max())
-    return values / most if 0 < most < np.inf else None
+def _count(cells: int, share: float) -> int:
+    """Return how many cells are the top ones."""
+    return max(1, round(share * cells))
 
 
-def _windows(values: np.ndarray, side: int) -> np.ndarray:
-    """Return the mean of each window that lies inside and has `side` cells along each axis."""
-    for axis in range(values.ndim):
+def _flat(maps: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return maps `(…, y, x)` as `(…, cell)`, the axes y and x being as many as a reference has."""
+    others = maps.ndim - reference.ndim
+    return maps.reshape(*maps.shape[:others], -1)
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """Return `values` `(…, cell)` by their greatest magnitudes, so that squares of small ones do not vanish.
+
+    What has no greatest magnitude, being zero everywhere or not finite, becomes NaN.
+    """
+    most = np.abs(values).max(-1, keepdims=True)
+    known = (most > 0) & (most < np.inf)
+    return np.where(known, values, np.nan) / np.where(known, most, 1.0)
+
+
+def _windows(values: np.ndarray, side: int, *, axes: int) -> np.ndarray:
+    """Return the mean of each window that lies inside and has `side` cells along each of the last axes."""
+    for axis in range(-axes, 0):
         values = np.lib.stride_tricks.sliding_window_view(values, side, axis=axis).mean(-1)
     return values

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from interpretkit import Figure, figures
 from interpretkit_compare.alignment_figure import of_target
-from interpretkit_compare.measures import IN_WORDS, MEASURES
+from interpretkit_compare.measures import IN_WORDS, MEASURES, iou_by_chance
 from interpretkit_compare.sources import cells_in
 
 if TYPE_CHECKING:
@@ -29,26 +30,37 @@ def draw(pairs: Table, options: PairOptions) -> Figure:
     targets = dict(zip(pairs["first"].tolist(), pairs["target"].tolist(), strict=True))
     common = _common(targets.values())
     labels = _labels(targets, common=common)
-    count = len(labels)
-    values = {name: pairs[name].reshape(count, count) for name in MEASURES}
+    values = {name: _square(pairs, name) for name in MEASURES}
+    ranges = {name: (_square(pairs, f"{name}_chance_low"), _square(pairs, f"{name}_chance_high")) for name in MEASURES}
     view = how(options, cells_in(pairs))
-    maps, extent = f"attribution maps{of_target(common)}", extents(values)
+    maps, extent = f"attribution maps{of_target(common)}", extents(values, ranges)
     return Figure(
         name="pairs",
-        picture=matrices(values, labels, title=f"How alike the {maps} are"),
-        caption=f"Every two {maps}: {view}. Between different maps: {extent}.",
+        picture=matrices(values, labels, ranges=ranges, title=f"How alike the {maps} are"),
+        caption=f"Every two {maps}: {view}. Between different maps: {extent}. {chance(options, cells_in(pairs))}",
         alt=f"Matrices of {maps} ({', '.join(labels)}); between different maps: {extent}.",
     )
 
 
 def matrices(
-    values: Mapping[str, np.ndarray], names: Sequence[str], *, title: str, more: Sequence[Image] = ()
+    values: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    *,
+    ranges: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    title: str,
+    more: Sequence[Image] = (),
 ) -> Image:
-    """Draw the matrix of each measure, and `more` matrices after them."""
+    """Draw the matrix of each measure with its ranges by chance, and `more` matrices after them."""
     panels = []
     for name in MEASURES:
-        limits = _LIMITS.get(name, (-1.0, 1.0))
-        panel = figures.matrix(values[name], rows=names, columns=names, title=IN_WORDS[name], limits=limits)
+        panel = figures.matrix(
+            values[name],
+            rows=names,
+            columns=names,
+            title=f"{IN_WORDS[name]}; below: by chance",
+            limits=_LIMITS.get(name, (-1.0, 1.0)),
+            ranges=ranges[name],
+        )
         panels.append(panel)
     # As many in a row as a page takes without making their numbers too small to read.
     columns = min(max(_WIDEST // panels[0].width, 1), 3)
@@ -62,17 +74,36 @@ def how(options: PairOptions, grid: Sequence[int]) -> str:
     return f"{part}, averaged by area on one grid of {cells} cells; top cells: {share} of them"
 
 
-def extents(matrices: Mapping[str, np.ndarray]) -> str:
-    """Return from where to where each measure goes between different maps, in words."""
+def chance(options: PairOptions, grid: Sequence[int]) -> str:
+    """Say what numbers by chance are."""
+    independent = iou_by_chance(math.prod(grid), share=options.share)
+    return (
+        f"By chance: 5 to 95 % over {options.shuffles} shuffles of the second map, mirrored and shifted around as a "
+        "whole, which keeps its values and how smooth it is. The IoU of top cells that are independent is "
+        f"{figures.fixed(independent)} in the mean."
+    )
+
+
+def extents(matrices: Mapping[str, np.ndarray], ranges: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+    """Return from where to where each measure goes between different maps, and how many are beyond chance, in words."""
     words = []
     for name, matrix in matrices.items():
-        different = ~np.eye(len(matrix), dtype=bool)
-        known = matrix[different & ~np.isnan(matrix)]
+        pairs = np.triu_indices(len(matrix), k=1)
+        _, high = ranges[name]
+        known = matrix[pairs][~np.isnan(matrix[pairs])]
         reach = "undefined"
         if len(known):
+            above = int((matrix[pairs] > high[pairs]).sum())
             reach = f"{figures.fixed(known.min())} to {figures.fixed(known.max())}"
+            reach += f" ({above} of {figures.count(len(known), 'pair')} above chance)"
         words.append(f"{IN_WORDS[name]} {reach}")
     return "; ".join(words)
+
+
+def _square(pairs: Table, column: str) -> np.ndarray:
+    """Return a column of all pairs as a matrix."""
+    count = math.isqrt(len(pairs))
+    return np.asarray(pairs[column].reshape(count, count))
 
 
 def _common(targets: Iterable[str]) -> str:

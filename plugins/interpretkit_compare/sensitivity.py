@@ -9,7 +9,7 @@ from pydantic import Field
 
 from interpretkit import Figure, Needs, Reads, Result, StepError, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
-from interpretkit_compare.bars import bars
+from interpretkit_compare.bars import Score, bars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ class SensitivityMax(Visualizer):
         """Draw the sensitivity of all maps as bars."""
         table = result.tables["sensitivity"]
         names, values = labels(table), table["sensitivity_max"]
-        scores = {"greatest relative change (lower is more stable)": values}
+        scores = [Score("greatest relative change (lower is more stable)", values)]
         rows = zip(names, map(figures.number, values), strict=True)
         numbers = ", ".join(f"{name} {value}" for name, value in rows)
         yield Figure(

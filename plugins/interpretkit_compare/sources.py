@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from interpretkit import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from interpretkit import Grid, Map, Result, Table
 
@@ -63,6 +63,17 @@ def lengths(axes: Iterable[str], cells: Iterable[int]) -> dict[str, int]:
         {'height': 7, 'width': 9}
     """
     return {_LENGTHS[axis]: count for axis, count in zip(axes, cells, strict=True)}
+
+
+def check_grid(asked: Sequence[int], source: Source) -> None:
+    """Refuse a grid that has not the axes of a map.
+
+    Raises:
+        StepError: If it has more or fewer.
+    """
+    if len(asked) != len(source.grid.cells):
+        axes = ", ".join(source.map.extent)
+        raise StepError(f"grid: {list(asked)} is not [{axes}], the axes of {source.name}")
 
 
 def cells_in(table: Table) -> tuple[int, ...]:

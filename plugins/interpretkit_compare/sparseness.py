@@ -8,7 +8,7 @@ import numpy as np
 
 from interpretkit import Figure, Reads, Result, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
-from interpretkit_compare.bars import bars
+from interpretkit_compare.bars import Score, bars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,10 +60,10 @@ class Sparseness(Visualizer):
         """Draw both scores of all maps as bars."""
         table = result.tables["sparseness"]
         names = labels(table)
-        scores = {
-            "Gini index (higher is sparser)": table["gini"],
-            "entropy (lower is sparser)": table["entropy"],
-        }
+        scores = [
+            Score("Gini index (higher is sparser)", table["gini"]),
+            Score("entropy (lower is sparser)", table["entropy"]),
+        ]
         rows = zip(names, map(figures.number, table["gini"]), strict=True)
         numbers = ", ".join(f"{name} {value}" for name, value in rows)
         yield Figure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from interpretkit import Map, Result
 
 _AXES = ("image", "y", "x")
+_ORDER = ("fail", "warn", "pass", "not applicable")
 
 
 class Edges(Check):
     """Whether a map is no more than the edges of the image, or its middle, which no network is needed for.
 
-    The map is held against a Sobel filter of the image and against a Gaussian at its middle, on the map's own grid.
+    The map is held against a Sobel filter of the image and against a Gaussian at its middle, on the map's own grid. A
+    map that is like the middle may be right, since what photos show is often there: that is worth a warning, and no
+    failure.
     """
 
     name = "edges"
@@ -41,14 +45,23 @@ class Edges(Check):
         found = []
         for layer, each in result.maps.items():
             if tuple(each.dims) == _AXES and pixels.shape[:2] == each.grid.pixels:
-                found.append((_alike(each, sobel(pixels)), "the edges of the image", layer))
-                found.append((_alike(each, middle(*pixels.shape[:2])), "the middle of the image", layer))
-        known = [one for one in found if not np.isnan(one[0])]
-        if not known:
-            return Verdict.not_applicable("no map of an image in two dimensions tells one place from another")
-        correlation, what, layer = max(known)
-        text = f"at {layer} the map has rank correlation {correlation:.2f} with {what}"
-        return self.options.verdict(correlation, text, cells=result.maps[layer].values.size)
+                found.append(self._verdict(each, sobel(pixels), f"at {layer} the map has", "the edges"))
+                of_middle = self._verdict(each, middle(*pixels.shape[:2]), f"at {layer} the map has", "the middle")
+                found.append(replace(of_middle, status="warn") if of_middle.status == "fail" else of_middle)
+        return min(found, key=_worst_first, default=Verdict.not_applicable("there is no map of an image with y and x"))
+
+    def _verdict(self, each: Map, picture: np.ndarray, whose: str, what: str) -> Verdict:
+        """Return the verdict on a map that is held against a picture `(y, x)`."""
+        correlation = _alike(each, picture)
+        if np.isnan(correlation):
+            return Verdict.not_applicable("the map tells no place from another")
+        text = f"{whose} rank correlation {correlation:.2f} with {what} of the image"
+        return self.options.verdict(correlation, text, cells=each.values.size)
+
+
+def _worst_first(verdict: Verdict) -> tuple[int, float]:
+    """Return a key that sorts verdicts: the worst status first, then the greatest figure."""
+    return _ORDER.index(verdict.status), -verdict.figure
 
 
 def _alike(each: Map, pixels: np.ndarray) -> float:

@@ -244,5 +244,10 @@ def test_weights_that_have_no_values_or_no_gradients_are_refused():
     with pytest.raises(ik.InputError, match=r"weight was made under torch\.inference_mode, .*copy\.deepcopy"):
         ik.wrap(net)
     assert ik.wrap(copy.deepcopy(net)).layers(size=(3, 3))[0].shape == (2, 3, 3)
+    lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(3))
+    with pytest.raises(ik.InputError, match=r"0\.weight has no values yet: a lazy layer makes .* net\(images\)"):
+        ik.wrap(lazy)
+    lazy(torch.zeros(1, 3, 8, 8))
+    assert ik.wrap(lazy).layers(size=(8, 8))[0].shape == (4, 6, 6)
     with pytest.raises(ik.InputError, match="weight lies on the device meta"):
         ik.wrap(nn.Sequential(nn.Conv2d(3, 2, 1, device="meta")))

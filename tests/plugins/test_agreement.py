@@ -11,6 +11,7 @@ import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.agreement import Agreement
 from interpretkit_compare.measures import MEASURES
+from interpretkit_compare.shuffles import Shuffles
 
 COUNT = 7
 GRIDS = {"a": (8, 8), "b": (4, 4), "c": (4, 8)}
@@ -94,9 +95,9 @@ def test_images_on_which_maps_disagree_most_come_first(results, batch_size):
 def test_only_the_first_images_are_kept_and_shown_as_they_were_compared(results, batch_size):
     found = agree(results, batch_size=batch_size, show=2, by="pearson")
     first = found.tables["images"]["image"][:2].tolist()
-    assert {name.partition(": ")[0] for name in found.arrays} == set(first)
+    assert {name.partition(": ")[0] for name in found.arrays} == {*first, "shuffled"}
     assert {image.id for image in found.images} >= set(first)
-    assert len(found.arrays) == 2 * 3
+    assert len(found.arrays) == 2 * 3 + 1
     kept = found.arrays[f"{first[0]}: two/c"]
     np.testing.assert_allclose(kept.values.ravel(), coarse(results, "c", int(first[0][-1])), rtol=1e-12, atol=1e-13)
     assert kept.dims == ("y", "x")
@@ -124,6 +125,32 @@ def test_merging_is_associative_and_sorts_by_the_measure_that_is_asked_for(resul
     for column, values in left.tables["pairs"].columns.items():
         if values.dtype.kind == "f":
             np.testing.assert_allclose(values, right.tables["pairs"][column], atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:An input array is constant")
+@pytest.mark.parametrize("batch_size", [2, COUNT])
+def test_means_stand_beside_means_of_shuffled_maps(results, batch_size):
+    found = agree(results, batch_size=batch_size, shuffles=25, seed=3)
+    every = agree(results, show=COUNT)
+    about = {image.id: image for image in every.images}
+    sums = {pair: [] for pair in combinations("abc", 2)}
+    for position in range(COUNT):
+        image = about[f"image{position}"]
+        seed = ik.Captured(images=(image,), inputs=None, activations={}, gradients={}).seed(0, 3)
+        for (first, second), of_pair in sums.items():
+            shuffles = Shuffles.drawn((4, 4), 25, (seed, "abc".index(second)))
+            (moved,) = shuffles.of(coarse(results, second, position).reshape(4, 4))
+            reference = coarse(results, first, position)
+            of_pair.append([spearmanr(each.ravel(), reference).statistic for each in moved])
+    pairs = found.tables["pairs"].where("measure", "rank_correlation")
+    for first, second, *chance in zip(
+        *(pairs[name].tolist() for name in ("first", "second", "chance", "chance_low", "chance_high")), strict=True
+    ):
+        means = np.nanmean(sums[first[-1], second[-1]], axis=0)
+        np.testing.assert_allclose(chance, [means.mean(), *np.quantile(means, [0.05, 0.95])], atol=1e-12)
+    (matrices, _) = ik.draw(found)
+    above = int((pairs["mean"] > pairs["chance_high"]).sum())
+    assert f"Above chance: {above} of 3 pairs." in matrices.caption
 
 
 def test_maps_that_have_no_measure_on_any_image_are_said_to_have_none(results):

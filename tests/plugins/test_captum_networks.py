@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -364,3 +366,10 @@ def test_superpixels_without_scikit_image_say_what_to_install(images, monkeypatc
     monkeypatch.setitem(__import__("sys").modules, "skimage.segmentation", None)
     with pytest.raises(ik.PluginError, match=r"pip install interpretkit\[superpixels\]"):
         found(wrapped(Net), images, "feature_ablation", regions="superpixels")
+
+
+def test_lrp_says_that_a_network_cannot_be_copied(images):
+    model = wrapped(Net)
+    model.module.lock = threading.Lock()
+    with pytest.raises(ik.StepError, match=r"LRP changes weights on its way, and the network cannot be copied.*lock"):
+        found(model, images, "lrp")

@@ -174,8 +174,8 @@ def test_channels_are_compared_with_the_map_of_the_step_that_is_read(model, imag
     assert found.tables["summary"]["attribution"].tolist() == ["cam/0", "cam/0"]
     activation, gradient, _ = by_hand(model.module, images[0], 4, 2)
     maps = (gradient.mean((1, 2), keepdim=True) * activation).numpy()
-    # Each cell of layer 3 lies in the middle of three pixels, the first of them outside.
-    onto = [(4, 0.5, 2.0), (5, 0.5, 2.0)]
+    # Cells of padded convolutions whose steps fill the image tile it.
+    onto = [(4, 1.0, 2.0), (5, 1.0, 2.0)]
     reference = slowly_averaged(cam.maps["0"].values[0], [(8, 0.5, 1.0), (10, 0.5, 1.0)], onto, (8, 10)).ravel()
     rows = found.tables["channels"].where("image", "image0")
     undefined = 0

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.spatial import distance
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import hypergeom, pearsonr, spearmanr
 from skimage.metrics import structural_similarity
 
 import interpretkit as ik
+from interpretkit import rank_correlation
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.compare import Compare
-from interpretkit_compare.measures import MEASURES, cosine, pearson, ssim, top_iou, topmost
+from interpretkit_compare.measures import MEASURES, cosine, iou_by_chance, pearson, ssim, top_iou, topmost
 from interpretkit_compare.pairs_figure import matrices
+from interpretkit_compare.shuffles import Shuffles
 
 GENERATOR = np.random.default_rng(0)
 
@@ -127,8 +132,6 @@ def test_a_layer_is_summed_up(results):
 
 
 def test_maps_that_are_the_same_everywhere_are_drawn_as_undefined(results):
-    from dataclasses import replace
-
     flat = replace(results["cam"].maps["features"], values=np.zeros((3, 8, 8)))
     of = {**results, "cam": replace(results["cam"], maps={"a": flat, "b": flat})}
     found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of)
@@ -185,7 +188,7 @@ def test_a_grid_of_ones_own_is_used_unless_it_is_finer_than_a_map(results, slowl
     of = {"cam": results["cam"]}
     found = ik.visualize(tiny_model(), tiny_images(3), "compare", of=of, grid=[4, 2])
     pairs = found.tables["pairs"].where("image", "image0")
-    own = {"features": [(8, 0.5, 2.0)] * 2, "features.0": [(8, 0.5, 2.0)] * 2}
+    own = {"features": [(8, 1.0, 2.0)] * 2, "features.0": [(8, 1.0, 2.0)] * 2}
     onto = [(4, 2.0, 4.0), (2, 4.0, 8.0)]
     first, second = (slowly_averaged(results["cam"].maps[name].values[0], own[name], onto, (16, 16)) for name in own)
     assert pairs["rank_correlation"][1] == pytest.approx(spearmanr(first.ravel(), second.ravel()).statistic, abs=1e-12)
@@ -216,7 +219,9 @@ def test_a_layer_is_drawn_once_for_each_step_by_the_map_at_the_same_layer_or_the
 @pytest.mark.parametrize("count", [3, 14])
 def test_matrices_of_many_maps_stand_below_each_other(count):
     found = {name: np.eye(count) for name in MEASURES}
-    picture = matrices(found, [f"integrated_gradients{index}/input" for index in range(count)], title="t")
+    ranges = {name: (np.full((count, count), -0.25), np.full((count, count), 0.25)) for name in MEASURES}
+    names = [f"integrated_gradients{index}/input" for index in range(count)]
+    picture = matrices(found, names, ranges=ranges, title="t")
     assert picture.width < 1440
     assert (picture.height > picture.width) == (count == 14)
 
@@ -236,6 +241,150 @@ def test_what_the_maps_explain_stands_in_table_and_figures(results, second):
     eigen = ik.visualize(model, images, "eigen_cam", layers=["features"])
     (figure,) = ik.draw(ik.visualize(model, images, "compare", of={"other": other, "eigen": eigen}).select("image0"))
     assert f"Matrices of attribution maps of 'class {second}' (other/input, eigen/features: of no class);" in figure.alt
+
+
+def smooth_maps(count, side=8, sigma=1.5):
+    """Return random maps that are as smooth as those of attributions, also over their edges."""
+    noise = GENERATOR.standard_normal((count, side, side))
+    return gaussian_filter(noise, (0, sigma, sigma), mode="wrap")
+
+
+def slowly_shuffled(values, mirrored, shift):
+    """Mirror and shift a map around in plain loops."""
+    found = np.empty_like(values)
+    for cell in np.ndindex(values.shape):
+        place = [
+            length - 1 - at if mirror else at for at, length, mirror in zip(cell, values.shape, mirrored, strict=True)
+        ]
+        place = [(at + by) % length for at, by, length in zip(place, shift, values.shape, strict=True)]
+        found[tuple(place)] = values[cell]
+    return found
+
+
+@pytest.mark.parametrize("cells", [(9,), (4, 5), (3, 4, 5)])
+def test_a_shuffle_keeps_values_and_smoothness_and_moves_everything_together(cells):
+    values = GENERATOR.standard_normal(cells)
+    shuffles = Shuffles.drawn(cells, 30, (1, 2))
+    found = np.concatenate(list(shuffles.of(values)))
+    assert len(found) == 30
+    ways = zip(found, shuffles.mirrored, shuffles.shifts, strict=True)
+    for each, mirrored, shift in ways:
+        np.testing.assert_array_equal(each, slowly_shuffled(values, mirrored, shift))
+        # The power spectrum holds the autocorrelation, and a mirror turns it around.
+        power, own = (np.abs(np.fft.fftn(which)) for which in (each, values))
+        np.testing.assert_allclose(np.sort(power.ravel()), np.sort(own.ravel()), atol=1e-12)
+    for axis in range(len(cells)):
+        assert 3 < shuffles.mirrored[:, axis].sum() < 27
+        assert set(shuffles.shifts[:, axis].tolist()) == set(range(cells[axis]))
+
+
+def test_over_all_shifts_correlations_are_0_in_the_mean_and_cosines_what_the_means_make_them():
+    first, second = GENERATOR.standard_normal((2, 4, 5)) + 0.4
+    everywhere = list(np.ndindex(4, 5))
+    shuffles = Shuffles(np.zeros((20, 2), bool), np.array(everywhere))
+    moved = np.concatenate(list(shuffles.of(second)))
+    for measure in (pearson, rank_correlation):
+        assert measure(moved, first).mean() == pytest.approx(0, abs=1e-12)
+    lengths = np.linalg.norm(first) * np.linalg.norm(second)
+    assert cosine(moved, first).mean() == pytest.approx(20 * first.mean() * second.mean() / lengths, abs=1e-12)
+
+
+def test_the_iou_of_independent_top_cells_is_that_of_the_hypergeometric_distribution():
+    for cells, share in ((16, 0.2), (49, 0.5), (10, 0.95), (3000, 0.1)):
+        count = round(share * cells)
+        both = np.arange(count + 1)
+        expected = hypergeom(cells, count, count).pmf(both) @ (both / (2 * count - both))
+        assert iou_by_chance(cells, share=share) == pytest.approx(expected, rel=1e-9)
+    rough = GENERATOR.standard_normal((4000, 7, 7))
+    found = top_iou(rough, GENERATOR.standard_normal((7, 7)), share=0.2)
+    assert found.mean() == pytest.approx(iou_by_chance(49, share=0.2), abs=4 * found.std() / 63)
+
+
+def maps_of(values):
+    """Return one image's maps as a step that explains, by name."""
+    images = ik.visualize(tiny_model(), tiny_images(1), "grad_cam", layers=["features"]).images
+    about = {"dims": ("image", "y", "x"), "extent": {"y": 16, "x": 16}, "polarity": "signed"}
+    maps = {name: ik.Map(values=each[None], layer=name, **about) for name, each in values.items()}
+    return ik.Result(maps=maps, images=images)
+
+
+def seed_of(result):
+    return ik.Captured(images=result.images, inputs=None, activations={}, gradients={}).seed(0, 0)
+
+
+def test_pairs_stand_beside_what_shuffled_maps_have_in_common():
+    made = dict(zip("abc", smooth_maps(3), strict=True))
+    read = maps_of(made)
+    pairs = ik.visualize(tiny_model(), tiny_images(1), "compare", of={"m": read}, shuffles=40).tables["pairs"]
+    for row in pairs.rows():
+        about = dict(zip(pairs.columns, row, strict=True))
+        first, second = sorted((about["first"][-1], about["second"][-1]))
+        ends = [about[f"rank_correlation_chance_{end}"] for end in ("low", "high")]
+        if first == second:
+            assert np.isnan(ends).all()
+            continue
+        shuffles = Shuffles.drawn((8, 8), 40, (seed_of(read), "abc".index(second)))
+        moved = [slowly_shuffled(made[second], *way) for way in zip(shuffles.mirrored, shuffles.shifts, strict=True)]
+        ranked = [spearmanr(made[first].ravel(), each.ravel()).statistic for each in moved]
+        np.testing.assert_allclose(ends, np.quantile(ranked, [0.05, 0.95]), atol=1e-12)
+        overlaps = [overlap_of_sets(made[first], each, 13) for each in moved]
+        ends = [about[f"iou_chance_{end}"] for end in ("low", "high")]
+        np.testing.assert_allclose(ends, np.quantile(overlaps, [0.05, 0.95]), atol=1e-12)
+        likeness = [scikit_images_ssim(made[first], each, signed=True) for each in moved]
+        ends = [about[f"ssim_chance_{end}"] for end in ("low", "high")]
+        np.testing.assert_allclose(ends, np.quantile(likeness, [0.05, 0.95]), atol=1e-12)
+    assert pairs["iou_independent"].tolist() == [iou_by_chance(64, share=0.2)] * 9
+
+
+def test_unrelated_smooth_maps_are_above_chance_as_rarely_as_is_said():
+    above, above_noise = [], []
+    for draw in range(300):
+        first, second = smooth_maps(2)
+        shuffles = Shuffles.drawn((8, 8), 60, (draw,))
+        moved = np.concatenate(list(shuffles.of(second)))
+        noise = GENERATOR.permuted(np.repeat(second.reshape(1, -1), 60, 0), axis=1).reshape(moved.shape)
+        found = pearson(second, first)
+        above.append(found > np.quantile(pearson(moved, first), 0.95))
+        above_noise.append(found > np.quantile(pearson(noise, first), 0.95))
+    assert np.mean(above) == pytest.approx(0.05, abs=0.04)
+    # Cells shuffled one by one would call every third pair alike.
+    assert np.mean(above_noise) > 0.2
+
+
+def test_channels_stand_beside_the_best_of_as_many_by_chance(results):
+    model, images = tiny_model(), tiny_images(3)
+    found = ik.visualize(model, images, "compare", of=results, shuffles=30, seed=4)
+    position, name = 1, "image1"
+    seed = ik.Captured(images=found.images, inputs=None, activations={}, gradients={}).seed(position, 4)
+    cam = results["cam"].maps["features"].values[position].astype(float)
+    shuffles = Shuffles.drawn((8, 8), 30, (seed,))
+    moved = [slowly_shuffled(cam, *way) for way in zip(shuffles.mirrored, shuffles.shifts, strict=True)]
+    channels = results["features"].maps["features"].values[position]
+    chance = np.array([[spearmanr(each.ravel(), one.ravel()).statistic for one in moved] for each in channels])
+    rows = found.tables["channels"].where("image", name).where("attribution", "cam/features")
+    low, high = np.quantile(chance, [0.05, 0.95], axis=1)
+    np.testing.assert_allclose(rows["chance_low"], low[rows["channel"]], atol=1e-12)
+    np.testing.assert_allclose(rows["chance_high"], high[rows["channel"]], atol=1e-12)
+    layer = found.tables["layers"].where("image", name).where("attribution", "cam/features")
+    assert layer["chance_highest"][0] == pytest.approx(np.quantile(chance.max(0), 0.95), abs=1e-12)
+    assert layer["chance_lowest"][0] == pytest.approx(np.quantile(chance.min(0), 0.05), abs=1e-12)
+
+
+def test_a_channel_that_is_the_map_is_marked_and_one_of_noise_is_not():
+    cam, noise = smooth_maps(1)[0], GENERATOR.standard_normal((8, 8))
+    read = maps_of({"a": cam})
+    features = ik.Map(
+        values=np.stack([noise, cam])[None],
+        dims=("image", "channel", "y", "x"),
+        layer="f",
+        extent={"y": 16, "x": 16},
+        polarity="signed",
+    )
+    of = {"cam": read, "features": replace(read, maps={"f": features})}
+    found = ik.visualize(tiny_model(), tiny_images(1), "compare", of=of)
+    (figure,) = ik.draw(found)
+    assert "the best of 2 channels stays below" in figure.caption
+    assert "; 1 lie beyond (*)" in figure.caption
 
 
 def test_nothing_to_compare_is_an_error(results):

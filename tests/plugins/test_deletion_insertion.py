@@ -215,12 +215,13 @@ def ranks_of(values, **options):
     from interpretkit_compare.attributions import attributions
 
     visualizer = DeletionInsertion(DeletionInsertion.Options(**options))
-    return visualizer._ranks(captured, attributions(captured)[0], 0)
+    (attribution,) = attributions(captured)
+    return visualizer._orders(captured, attribution, 0, visualizer._grid(attribution))
 
 
 def test_equal_cells_come_in_an_order_that_the_seed_decides_and_others_by_value():
     values = np.repeat([0.0, 1.0], 32).reshape(8, 8)
-    first, again, other = (ranks_of(values, seed=seed)["map"][0] for seed in (0, 0, 1))
+    first, again, other = (ranks_of(values, seed=seed).map for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     assert first[4:].max() == 31
@@ -232,8 +233,8 @@ def test_equal_cells_come_in_an_order_that_the_seed_decides_and_others_by_value(
 
 
 def test_random_orders_are_permutations_and_maps_of_one_grid_share_their_curve():
-    ranks = ranks_of(np.zeros((8, 8)), random_orders=3)["random"]
-    assert len(ranks) == 3
+    ranks = ranks_of(np.zeros((8, 8)), random_orders=3, chance_orders=5).random
+    assert len(ranks) == 5
     for each in ranks:
         np.testing.assert_array_equal(np.sort(each.ravel()), np.arange(64))
     model, images = conv_model(), images_of((8, 8))
@@ -318,6 +319,128 @@ def test_the_figure_says_what_is_better_and_what_to_compare_with():
     found = ik.visualize(model, images, "deletion_insertion", of=of, steps=4)
     (figure,) = ik.draw(found)
     area = found.tables["auc"].where("curve", "deletion")
-    assert f"cam/features, deletion: {area['auc'][0]:.3g} (random {area['auc_random'][0]:.3g})" in figure.alt
+    chance = [f"{area[name][0]:.3g}" for name in ("chance", "chance_low", "chance_high")]
+    said = f"cam/features, deletion: {area['auc'][0]:.3g} (random {chance[0]}, {chance[1]} to {chance[2]})"
+    assert said in figure.alt
     assert "lower is better" in figure.caption
-    assert "random order, here the mean of 2" in figure.caption
+    assert "beside that of random order: here the mean of 9 random orders" in figure.caption
+    assert "better than all of 9 random orders once in 10" in figure.caption
+
+
+def taken_away(values, ranks):
+    """Return what is gone of a sum of `values` after each cell in the order of its ranks, first nothing."""
+    in_order = np.empty(values.size)
+    in_order[ranks.ravel()] = values.ravel()
+    return np.concatenate([[0.0], np.cumsum(in_order)])
+
+
+def area_of(scores):
+    return (scores[0] + scores[-1]) / 2 / (len(scores) - 1) + scores[1:-1].sum() / (len(scores) - 1)
+
+
+def orders_of(results, position, **options):
+    from interpretkit_compare.attributions import attributions
+
+    images = results["step"].images
+    inputs = torch.zeros(len(images), 3, 4, 6)
+    captured = ik.Captured(images=images, inputs=inputs, activations={}, gradients={}, results=results)
+    visualizer = DeletionInsertion(DeletionInsertion.Options(**options))
+    (attribution,) = attributions(captured)
+    return visualizer._orders(captured, attribution, position, visualizer._grid(attribution))
+
+
+def test_chance_is_of_the_areas_of_random_orders_of_the_same_cells():
+    model, images = linear_model(), images_of((4, 6))
+    values = contributions(model, images, 1)
+    results = linear_results(images, values)
+    options = {"score": "logit", "steps": 24, "random_orders": 2, "chance_orders": 5}
+    found = ik.visualize(model, images, "deletion_insertion", of=results, **options)
+    for position in range(2):
+        orders = orders_of(found_inputs(found, results), position, random_orders=2, chance_orders=5)
+        score = results["step"].targets[position].score
+        lines = [score - taken_away(values[position], ranks) for ranks in orders.random]
+        areas = [area_of(each) for each in lines]
+        row = found.tables["auc"].where("image", f"image{position}").where("curve", "deletion")
+        measured = [row[name][0] for name in ("chance", "chance_low", "chance_high", "auc_random")]
+        np.testing.assert_allclose(measured, [np.mean(areas), min(areas), max(areas), np.mean(areas[:2])], rtol=1e-9)
+        band = found.tables["chance"].where("image", f"image{position}").where("curve", "deletion")
+        np.testing.assert_allclose(band["low"], np.min(lines, axis=0), rtol=1e-9)
+        np.testing.assert_allclose(band["high"], np.max(lines, axis=0), rtol=1e-9)
+        np.testing.assert_allclose(band["score"], np.mean(lines, axis=0), rtol=1e-9)
+        np.testing.assert_allclose(band["fraction"], np.arange(25) / 24, rtol=1e-9)
+
+
+def found_inputs(found, results):
+    """Return the results as a step reads them: of the images that were really read."""
+    return {"step": replace(results["step"], images=found.images)}
+
+
+def test_the_map_of_contributions_beats_all_random_orders_and_its_negative_none():
+    model, images = linear_model(), images_of((4, 6))
+    values = contributions(model, images, 1)
+    for sign, beats in ((1, 7), (-1, 0)):
+        results = linear_results(images, sign * values)
+        found = ik.visualize(model, images, "deletion_insertion", of=results, score="logit", chance_orders=7)
+        assert found.tables["auc"]["orders"].tolist() == [7] * 4
+        assert found.tables["auc"].where("curve", "deletion")["beats"].tolist() == [beats] * 2
+    (figure,) = ik.draw(
+        ik.visualize(model, images[:1], "deletion_insertion", of=linear_results(images[:1], -values[:1]))
+    )
+    assert "Not better than all random orders: step/a (deletion" in figure.caption
+
+
+def test_more_random_orders_change_no_number_of_the_first_ones():
+    model, images = conv_model(), images_of((8, 8))
+    of = explained(model, images, np.repeat([0.0, 1.0], 64).reshape(2, 8, 8))
+    few, many = (
+        ik.visualize(model, images, "deletion_insertion", of=of, steps=5, chance_orders=count).tables["auc"]
+        for count in (1, 6)
+    )
+    for column in ("auc", "auc_random", "auc_reverse", "gain"):
+        np.testing.assert_array_equal(few[column], many[column])
+    assert few["orders"].tolist() == [2] * 4
+    np.testing.assert_allclose(few["chance"], few["auc_random"], rtol=1e-12)
+    assert (many["chance"] != many["auc_random"]).all()
+
+
+def test_maps_of_different_grids_meet_on_one():
+    model, images = linear_model(), images_of((4, 6))
+    fine = contributions(model, images, 1)
+    coarse = fine.reshape(2, 2, 2, 3, 2).sum((2, 4))
+    steps = {"fine": linear_results(images, fine)["step"], "coarse": linear_results(images, coarse)["step"]}
+    found = ik.visualize(model, images, "deletion_insertion", of=steps, grid=[2, 3], score="logit", steps=6)
+    areas = found.tables["auc"]
+    assert set(areas["height"].tolist()) == {2}
+    assert set(areas["width"].tolist()) == {3}
+    # A sum over a cell is its mean times its area, so both maps have the same order, and the same random ones.
+    one, other = (areas.where("attribution", f"{name}/a") for name in steps)
+    for column in ("auc", "auc_reverse", "chance", "chance_low", "chance_high"):
+        np.testing.assert_array_equal(one[column], other[column])
+    native = ik.visualize(model, images, "deletion_insertion", of={"coarse": steps["coarse"]}, score="logit", steps=6)
+    np.testing.assert_array_equal(native.tables["auc"]["auc"], other["auc"])
+    (figure, *_) = ik.draw(
+        ik.visualize(model, images[:1], "deletion_insertion", of=linear_results(images[:1], fine[:1]), grid=[2, 3])
+    )
+    assert "one grid of 2×3 cells" in figure.caption
+
+
+def test_on_pixels_a_coarse_map_goes_cell_by_cell_and_in_random_order_within():
+    model, images = linear_model(), images_of((4, 6))
+    values = contributions(model, images, 1)
+    coarse = values.reshape(2, 2, 2, 3, 2).sum((2, 4))
+    found = ik.visualize(
+        model, images, "deletion_insertion", of=linear_results(images, coarse), grid="pixels", score="logit", steps=24
+    )
+    for position in range(2):
+        _, scores = line(found, f"image{position}", "deletion", "map")
+        cells = np.sort(coarse[position].ravel())[::-1]
+        expected = scores[0] - np.concatenate([[0.0], np.cumsum(cells)])
+        np.testing.assert_allclose(scores[::4], expected, rtol=1e-9)
+
+
+def test_a_grid_that_the_image_has_not_is_refused():
+    images = images_of((4, 6))
+    of = linear_results(images, contributions(linear_model(), images, 1))
+    for grid, message in (([7], r"grid: \[7\] is not \[y, x\]"), ([5, 6], "finer than the input, which has 4×6")):
+        with pytest.raises(ik.StepError, match=message):
+            ik.visualize(linear_model(), images, "deletion_insertion", of=of, grid=grid)

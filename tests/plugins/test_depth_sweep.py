@@ -135,9 +135,9 @@ def test_every_layer_is_measured_against_the_mask_and_the_last_layer(model, path
     last = cam.maps["stage3"].values[0].astype(float)
     for number, layer in enumerate(LAYERS):
         values = cam.maps[layer].values[0].astype(float)
-        # Each cell lies at the middle of what it sees: of the first, that is the first pixel.
-        own = [(len(values), 0.5, 2.0 ** (number + 1))] * 2
-        coarse = slowly_averaged(values, own, [(2, 0.5, 8.0)] * 2, (16, 16))
+        # Cells of padded convolutions whose steps fill the image tile it.
+        own = [(len(values), 2.0**number, 2.0 ** (number + 1))] * 2
+        coarse = slowly_averaged(values, own, [(2, 4.0, 8.0)] * 2, (16, 16))
         assert rows["agreement"][number] == pytest.approx(stats.spearmanr(coarse.ravel(), last.ravel()).statistic)
         part = slowly_averaged(inside.astype(float), [(16, 0.5, 1.0)] * 2, own, (16, 16))
         positive = values.clip(0)

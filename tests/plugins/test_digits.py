@@ -105,8 +105,7 @@ def hits(model, data, count=200):
     inside = []
     for values, mask in zip(found.values, data.masks, strict=False):
         cell = np.unravel_index(values.argmax(), values.shape)
-        middles = [found.spacing[axis][0] + found.spacing[axis][1] * at for axis, at in zip("yx", cell, strict=True)]
-        top, left = (round(middle) for middle in middles)
+        top, left = (row.middles[at] for row, at in zip(found.grid.rows, cell, strict=True))
         near = mask[max(0, top - 8) : top + 9, max(0, left - 8) : left + 9]
         inside.append(near.any())
     return np.mean(inside)

@@ -198,6 +198,31 @@ def test_a_normalisation_with_an_activation_is_left_to_the_gap(images):
         assert "1" not in contributions(within, image.id)
 
 
+def biased_net() -> nn.Sequential:
+    return randomised(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    )
+
+
+HIDDEN = {
+    "scripted": (lambda images: torch.jit.script(biased_net()), "the network is TorchScript"),
+    "traced": (lambda images: torch.jit.trace(biased_net(), images), "the network is TorchScript"),
+    "frozen": (lambda images: torch.jit.freeze(torch.jit.script(biased_net())), "the network is TorchScript"),
+    "scripted in part": (lambda images: nn.Sequential(torch.jit.script(biased_net())), "layer 0 is TorchScript"),
+    "exported": (lambda images: torch.export.export(biased_net(), (images,)).module(), "no module returns what 0.bias"),
+}
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
+def test_a_network_that_hides_its_biases_is_refused(case, images):
+    make, message = HIDDEN[case]
+    with pytest.raises(ik.RecipeError, match=f"FullGrad sums over all biases, and {message}"):
+        full_grad(make(images), images, target=1)
+    table = full_grad(biased_net(), images, target=1).tables["completeness"]
+    np.testing.assert_allclose(table["attributed"], table["score"], rtol=1e-10)
+
+
 def test_it_shares_the_pass_of_the_others(monkeypatch):
     from interpretkit.contracts.registry import Plugin
     from interpretkit.engine.batch import compute

@@ -195,8 +195,9 @@ def test_a_map_that_is_no_more_than_edges_or_the_middle_fails(picture):
     extent = {"y": 16, "x": 16}
     each = ik.Map(values=values[picture][None], dims=("image", "y", "x"), layer="m", extent=extent, polarity="unsigned")
     verdict = judged(Edges, ik.Result(maps={"m": each}, images=(image,)))
-    assert verdict.status == ("pass" if picture == "noise" else "fail")
-    assert picture == "noise" or picture in verdict.text
+    # What photos show is often in the middle, so that a map may be right that lies there.
+    assert verdict.status == {"edges": "fail", "middle": "warn", "noise": "pass"}[picture]
+    assert picture == "noise" or f"with the {picture} of the image" in verdict.text
 
 
 # In runs.
@@ -254,7 +255,7 @@ class Unseeded(Faulty):
 
     def of(self, captured, position):
         gradient = captured.input_gradient[position].sum(0)
-        return gradient + 0.1 * gradient.std() * torch.randn(gradient.shape)
+        return gradient + 0.1 * gradient.std() * torch.randn_like(gradient)
 
 
 class Undefined(Faulty):

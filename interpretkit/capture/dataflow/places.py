@@ -40,13 +40,19 @@ def concatenation(operation: Operation, output: torch.Tensor) -> Field:
     # Cells put one after the other are not put on one another: their order does not matter for their union.
     first, *others = (field.each(change) for _, field in operation.fields)
     alike = all(field == first for field in others)
-    return first if alike else join([first, *others])
+    joined = first if alike else join([first, *others])
+    return joined if dim else _of_one_place(joined)
 
 
 def stack(operation: Operation, output: torch.Tensor) -> Field:
     """Tensors one after the other in a new dim."""
     dim = operation["dim"] % output.ndim
-    return join([field.each(lambda axis: with_new(axis, dim)) for _, field in operation.fields])
+    return _of_one_place(join([field.each(lambda axis: with_new(axis, dim)) for _, field in operation.fields]))
+
+
+def _of_one_place(field: Field) -> Field:
+    """Lose cells of crops, beside one another in a dim that is none of the channels: each sees its own crop alone."""
+    return field.each(lambda axis: axis.lost() if axis.cells.scattered else axis)
 
 
 def unsqueeze(operation: Operation, output: torch.Tensor) -> Field:

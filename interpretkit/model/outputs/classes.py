@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from interpretkit.model.outputs.columns import Columns, Returns, check_distribution
+from interpretkit.model.outputs.columns import Columns, Returns, are_distributions, as_columns, check_distribution
 from interpretkit.model.outputs.labels import Binary, Labels
+from interpretkit.model.outputs.unknown import Unknown
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +25,10 @@ class Classes(Columns):
 
     Attributes:
         names: Names of the classes by index; may be empty.
-        returns: `logits`, or `probabilities` where the network ends in a softmax of its own; None to tell each image by
-            its values: those that are a distribution, none below 0 and together 1 but for rounding, are probabilities.
+        returns: `logits`, or `probabilities` where the network ends in a softmax of its own. None for what the last
+            operation of the network says in the first pass. Where that is not seen, values that are a distribution,
+            none below 0 and together 1 but for rounding, are probabilities, others logits; where it is neither a
+            softmax nor a linear layer, others are neither.
 
     Example:
         >>> import torch
@@ -77,13 +80,25 @@ class Classes(Columns):
         return torch.where(self._distributed(columns)[:, None], 1 - columns, -columns)
 
     def settled(self, ending: Ending, values: Any) -> Output:
-        """Return labels in place of classes where the network ends in a sigmoid, or returns one number."""
+        """Return classes with what the numbers are, where that is known; labels behind a sigmoid, or of one number."""
         if ending.operation == "sigmoid" or _is_one_number(values):
             kind = Binary if _is_one_number(values) and len(self.names) == len(Binary.SIDES) else Labels
             labels = kind(names=self.names, key=self.key, layer=self.layer)
             return labels.settled(ending, values)
-        returns: dict[str, Returns] = {"softmax": "probabilities", "linear": "logits"}
-        return replace(self, returns=self.returns or returns.get(ending.operation))
+        returns: dict[str, Returns] = {"softmax": "probabilities", "linear": "logits", "log_softmax": "logits"}
+        told = self.returns or returns.get(ending.operation) or self._told(values, seen=bool(ending.operation))
+        if told is None:
+            return Unknown(names=self.names, key=self.key, layer=self.layer)
+        return replace(self, returns=told)
+
+    def _told(self, values: Any, *, seen: bool) -> Returns | None:
+        """Return what values say of which the last operation says nothing; None where they leave a doubt."""
+        columns = as_columns(values, noun=self.noun).detach()
+        distributed = self._distributed(columns)
+        if bool(distributed.all()):
+            return "probabilities"
+        nearly = bool((distributed | are_distributions(columns)).any())
+        return None if seen or nearly else "logits"
 
     def _distributed(self, columns: torch.Tensor) -> torch.Tensor:
         """Return which images have probabilities, `(image,)` bool."""

@@ -488,6 +488,16 @@ def check_probabilities(numbers: torch.Tensor, *, output: str) -> None:
     raise StepError(f"the network is to return probabilities, and returns {found}", hint=hint)
 
 
+def are_distributions(numbers: torch.Tensor) -> torch.Tensor:
+    """Return which of the rows `(row, class)` are distributions but for rounding: none below 0, together 1."""
+    import torch
+
+    values = numbers.double()
+    rounding = max(_ROUGHLY, 8 * torch.finfo(numbers.dtype).eps)
+    near: torch.Tensor = ((values.sum(1) - 1).abs() <= rounding) & (values >= -rounding).all(1)
+    return near
+
+
 def check_distribution(numbers: torch.Tensor, *, each: str, hint: str) -> None:
     """Check that numbers `(image, class)` or `(image, class, y, x)` are distributions over the classes.
 
@@ -499,18 +509,14 @@ def check_distribution(numbers: torch.Tensor, *, each: str, hint: str) -> None:
     Raises:
         StepError: If some are below 0, or do not add up to 1 but for rounding.
     """
-    import torch
-
-    values = numbers.double().movedim(1, -1).flatten(0, -2)
-    sums = values.sum(1)
-    rounding = max(_ROUGHLY, 8 * torch.finfo(numbers.dtype).eps)
-    wrong = ((sums - 1).abs() > rounding) | (values < -rounding).any(1)
+    rows = numbers.movedim(1, -1).flatten(0, -2)
+    wrong = ~are_distributions(rows)
     if not bool(wrong.any()):
         return
-    first = int(wrong.int().argmax())
+    first = rows[int(wrong.int().argmax())].double()
     raise StepError(
-        f"the network is to return probabilities of classes, and returns {float(values[first].min()):.4g} to "
-        f"{float(values[first].max()):.4g} for {each}, with the sum {float(sums[first]):.4g}",
+        f"the network is to return probabilities of classes, and returns {float(first.min()):.4g} to "
+        f"{float(first.max()):.4g} for {each}, with the sum {float(first.sum()):.4g}",
         hint=hint,
     )
 

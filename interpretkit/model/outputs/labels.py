@@ -30,7 +30,7 @@ class Labels(Columns):
     Attributes:
         names: Names of the labels by index; may be empty.
         returns: `logits` or `probabilities`; None where it is not known. The first pass shows it, by the last operation
-            of the network or by values that are no probabilities; else nothing is called a probability.
+            of the network; else nothing is called a probability.
 
     Example:
         >>> import torch
@@ -79,15 +79,13 @@ class Labels(Columns):
         return 1 - columns if self.returns == "probabilities" else -columns
 
     def settled(self, ending: Ending, values: Any) -> Labels:
-        """Return the labels with what the numbers are, where the last operation says it, or the values do."""
+        """Return the labels with what the numbers are, where the last operation says it."""
         if self.returns is not None:
             return self
         if ending.operation == "sigmoid":
             return replace(self, returns="probabilities")
-        # Nothing that is below 0 or above 1 is a probability.
-        numbers = as_columns(values, noun=self.noun)
-        outside = bool(((numbers < 0) | (numbers > 1)).any())
-        return replace(self, returns="logits" if ending.operation == "linear" or outside else None)
+        as_columns(values, noun=self.noun)
+        return replace(self, returns="logits" if ending.operation == "linear" else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +93,8 @@ class Binary(Labels):
     """Two classes told apart by one number: the logit, or the probability, of the second.
 
     The first class has the negative logit, or what is missing to 1. Its targets are `predicted`, the more probable
-    class, `label`, and a class index or name.
+    class, `label`, and a class index or name. Of a number that is not known to be a logit or a probability nobody knows
+    which class it predicts.
 
     Attributes:
         names: The names of both, such as `("healthy", "tumour")`.
@@ -136,6 +135,21 @@ class Binary(Labels):
             raise MisnamedError(what, hint="Classes(names=…) reads a number for each class")
         first = 1 - second if self.returns == "probabilities" else -second
         return torch.cat([first, second], dim=1)
+
+    def ranked(self, rank: int, numbers: torch.Tensor) -> int:
+        """Return the class of a rank.
+
+        Raises:
+            InputError: If there are not so many, or it is not known what the number is.
+        """
+        if self.returns is None:
+            what = "the number is not known to be a logit or a probability, nor which of the two classes it predicts"
+            raise InputError(what, hint=f"name one: {', '.join(self.names)}; or say it: Binary(names=…, returns=…)")
+        return Labels.ranked(self, rank, numbers)
+
+    def listed(self, numbers: torch.Tensor) -> list[int]:
+        """Return both classes; the second alone where it is not known what the number is."""
+        return Labels.listed(self, numbers) if self.returns else [1]
 
     def terms(self, target: Target) -> tuple[Term, ...]:
         """Return the only column there is, with its sign."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from interpretkit.errors import StepError, did_you_mean
-from interpretkit.words import shape
+from interpretkit.words import count, shape
 
 KNOWN = ("logits", "out")
 """What the part that everybody wants is called, most often."""
@@ -41,6 +41,23 @@ def part_of(returned: Any, key: str | int | None) -> Any:
         hint = did_you_mean(str(key), [str(name) for name in parts], otherwise=f"it has {_listed(parts)}")
         raise StepError(f"the network returns no {key!r}", hint=hint)
     return parts[key]
+
+
+def check_rows(values: Any, *, images: int) -> None:
+    """Check that a network returns as many rows as it is given images.
+
+    Raises:
+        StepError: If it does not; of what has no rows nothing is said.
+    """
+    if not hasattr(values, "__len__") or isinstance(values, Mapping):
+        return
+    rows = len(values) if getattr(values, "ndim", 1) > 0 else 0
+    if rows != images:
+        found = f"{count(rows, 'row')} for {count(images, 'image')}"
+        raise StepError(
+            f"the network returns {found}, so it is not known whose they are",
+            hint="let it return one row for each image, in their order",
+        )
 
 
 def described(values: Any) -> str:

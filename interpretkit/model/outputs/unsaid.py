@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from interpretkit.model.outputs.boxes import Boxes
 from interpretkit.model.outputs.classes import Classes
-from interpretkit.model.outputs.columns import Columns, as_columns
+from interpretkit.model.outputs.columns import Columns
+from interpretkit.model.outputs.labels import Labels
 from interpretkit.model.outputs.pixels import Pixels
+from interpretkit.model.outputs.unknown import Unknown
 
 if TYPE_CHECKING:
     import torch
@@ -25,9 +27,9 @@ class Unsaid(Columns):
 
     It is read as what the network's last operation makes of it: a softmax makes classes, a sigmoid labels. Where there
     are names, they are names of classes, and of a single label where the network returns one number; of the classes of
-    pixels, where it returns `(image, class, y, x)`. Numbers that are all of one sign are not taken for logits, unless a
-    linear layer made them: they may as well be probabilities, percentages or logarithms. What a detector returns is
-    known by its parts. All else stays unknown, and then nothing is called a probability.
+    pixels, where it returns `(image, class, y, x)`. What a linear layer or a convolution made is then taken for logits,
+    and nothing else is: it may be anything. What a detector returns is known by its parts, and a distribution over
+    classes by its values. All else stays unknown, and then nothing is called a probability.
 
     Its targets are `predicted`, the greatest number, an index or a name, `{not: …}`, `{for: …, against: …}` and
     `{top: …}`.
@@ -66,9 +68,12 @@ class Unsaid(Columns):
         if len(self.names) > 1 and _are_grids(values, classes=len(self.names)):
             return Pixels(names=self.names, key=self.key, layer=self.layer).settled(ending, values)
         read = Classes(names=self.names, key=self.key, layer=self.layer).settled(ending, values)
-        told = ending.operation in ("softmax", "log_softmax", "sigmoid") or _distributed(values)
-        named = bool(self.names) and (ending.operation == "linear" or not _of_one_sign(values))
-        return read if told or named else self
+        if ending.operation in ("softmax", "log_softmax", "sigmoid") or _told_by_values(read, ending):
+            return read
+        if not self.names:
+            return self
+        is_known = ending.operation == "linear" or isinstance(read, Labels)
+        return read if is_known else Unknown(names=self.names, key=self.key, layer=self.layer)
 
 
 def _are_found(values: Any) -> bool:
@@ -84,14 +89,6 @@ def _are_grids(values: Any, *, classes: int) -> bool:
     return len(shape) > len(("image", "class")) and shape[1] == classes and prod(shape[2:]) > 1
 
 
-def _of_one_sign(values: Any) -> bool:
-    """Return whether several numbers of each image are none below 0, or none above 0."""
-    columns = as_columns(values, noun="class")
-    return columns.shape[1] > 1 and bool((columns >= 0).all() or (columns <= 0).all())
-
-
-def _distributed(values: Any) -> bool:
-    """Return whether the numbers of each image are a distribution."""
-    quantities = Classes().quantities(as_columns(values, noun="class"))
-    width = values.shape[1:].numel()
-    return width > 1 and set(quantities) == {"output"}
+def _told_by_values(read: Output, ending: Ending) -> bool:
+    """Return whether numbers are a distribution that the last operation says nothing of."""
+    return isinstance(read, Classes) and read.returns == "probabilities" and ending.operation in ("", "other")

@@ -132,3 +132,105 @@ def test_scripted_networks_get_their_buffers_back():
     before = kept(net)
     ik.visualize(ik.wrap(net), IMAGES, "saliency", target=0)
     assert_same(net, before)
+
+
+class Changing(nn.Module):
+    """Changes its own weights in its forward."""
+
+    def __init__(self, change):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+        self.count = nn.Parameter(torch.zeros(()), requires_grad=False)
+        self.mean = nn.Parameter(torch.rand(4), requires_grad=False)
+        self.change = change
+
+    def forward(self, images):
+        self.change(self)
+        return self.fc(self.conv(images).relu().mean((2, 3)))
+
+
+@torch.no_grad()
+def counted(net):
+    net.count += 1
+    net.mean.lerp_(net.mean.square(), 0.1)
+
+
+@torch.no_grad()
+def halved(net):
+    net.conv.weight.mul_(0.5)
+
+
+def halved_data(net):
+    net.conv.weight.data.mul_(0.5)
+
+
+def given_other_data(net):
+    net.conv.bias.data = net.mean.data
+
+
+def assigned(net):
+    net.conv.weight = nn.Parameter(net.conv.weight.detach() / net.conv.weight.detach().norm())
+
+
+def tied(net):
+    net.conv.bias = net.mean
+
+
+def memory(net):
+    return {name: (id(tensor), tensor.data_ptr()) for name, tensor in net.named_parameters()}
+
+
+CHANGES = [counted, halved, halved_data, given_other_data, assigned, tied]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("method", ["saliency", "grad_cam"])
+def test_parameters_that_a_forward_changes_are_put_back(change, method):
+    net = Changing(change).eval()
+    before, places = kept(net), memory(net)
+    options = {"layers": ["conv"]} if method == "grad_cam" else {}
+    model = ik.wrap(net, output=ik.Classes(returns="logits"))
+    found = [ik.visualize(model, IMAGES, method, target=1, **options) for _ in range(3)]
+    assert_same(net, before)
+    assert memory(net) == places
+    expected = Changing(change).eval()(IMAGES)[:, 1].tolist()
+    for result in found:
+        assert [target.score for target in result.targets] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_passes_of_a_step_s_own_see_the_same_parameters_or_are_refused(change):
+    net = Changing(change).eval()
+    before = kept(net)
+    model = ik.wrap(net, output=ik.Classes(returns="logits"))
+    occlusion = {"target": 1, "window": 8, "stride": 8}
+    if change in (halved, halved_data):
+        with pytest.raises(ik.StepError, match="the network keeps a state from pass to pass"):
+            ik.visualize(model, IMAGES, "occlusion", **occlusion)
+    else:
+        values = ik.visualize(model, IMAGES, "occlusion", **occlusion).maps["input"].values
+        once = Changing(change).eval()
+        once(IMAGES)
+        once.change = lambda net: None
+        expected = ik.visualize(ik.wrap(once, output=model.output), IMAGES, "occlusion", **occlusion)
+        torch.testing.assert_close(values, expected.maps["input"].values, rtol=1e-4, atol=1e-6)
+    assert_same(net, before)
+
+
+def test_listing_layers_leaves_parameters_as_they_were():
+    net = Changing(halved_data).eval()
+    before = kept(net)
+    ik.wrap(net).layers(size=(16, 16))
+    assert_same(net, before)
+
+
+def test_a_parameter_that_changes_in_later_passes_alone_is_refused_by_its_name():
+    def later(net):
+        if torch.is_grad_enabled():
+            counted(net)
+
+    model = ik.wrap(Changing(later).eval())
+    ik.visualize(model, IMAGES, "feature_grid", layers=["conv"])
+    with pytest.raises(ik.StepError, match="the network has changed its parameter count, which its first pass had"):
+        ik.visualize(model, IMAGES, "saliency")

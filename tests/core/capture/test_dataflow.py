@@ -243,6 +243,37 @@ def test_the_window_of_each_cell_holds_the_pixels_with_a_gradient_and_no_more(ca
                 assert (pixels[0], pixels[-1]) == (max(first, 0), min(last, SIZE - 1))
 
 
+def stacked_crops(x, conv):
+    crops = [x[..., :36, :36], x[..., :36, 36:], x[..., 36:, :36], x[..., 36:, 36:]]
+    return conv(torch.stack(crops, 1).flatten(0, 1)).view(len(x), 4, -1, 36, 36)
+
+
+CROPS = {
+    "in one column": lambda x, conv: stacked_crops(x, conv).transpose(1, 2).flatten(2, 3),
+    "put together again": lambda x, conv: (
+        stacked_crops(x, conv).view(len(x), 2, 2, -1, 36, 36).permute(0, 3, 1, 4, 2, 5).reshape(len(x), -1, SIZE, SIZE)
+    ),
+    "the second of two": lambda x, conv: conv(torch.cat([x[..., :36], x[..., 36:]]))[len(x) :],
+    "a channel below the other": lambda x, conv: conv(x).flatten(1, 2)[:, None],
+}
+
+
+@pytest.mark.parametrize("case", CROPS)
+def test_of_crops_among_the_images_no_cell_has_the_window_of_others(case):
+    net = nn.Sequential(Function(CROPS[case], padded(3)).double())
+    nn.init.uniform_(net[0].parts[0].weight, 0.5, 1.5)
+    call = probe(net, torch.zeros(1, 2, SIZE, SIZE, dtype=torch.float64))[-1]
+    image = torch.rand(1, 2, SIZE, SIZE, dtype=torch.float64, requires_grad=True)
+    output = net(image)
+    assert None in call.grid
+    for part in (3, 2):
+        place = [length - length // part for length in output.shape[2:]]
+        (gradient,) = torch.autograd.grad(output[0, :, place[0], place[1]].sum(), image, retain_graph=True)
+        for dim, cells in zip((2, 3), call.grid, strict=True):
+            pixels = gradient.abs().amax((0, 1, 5 - dim)).nonzero().flatten()
+            assert cells is None or cells.span(place[dim - 2]) == (pixels[0], pixels[-1])
+
+
 @pytest.mark.parametrize(
     "function",
     [

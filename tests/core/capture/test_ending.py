@@ -70,7 +70,7 @@ def test_the_last_operation_is_told_however_it_is_called(end, operation):
     ],
 )
 def test_what_comes_after_counts(end):
-    assert ending(end) == Ending()
+    assert ending(end) == Ending("other")
 
 
 def written(z):
@@ -86,7 +86,7 @@ def changed_through_a_view(z):
 
 @pytest.mark.parametrize("end", [written, changed_through_a_view])
 def test_what_is_written_into_is_something_else(end):
-    assert ending(end) == Ending()
+    assert ending(end) == Ending("other")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_is_written_into_is_something_else(end):
         lambda z: z / 0.7,
         lambda z: 100 * z + 1,
         lambda z: 1 - z,
-        lambda z: z * nn.Parameter(torch.tensor(2.0)).exp(),
+        lambda z: z * torch.tensor(2.0).exp(),
         lambda z: (z - z.mean(1, keepdim=True)) / 2,
         lambda z: torch.stack([z, z]).mean(0),
         lambda z: z.unbind(1)[0],
@@ -110,6 +110,21 @@ def test_a_linear_layer_is_told_also_where_it_is_added_up_or_scaled(end):
     assert ending(end).operation == "linear"
 
 
+def test_a_weight_may_be_a_sigmoid_of_a_parameter():
+    class Weighted(Net):
+        def __init__(self, end):
+            super().__init__(end)
+            self.weight = nn.Parameter(torch.zeros(3))
+
+        def forward(self, images):
+            return super().forward(images) * self.weight.sigmoid()
+
+    endings, returned = endings_of(Weighted(nn.Identity()))
+    assert endings.of(returned).operation == "linear"
+    endings, returned = endings_of(Weighted(nn.Sigmoid()))
+    assert endings.of(returned).operation == "other"
+
+
 @pytest.mark.parametrize("operation", ["softmax", "sigmoid"])
 def test_what_is_enlarged_between_neighbours_stays_what_it_is(operation):
     def end(z):
@@ -117,6 +132,12 @@ def test_what_is_enlarged_between_neighbours_stays_what_it_is(operation):
         return functional.interpolate(values[:, :, None, None], size=9, mode="bilinear", align_corners=True)
 
     assert ending(end) == Ending(operation, "head")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
+def test_what_is_not_seen_is_not_told():
+    endings, returned = endings_of(torch.jit.trace(Net(nn.Tanh()), IMAGE))
+    assert endings.of(returned) == Ending()
 
 
 def test_an_exported_network_is_told_too():

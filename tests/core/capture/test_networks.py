@@ -70,17 +70,34 @@ def test_a_wrapped_network_gives_the_numbers_of_the_plain_one(make, method):
     np.testing.assert_allclose(values(make(), method), values(Net(), method), rtol=1e-5, atol=1e-7)
 
 
-SCRIPTS = {"scripted": lambda: torch.jit.script(Net()), "traced": lambda: torch.jit.trace(Net(), IMAGES)}
+SCRIPTS = {
+    "scripted": lambda: torch.jit.script(Net()),
+    "traced": lambda: torch.jit.trace(Net(), IMAGES),
+    "frozen": lambda: torch.jit.freeze(torch.jit.script(Net())),
+}
 
 
 @pytest.mark.parametrize("make", SCRIPTS.values(), ids=SCRIPTS)
 @pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
 def test_torchscript_is_explained_at_the_input_and_refused_at_layers(make):
-    for method in ("integrated_gradients", "occlusion"):
+    for method in ("saliency", "integrated_gradients", "occlusion"):
         np.testing.assert_allclose(values(make(), method), values(Net(), method), rtol=1e-4, atol=1e-6)
     for net, layer in [(make(), "second"), (nn.Sequential(make()), "0.second")]:
         with pytest.raises(ik.RecipeError, match=f"is TorchScript, which cannot be looked into, so .* {layer}"):
             values(net, "grad_cam", layers=[layer])
+    with pytest.raises(ik.RecipeError, match="is TorchScript, which cannot be looked into, so it has no layers"):
+        ik.wrap(make()).layers(size=(16, 16))
+    for method in ("lrp", "deep_lift", "guided_backprop"):
+        with pytest.raises(ik.StepError, match="is TorchScript, in which no operation can be given a rule"):
+            values(make(), method)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning", "ignore:`torch.jit:DeprecationWarning")
+def test_what_is_optimised_for_inference_is_said_to_cut_its_gradients():
+    net = torch.jit.optimize_for_inference(torch.jit.script(Net()))
+    np.testing.assert_allclose(values(net, "occlusion"), values(Net(), "occlusion"), rtol=1e-4, atol=1e-6)
+    with pytest.raises(ik.StepError, match="the network cuts the gradient between the input and the score"):
+        values(net, "saliency")
 
 
 class NoGrad(Net):

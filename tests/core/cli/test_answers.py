@@ -17,6 +17,21 @@ def test_plan_says_what_a_recipe_costs(run):
     assert "  conv: 4×8×8 with gradient" in out
 
 
+def test_plan_says_what_it_can_of_a_network_of_another_size(run, folder):
+    plugin = folder / "plugin.py"
+    of_volumes = plugin.read_text().replace("Conv2d(3, 4, 3, stride=4)", "Conv3d(1, 4, 3, padding=1)")
+    of_volumes = of_volumes.replace("nn.AdaptiveAvgPool2d(1)", "nn.MaxPool3d(5)")
+    plugin.write_text(of_volumes)
+    code, out, err = run("plan", "recipe.yaml", "--plugin", "plugin.py")
+    assert code == 0, err
+    assert "model model: Tiny, 1 forward pass and 1 backward pass per batch" in out
+    assert "  conv: shape known when it is run with gradient" in out
+    _, _, err = run("layers", "tiny", "--plugin", "plugin.py")
+    assert "failed on a volume 1×64×64×64" in err
+    assert "`--size DEPTHxHEIGHTxWIDTH`" in err
+    assert run("layers", "tiny", "--size", "5", "--plugin", "plugin.py")[0] == 0
+
+
 def test_layers_of_a_model_and_of_a_recipe(run):
     code, out, err = run("layers", "tiny", "--plugin", "plugin.py")
     assert code == 0, err

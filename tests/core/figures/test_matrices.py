@@ -30,3 +30,25 @@ def test_a_matrix_colours_its_cells_by_limits_and_writes_numbers_into_them(
         assert text.sum() > 20
         assert not text[:, :4].any()
         assert not text[:, -4:].any()
+
+
+def test_a_range_stands_below_its_number_and_none_where_there_is_none(entries, body_of):
+    values = np.array([[0.0, 0.5], [-0.5, 1.0]])
+    low, high = np.array([[-0.25, np.nan], [-1.0, 0.0]]), np.array([[0.25, np.nan], [-0.75, 0.5]])
+    names = ["a", "b"]
+
+    def cells(**ranges):
+        found = entries(figures.matrix(values, rows=names, columns=names, title="t", **ranges))
+        rows, columns = body_of(found)
+        body = found[rows.start : rows.stop, columns.start : columns.stop]
+        height, width = body.shape[0] // 2, body.shape[1] // 2
+        return {place: body[place[0] * height :, place[1] * width :][:height, :width] for place in np.ndindex(2, 2)}
+
+    plain, ranged = cells(), cells(ranges=(low, high))
+    assert ranged[0, 0].shape[0] > plain[0, 0].shape[0]
+    for place, cell in ranged.items():
+        text = (cell != cell[2, 2]).any(-1)
+        lower = text[len(text) * 2 // 3 :]
+        assert bool(lower.any()) == (place != (0, 1))
+        assert not text[:, :4].any()
+        assert not text[:, -4:].any()

@@ -244,3 +244,17 @@ def test_a_single_image_goes_through_a_network_that_is_random():
     found = ik.visualize(model, IMAGES[:1], "grad_cam", layers=["conv"], target=1)
     assert found.maps["conv"].values.shape == (1, 16, 16)
     assert "the network is random in eval mode" in " ".join(model.remarks)
+
+
+def test_a_network_that_fails_when_it_is_asked_again_says_so_in_its_own_words():
+    class Once(Net):
+        passes = 0
+
+        def forward(self, images):
+            self.passes += 1
+            if self.passes > 1:
+                raise RuntimeError("the licence is used up")
+            return super().forward(images)
+
+    with pytest.raises(ik.StepError, match="the licence is used up"):
+        ik.visualize(ik.wrap(Once()), IMAGES, "saliency")

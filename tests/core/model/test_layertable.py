@@ -159,7 +159,7 @@ def of_volumes() -> nn.Sequential:
 
 
 def of_signals() -> nn.Sequential:
-    return nn.Sequential(nn.Conv1d(2, 4, 5, stride=2), nn.AvgPool1d(2), nn.Flatten(), nn.LazyLinear(3))
+    return nn.Sequential(nn.Conv1d(2, 4, 5, stride=2), nn.AvgPool1d(2), nn.Flatten(), nn.Linear(28, 3))
 
 
 def test_the_layers_of_a_network_of_volumes():
@@ -191,5 +191,35 @@ def test_without_a_size_it_is_what_the_preprocessing_makes():
         return torch.zeros(1, 4, picture.height // 14, picture.width // 7)
 
     assert Model(module=of_volumes(), preprocessing=slices).layers()[0].shape == (4, 4, 8, 16)
-    with pytest.raises(StepError, match=r"failed on an image 1×224×224: RuntimeError: .*a number for each axis"):
-        ik.wrap(of_volumes(), name="net").layers()
+    assert ik.wrap(of_volumes()).layers()[0].shape == (4, 64, 32, 32)
+    assert ik.wrap(of_signals()[:2]).layers()[0].shape == (4, 510)
+    with pytest.raises(StepError, match=r"failed on a signal 2×1024: RuntimeError: .*`--size LENGTH`"):
+        ik.wrap(of_signals(), name="net").layers()
+    with pytest.raises(StepError, match=r"failed on an image 1×9×9: .*takes volumes .*, not images"):
+        ik.wrap(of_volumes(), name="net").layers(size=(9, 9))
+
+
+class Focused(nn.Module):
+    """Puts each 2 × 2 pixels into channels by slices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(12, 4, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(torch.cat([x[..., ::2, ::2], x[..., 1::2, ::2], x[..., ::2, 1::2], x[..., 1::2, 1::2]], 1))
+
+
+@pytest.mark.parametrize(
+    ("net", "shapes"),
+    [
+        (nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(12, 4, 3, padding=1)), [(12, 112, 112), (4, 112, 112)]),
+        (nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(16, 4, 3, padding=1)), [(16, 56, 56), (4, 56, 56)]),
+        (nn.Sequential(nn.PixelShuffle(2), nn.Conv2d(1, 4, 3, padding=1)), [(1, 448, 448), (4, 448, 448)]),
+        (nn.Sequential(nn.Conv2d(2, 4, 1), nn.PixelShuffle(2), nn.Conv2d(1, 4, 1)), [(4, 224, 224), (1, 448, 448)]),
+        (nn.Sequential(nn.Flatten(), nn.Linear(224 * 224, 2)), [(224 * 224,), (2,)]),
+        (Focused(), [(4, 112, 112)]),
+    ],
+)
+def test_a_network_that_shuffles_pixels_first_is_looked_at_with_the_channels_that_it_takes(net, shapes):
+    assert [row.shape for row in ik.wrap(net).layers()][: len(shapes)] == shapes

@@ -170,7 +170,7 @@ def test_a_class_that_is_predicted_nowhere_is_refused_with_another_way(model):
 
 
 def test_the_report_lists_the_classes_by_their_share_of_pixels(model):
-    (first, _) = model.predictions(model.module(IMAGES))
+    (first, _) = model.predictions(model.module(IMAGES), images=2)
     shares = {each.index: each.score for each in first}
     counts = logits_of(model)[0].argmax(0).flatten().bincount(minlength=3)
     assert shares == {index: pytest.approx(100 * int(count) / 96) for index, count in enumerate(counts) if count}
@@ -262,7 +262,7 @@ def test_of_one_class_alone_of_which_nothing_is_known_the_place_must_be_said():
         explained(model, "predicted", method="saliency")
     (target, _) = explained(model, {"point": [7, 3]}, method="saliency").targets
     assert (target.quantity, target.score) == ("output sum", pytest.approx(float(returned(net)[0, 0, 3, 7])))
-    assert model.settled.predictions(returned(net)) == ()
+    assert model.settled.predictions(returned(net), images=2) == ()
 
 
 def test_the_logits_before_a_sigmoid_of_pixels_are_explained_by_name():
