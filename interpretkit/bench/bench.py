@@ -9,9 +9,9 @@ import numpy as np
 
 from interpretkit import __version__
 from interpretkit.api import load_model
-from interpretkit.bench.entries import controls, entries
-from interpretkit.bench.measure import LOCALIZATION, SHARE, TOLERANCE, Subject, localized, measured
-from interpretkit.bench.records import Bench, Failure, Mean, Row
+from interpretkit.bench.entries import FORMS, controls, entries
+from interpretkit.bench.measure import TOLERANCE, Subject, localized, measured
+from interpretkit.bench.records import LOCALIZATION, Bench, Failure, Mean, Row
 from interpretkit.contracts.kinds import VISUALIZER
 from interpretkit.contracts.registry import discover
 from interpretkit.engine.events import Event
@@ -59,17 +59,17 @@ def bench(
     """
     registry = discover(plugins)
     asked = entries(registry, methods)
-    trained = _subject(registry, images)
-    random = replace(trained, model=randomized(trained.model))
+    trained = {form: _subject(registry, images, form=form) for form in FORMS}
+    random = {form: replace(subject, model=randomized(subject.model)) for form, subject in trained.items()}
     found: list[tuple[Measured, Mapping[str, np.ndarray]]] = []
     failures = []
-    beside = [each for control in controls(registry) for each in measured(control, trained)]
+    beside = [each for control in controls(registry) for each in measured(control, trained[control.form])]
     for number, entry in enumerate(asked):
         what = f"{entry.method} at {entry.layer}"
         listen(Event(kind="progress", text=what, step="bench", done=number, total=len(asked)))
         try:
-            maps = measured(entry, trained)
-            others = list(localized(entry, random).values())
+            maps = measured(entry, trained[entry.form])
+            others = list(localized(entry, random[entry.form]).values())
         except InterpretkitError as error:
             failures.append(Failure(method=entry.method, layer=entry.layer, text=str(error)))
             listen(Event(kind="step", text=f"{what}: {error}", failed=True))
@@ -78,26 +78,25 @@ def bench(
         listen(Event(kind="step", text=f"{what}: {maps[0].seconds:.2g} s for each image"))
     rows = [_row(each, registry) for each in beside]
     rows += [_row(each, registry, beside=beside, random=other) for each, other in found]
+    subject = trained[FORMS[0]]
     return Bench(
         version=__version__,
-        model=trained.model.name,
-        weights=str(trained.model.weights),
-        images=len(trained.images),
+        model=subject.model.name,
+        weights=str(subject.model.weights),
+        images=len(subject.images),
         tolerance=TOLERANCE,
-        share=SHARE,
         chance={name: float(values.mean()) for name, values in beside[0].chance.items()},
         rows=tuple(sorted(rows, key=_place)),
         failures=tuple(failures),
     )
 
 
-def _subject(registry: Registry, count: int | None) -> Subject:
-    """Return the trained network, and so many of the images, which hold as many of each digit as that allows."""
+def _subject(registry: Registry, count: int | None, *, form: str) -> Subject:
+    """Return the trained network in a form, and so many of the images, with as many of each digit as that allows."""
     names = sorted((file.source for file in find_images(["sample:digits"])), key=lambda name: (name[-1], name))
     if count is not None and not 1 <= count <= len(names):
         raise InputError(f"{count} images are wanted, of {len(names)}", where="--images")
-    # The same function as in its form of training, in a third of the time.
-    model = load_model("digits", weights="builtin", device="cpu", form="deploy")
+    model = load_model("digits", weights="builtin", device="cpu", form=form)
     return Subject(model=model, images=names[:count], registry=registry, readers=readers_of(registry))
 
 

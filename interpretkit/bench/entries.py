@@ -35,6 +35,13 @@ _FEWER: Mapping[str, Mapping[str, Any]] = {
 """Fewer passes than by default, where these would take most of the time."""
 
 
+FORMS = ("deploy", "train")
+"""Forms of the network, which are the same function; the first takes a third of the time."""
+
+_TRAIN = ("repvgg_branches",)
+"""Methods that there are in the second form only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A method at a layer.
@@ -48,6 +55,11 @@ class Entry:
     method: str
     layer: str
     options: Mapping[str, Any]
+
+    @property
+    def form(self) -> str:
+        """Which form of the network it is measured on."""
+        return FORMS[self.method in _TRAIN]
 
     @property
     def step(self) -> StepOf:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interpretkit.bench.records import CURVES, LOCALIZATION
 from interpretkit.capture.count import counted
 from interpretkit.engine.together import StepOf, resolved, source_of, together
 
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
 TOLERANCE = 8.0
 """So near to the digit, in pixels, is good enough in the pointing game: half a cell of `stage3`."""
 
-SHARE = 0.02
-"""How much of the image's area the cells of the intersection have."""
-
-LOCALIZATION = ("pointing", "energy", "rank_accuracy", "intersection")
-CURVES = ("deletion", "insertion")
+_ORDERED: Mapping[str, Any] = {"grid": [8, 8], "steps": 16, "random_orders": 2, "chance_orders": 2}
+"""How curves are computed: on one grid for all maps, that of `stage3`, so that their areas can be compared."""
 
 _BATCH = 16
 
@@ -92,8 +90,8 @@ def measured(entry: Entry, subject: Subject) -> list[Measured]:
         InterpretkitError: If it cannot be computed, or a map has cells that are not finite.
     """
     steps = {entry.method: entry.step}
-    # What is found out or loaded once is no cost of the method.
-    subject.results(steps, images=1)
+    # What is found out or loaded once is no cost of the method; some is found out of two images.
+    subject.results(steps, images=2)
     seen: list[int] = []
     began = time.perf_counter()
     with counted(subject.model.module, seen.append):
@@ -126,19 +124,25 @@ _Scores = dict[str, dict[str, np.ndarray]]
 
 def _localized(result: Result, entry: Entry, subject: Subject) -> tuple[_Scores, dict[str, np.ndarray]]:
     """Return the scores of localization by map and name, and what they are by chance by name."""
-    step = StepOf(visualizer="localization", of=(entry.method,), options={"tolerance": TOLERANCE, "share": SHARE})
-    table = subject.results({"where": step}, given={entry.method: result})["where"].tables["localization"]
+    steps = {
+        step: StepOf(visualizer="localization", of=(entry.method,), options={"tolerance": tolerance})
+        for step, tolerance in (("near", TOLERANCE), ("exact", 0.0))
+    }
+    results = subject.results(steps, given={entry.method: result})
+    near, exact = (results[step].tables["localization"] for step in steps)
     found = {}
     for layer in result.maps:
-        rows = table.where("attribution", f"{entry.method}/{layer}")
-        found[layer] = {name: rows[name] for name in LOCALIZATION}
-        chance = {name: rows["pointing_chance" if name == "pointing" else "inside"] for name in LOCALIZATION}
+        name = f"{entry.method}/{layer}"
+        rows, of_exact = near.where("attribution", name), exact.where("attribution", name)["pointing"]
+        found[layer] = {score: of_exact if score == "pointing_exact" else rows[score] for score in LOCALIZATION}
+    inside = rows["inside"]
+    chance = {**dict.fromkeys(LOCALIZATION, inside), "pointing": rows["pointing_chance"], "iou": inside / (2 - inside)}
     return found, chance
 
 
 def _curves(result: Result, entry: Entry, subject: Subject) -> _Scores:
     """Return by how much deletion and insertion are better than in random order, by map and curve."""
-    step = StepOf(visualizer="deletion_insertion", of=(entry.method,), options={"steps": 10, "random_orders": 1})
+    step = StepOf(visualizer="deletion_insertion", of=(entry.method,), options=_ORDERED)
     table = subject.results({"curves": step}, given={entry.method: result})["curves"].tables["auc"]
     found = {}
     for layer in result.maps:

@@ -6,6 +6,12 @@ from typing import Any
 
 from interpretkit.runs.records import Record
 
+LOCALIZATION = ("pointing", "pointing_exact", "energy", "rank_accuracy", "iou")
+"""Scores of where a map lies; the exact one is the pointing game without a tolerance."""
+
+CURVES = ("deletion", "insertion")
+"""By how much the area under the curve is better than in random orders."""
+
 
 class Mean(Record):
     """A mean over the images, and its interval by the bootstrap."""
@@ -68,7 +74,6 @@ class Bench(Record):
         weights: Where its weights come from.
         images: How many.
         tolerance: So near to the object is good enough in the pointing game, in pixels.
-        share: How much of the image's area the cells of the intersection have.
         chance: What scores are by chance, the mean over the images.
     """
 
@@ -77,7 +82,6 @@ class Bench(Record):
     weights: str
     images: int
     tolerance: float
-    share: float
     chance: dict[str, float]
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...]

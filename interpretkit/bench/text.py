@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpretkit import words
+from interpretkit.bench.records import CURVES, LOCALIZATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,16 +17,18 @@ _HEADINGS = (
     "layer",
     "pointing",
     "95 %",
+    "0 px",
     "random weights",
     "energy",
-    "rank accuracy",
-    "intersection",
+    "rank",
+    "IoU",
     "deletion",
     "insertion",
     "s/image",
     "passes",
 )
 _TO_THE_LEFT = 2
+_FEW = 20  # images
 _NOT_DEFINED = "–"
 
 
@@ -55,6 +58,8 @@ def about(bench: Bench) -> str:
 
 def remarks(bench: Bench) -> Iterator[str]:
     """Yield what is to be said of the rows, each in a line."""
+    if bench.images < _FEW:
+        yield f"From {words.count(bench.images, 'image')} intervals come out too narrow."
     poor = [f"{row} ({', '.join(row.not_beaten)})" for row in bench.rows if row.not_beaten]
     if poor:
         yield f"Not clearly above a control in the pointing game: {', '.join(poor)}."
@@ -72,9 +77,8 @@ def remarks(bench: Bench) -> Iterator[str]:
 
 def _cells(bench: Bench) -> Iterator[Sequence[str]]:
     """Yield the rows of the table: what chance brings, then the methods."""
-    by_chance = [words.fixed(value) for value in bench.chance.values()]
-    pointing, *others = by_chance
-    yield ("by chance", "", pointing, "", "", *others, words.fixed(0), words.fixed(0), "", "")
+    pointing, exact, *others = (words.fixed(bench.chance[name]) for name in LOCALIZATION)
+    yield ("by chance", "", pointing, "", exact, "", *others, words.fixed(0), words.fixed(0), "", "")
     for row in bench.rows:
         yield _row(row)
 
@@ -87,9 +91,10 @@ def _row(row: Row) -> Sequence[str]:
         row.layer,
         words.fixed(pointing.mean),
         f"{words.fixed(pointing.low)} to {words.fixed(pointing.high)}",
+        _mean(scores, "pointing_exact"),
         _mean(row.random_weights, "pointing"),
-        *(_mean(scores, name) for name in ("energy", "rank_accuracy", "intersection")),
-        *(_mean(scores, name, "+.2") for name in ("deletion", "insertion")),
+        *(_mean(scores, name) for name in ("energy", "rank_accuracy", "iou")),
+        *(_mean(scores, name, "+.2") for name in CURVES),
         words.number(float(f"{row.seconds:.2g}")),
         words.number(round(row.passes)),
     )

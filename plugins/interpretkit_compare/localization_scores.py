@@ -10,7 +10,7 @@ from pydantic import Field
 from interpretkit import Figure, Reads, Result, Table, Visualizer, figures
 from interpretkit_compare.attributions import attributions, labels
 from interpretkit_compare.bars import Score, bars
-from interpretkit_compare.localization import energy_inside, intersection, near, pointing, rank_accuracy
+from interpretkit_compare.localization import energy_inside, intersection, near, overlap, pointing, rank_accuracy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from interpretkit import Captured
     from interpretkit_compare.attributions import Attribution
 
-_SCORES = ("pointing", "energy", "rank_accuracy", "intersection")
+_SCORES = ("pointing", "energy", "rank_accuracy", "iou", "intersection")
+_DRAWN = ("pointing", "energy", "rank_accuracy", "intersection")  # the IoU follows from the rank accuracy
 
 
 class Localization(Visualizer):
-    r"""How well attribution maps lie on the object: four scores against the mask of each image.
+    r"""How well attribution maps lie on the object: five scores against the mask of each image.
 
     With $m_c$ the values of a map, $a_c$ the areas of its cells in pixels, $i_c$ the part of each that is inside of the
     mask, and $M$ the area of the mask:
@@ -32,13 +33,14 @@ class Localization(Visualizer):
       chance it is `pointing_chance`, the share of the pixels that would count.
     - `energy`: $\sum_c \max(m_c, 0)\, i_c / \sum_c \max(m_c, 0)$, the share of what speaks for the target that lies
       inside; the relevance mass accuracy of CLEVR-XAI, and with a box for a mask the energy of Score-CAM.
-    - `rank_accuracy`: of the greatest cells that together have the area $M$, the part inside. The IoU of these cells
-      with the mask is $r / (2 - r)$.
-    - `intersection`: the same of the greatest cells that have a `share` of the image's area.
+    - `rank_accuracy`: of the greatest cells that together have the area $M$, the part inside, $r$.
+    - `iou`: of the same cells, the intersection with the mask over the union, $r / (2 - r)$.
+    - `intersection`: of the greatest cells that together have a `share` of the image's area, the part inside.
 
-    By chance the last three are `inside`, the share of the mask in the image: so much a map of random values at every
-    pixel would have on average. Areas stand in for numbers of pixels: nothing is interpolated, a cell counts with the
-    part of it that is inside, and the last of the greatest cells in part.
+    By chance `energy`, `rank_accuracy` and `intersection` are `inside`, the share $s$ of the mask in the image, and the
+    IoU is close to $s / (2 - s)$: so much a map of random values at every pixel would have on average. Areas stand in
+    for numbers of pixels: nothing is interpolated, a cell counts with the part of it that is inside, and the last of
+    the greatest cells in part.
 
     All ask whether a map lies where the object is, and none whether the network looks there: one that decides by the
     background is explained well by a map that scores badly. Table `localization`, one row for each image and map. NaN
@@ -93,7 +95,7 @@ class Localization(Visualizer):
         """Draw the scores of all maps as bars."""
         table = result.tables["localization"]
         names = labels(table)
-        scores = [Score(name.replace("_", " "), table[name]) for name in _SCORES]
+        scores = [Score(name.replace("_", " "), table[name]) for name in _DRAWN]
         rows = zip(names, map(figures.number, table["energy"]), strict=True)
         numbers = ", ".join(f"{name} {value}" for name, value in rows)
         yield Figure(
@@ -113,6 +115,7 @@ class Localization(Visualizer):
             "pointing": pointing(values, mask, grid, tolerance=tolerance),
             "energy": energy_inside(values, mask, grid),
             "rank_accuracy": rank_accuracy(values, mask, grid),
+            "iou": overlap(values, mask, grid),
             "intersection": intersection(values, mask, grid, share=self.options.share),
             "pointing_chance": float(near(mask, tolerance).mean()),
             "inside": float(mask.mean()),

@@ -73,9 +73,9 @@ def test_of_signals_there_is_none(control):
 def test_scores_that_watch_a_target_take_it_from_the_control():
     steps = {"map": ik.step("random_map", target=1), "curves": ik.step("deletion_insertion", of=["map"], steps=2)}
     table = ik.visualize(network(0), IMAGES, steps)["curves"].tables["auc"]
-    assert {*table["target"].tolist()} == {"class 1"}
+    assert {*table["target"].tolist()} == {"1"}
 
 
 def test_a_control_says_in_its_figure_that_it_knows_nothing_of_the_network():
-    (figure, _) = ik.draw(ik.visualize(network(0), tiny_images(), "edge_map"))
+    figure, *_ = ik.draw(ik.visualize(network(0), tiny_images(), "edge_map"))
     assert figure.caption.startswith("Sobel edges, whatever the network.")

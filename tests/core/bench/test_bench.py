@@ -120,7 +120,7 @@ def test_scores_are_those_of_the_visualizers_over_the_same_images(row, tmp_path)
         "where": ik.step("localization", of=["cam"], tolerance=8.0),
     }
     table = ik.visualize(model, "sample:digits", steps)["where"].tables["localization"]
-    for name in ("pointing", "energy", "rank_accuracy", "intersection"):
+    for name in ("pointing", "energy", "rank_accuracy", "iou"):
         # The form for deployment is the same function but for rounding.
         assert cam.scores[name].mean == pytest.approx(table[name].mean(), abs=2e-3), name
     pointing = table["pointing"]
