@@ -154,9 +154,10 @@ def test_the_table_has_the_scores_of_each_map_and_what_they_are_by_chance(model,
         assert one["energy"][row] == energy_inside(values, mask, each.grid)
         assert one["pointing"][row] == pointing(values, mask, each.grid, tolerance=3)
         assert one["rank_accuracy"][row] == rank_accuracy(values, mask, each.grid)
+        assert one["iou"][row] == overlap(values, mask, each.grid)
         assert one["intersection"][row] == intersection(values, mask, each.grid, share=0.1)
     two = table.where("image", "two")
-    for name in ("pointing", "energy", "rank_accuracy", "intersection", "pointing_chance", "inside"):
+    for name in ("pointing", "energy", "rank_accuracy", "iou", "intersection", "pointing_chance", "inside"):
         assert np.isnan(two[name]).all(), name
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
 import interpretkit as ik
 from interpretkit.bench.bench import RANDOM_WEIGHTS, bench
@@ -118,16 +119,58 @@ def test_scores_are_those_of_the_visualizers_over_the_same_images(row, tmp_path)
     steps = {
         "cam": ik.step("grad_cam", layers=["stage4"], target="label"),
         "where": ik.step("localization", of=["cam"], tolerance=8.0),
+        "exact": ik.step("localization", of=["cam"]),
     }
-    table = ik.visualize(model, "sample:digits", steps)["where"].tables["localization"]
+    found = ik.visualize(model, "sample:digits", steps)
+    table, exact = (found[step].tables["localization"] for step in ("where", "exact"))
     for name in ("pointing", "energy", "rank_accuracy", "iou"):
         # The form for deployment is the same function but for rounding.
         assert cam.scores[name].mean == pytest.approx(table[name].mean(), abs=2e-3), name
+    assert cam.scores["pointing_exact"].mean == pytest.approx(exact["pointing"].mean(), abs=2e-3)
     pointing = table["pointing"]
     draws = np.random.default_rng(5).choice(pointing, (4000, 30)).mean(1)
     np.testing.assert_allclose(
         [cam.scores["pointing"].low, cam.scores["pointing"].high], np.quantile(draws, [0.025, 0.975]), atol=0.04
     )
+
+
+def test_what_chance_brings_is_the_share_of_the_pixels_that_would_count(measured):
+    images = ik.visualize(ik.load_model("digits"), "sample:digits", "edge_map").images
+    inside, near = [], []
+    for image in images:
+        inside.append(image.mask.mean())
+        near.append((scipy.ndimage.distance_transform_edt(~image.mask) < 8).mean())
+    assert measured.chance["pointing"] == pytest.approx(np.mean(near))
+    for name in ("pointing_exact", "energy", "rank_accuracy"):
+        assert measured.chance[name] == pytest.approx(np.mean(inside)), name
+    assert measured.chance["iou"] == pytest.approx(np.mean([share / (2 - share) for share in inside]))
+
+
+def test_curves_of_maps_of_all_grids_are_on_one_grid_in_the_same_random_orders(row):
+    model = ik.load_model("digits", weights="builtin", device="cpu", form="deploy")
+    options = {"grid": [8, 8], "steps": 16, "random_orders": 2}
+    steps = {
+        "cam": ik.step("grad_cam", layers=["stage4"], target="label"),
+        "pixels": ik.step("saliency", target="label"),
+        "curves": ik.step("deletion_insertion", of=["cam", "pixels"], **options),
+    }
+    table = ik.visualize(model, "sample:digits", steps)["curves"].tables["auc"]
+    random = []
+    for name, each in (("cam/stage4", row("grad_cam", "stage4")), ("pixels/input", row("saliency"))):
+        for curve in ("deletion", "insertion"):
+            of_curve = table.where("attribution", name).where("curve", curve)
+            assert each.scores[curve].mean == pytest.approx(of_curve["gain"].mean(), abs=1e-6)
+            random.append(of_curve["auc_random"])
+    np.testing.assert_array_equal(random[:2], random[2:])
+
+
+def test_a_method_of_the_form_for_training_is_measured_on_that_branch_by_branch():
+    found = bench(["repvgg_branches"], images=2)
+    assert not found.failures
+    layers = [each.layer for each in found.rows if each.method == "repvgg_branches"]
+    assert sorted(layers) == ["stage4.0.rbr_1x1", "stage4.0.rbr_dense"]
+    assert {each.passes for each in found.rows} == {1}
+    assert "From 2 images intervals come out too narrow." in text(found).splitlines()
 
 
 def test_the_best_in_the_pointing_game_stands_first(measured):
@@ -238,7 +281,7 @@ def test_there_are_thirty_images(count):
 def test_few_images_are_of_different_digits():
     from interpretkit.bench.bench import _subject
 
-    names = _subject(discover(), 12).images
+    names = _subject(discover(), 12, form="deploy").images
     assert names[:10] == [f"sample:digits/{digit}a" for digit in range(10)]
     assert names[10:] == ["sample:digits/0b", "sample:digits/1b"]
 

@@ -304,10 +304,23 @@ def test_a_bench_prints_its_table_and_writes_it(run):
 
 
 def test_a_bench_of_a_method_that_can_be_measured_nowhere_fails(run):
-    code, out, err = run("bench", "repvgg_branches", "--images", "1")
+    Path("third.py").write_text(
+        "from interpretkit import Visualizer, hookimpl\n\n\n"
+        "class Broken(Visualizer):\n"
+        '    """Fails."""\n'
+        "    name = 'broken'\n"
+        "    yields = 'attribution'\n\n"
+        "    def compute(self, captured):\n"
+        "        raise ValueError('kaput')\n\n\n"
+        "@hookimpl\n"
+        "def interpretkit_visualizers():\n"
+        "    yield Broken\n"
+    )
+    code, out, err = run("bench", "broken", "--images", "1", "--plugin", "third.py")
     assert code == 5
-    assert "Not measured: repvgg_branches at input: " in out
-    assert err.splitlines()[-1].startswith("error: not measured: repvgg_branches at input: ")
+    (said,) = [line for line in out.splitlines() if line.startswith("Not measured: broken at input: ")]
+    assert "kaput" in said
+    assert err.splitlines()[-1].startswith("error: not measured: broken at input: ")
 
 
 def test_a_bench_refuses_wrong_names_and_a_folder_that_cannot_be(run):
