@@ -52,7 +52,7 @@ def about(bench: Bench) -> str:
     """Return what was measured, in a sentence."""
     return (
         f"{words.count(bench.images, 'image')} of {bench.model} ({bench.weights}); each method explains the digit. "
-        f"Pointing: the greatest cell lies less than {bench.tolerance:g} pixels from it."
+        f"Pointing: the greatest cell lies less than {bench.tolerance:g} pixels from it; with 0 px, in it."
     )
 
 

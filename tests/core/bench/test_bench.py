@@ -299,3 +299,4 @@ def test_the_page_is_that_of_the_stored_bench():
     docs = Path(__file__).parents[3] / "docs"
     stored = Bench.decode((docs / "bench.json").read_bytes())
     assert markdown(stored) in (docs / "bench.md").read_text(encoding="utf-8")
+    assert {row.method for row in stored.rows} == {entry.method for entry in entries(discover(), ())} | {*CONTROLS}
