@@ -154,7 +154,8 @@ def _values(name: str, thing: Any) -> list[str]:
 
 def _about_class(name: str, thing: type) -> Iterator[str]:
     public = [base for base in thing.__mro__[1:] if _ours(base) and _is_public(base)]
-    if not issubclass(thing, BaseModel):
+    # A warning is called by nobody, and says nothing of how it is.
+    if not issubclass(thing, BaseModel | Warning):
         yield from [_code(_signature(name, thing).removesuffix(" -> None")), ""]
     yield from _markdown(inspect.getdoc(thing) or "")
     if public:

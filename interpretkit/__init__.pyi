@@ -32,6 +32,7 @@ from .engine.events import Event as Event
 from .errors import CheckError as CheckError
 from .errors import InputError as InputError
 from .errors import InterpretkitError as InterpretkitError
+from .errors import InterpretkitWarning as InterpretkitWarning
 from .errors import PluginError as PluginError
 from .errors import RecipeError as RecipeError
 from .errors import StepError as StepError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from interpretkit.engine.export import export as exported
 from interpretkit.engine.offered import readers_of
 from interpretkit.engine.resolve import parse_options
 from interpretkit.engine.together import StepOf, resolved, source_of, together
-from interpretkit.errors import InputError, RecipeError, StorageError, WeightsError
+from interpretkit.errors import InputError, InterpretkitWarning, RecipeError, StorageError, WeightsError
 from interpretkit.model.model import Model
 from interpretkit.model.outputs.output import Output
 from interpretkit.model.outputs.unsaid import Unsaid
@@ -230,7 +231,8 @@ def visualize(
         StepError: If it fails.
 
     Warns:
-        UserWarning: Of files in a folder that are no images and are left out.
+        InterpretkitWarning: Of what a reader of the results must know, such as weights that are random; each result has
+            it in `alerts` too. Of files in a folder that are no images and are left out.
 
     Example:
         >>> import torch
@@ -253,13 +255,20 @@ def visualize(
         if options:
             raise RecipeError(f"{next(iter(options))!r} is an option of no step", hint="give it to `step`")
         asked = {name: each if isinstance(each, StepOf) else step(each) for name, each in visualizer.items()}
-        return compute(resolved(asked, read, registry))
+        return _told(compute(resolved(asked, read, registry)))
     if isinstance(visualizer, StepOf) and options:
         raise RecipeError(f"{next(iter(options))!r} stands beside a step", hint="give it to `step`")
     whole = visualizer if isinstance(visualizer, StepOf) else step(visualizer, **options)
     only = whole.visualizer if isinstance(whole.visualizer, str) else getattr(whole.visualizer, "name", "step")
     asked = {only: replace(whole, of=(*whole.of, *read))}
-    return compute(resolved(asked, read, registry))[only]
+    return _told(compute(resolved(asked, read, registry)))[only]
+
+
+def _told(results: dict[str, Result]) -> dict[str, Result]:
+    """Return results once each of their alerts is a warning, where the call of `visualize` stands."""
+    for text in dict.fromkeys(alert for result in results.values() for alert in result.alerts):
+        warnings.warn(text, InterpretkitWarning, stacklevel=3)
+    return results
 
 
 def draw(result: Result, *, plugins: Sequence[str | Path] = ()) -> list[Figure]:

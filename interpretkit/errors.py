@@ -27,6 +27,10 @@ _LAST_BESIDE = {0: 0, 1: 2}
 """The last rank that is worth telling beside the best: where that is beyond doubt, two typing errors are not."""
 
 
+class InterpretkitWarning(UserWarning):
+    """What a reader of a result must know, said where Python says such things; a run keeps it as an alert."""
+
+
 class InterpretkitError(Exception):
     """Anything that interpretkit refuses or could not do.
 

@@ -39,11 +39,12 @@ class Address:
         number = "*" if self.call == EVERY else self.call
         return f"{self.path}#{number}"
 
-    def problem(self, *, calls: int) -> StepError | None:
+    def problem(self, *, calls: int, one_by_one: bool = False) -> StepError | None:
         """Return the error of an address that a pass cannot serve; None if it can.
 
         Args:
             calls: How many times the pass called the module.
+            one_by_one: Whether each call was given other images of the batch.
         """
         if self.call == EVERY:
             return None
@@ -51,7 +52,8 @@ class Address:
             return StepError(f"layer {self} was not called in this forward pass", hint=OTHER_LAYER)
         if self.call is None and calls > 1:
             which = f"say which: {self}#1 to {self}#{calls}"
-            return StepError(f"layer {self} was called {calls} times", hint=which)
+            apart = "each call sees other images of the batch: look at one image at a time, by batch_size=1"
+            return StepError(f"layer {self} was called {calls} times", hint=apart if one_by_one else which)
         if self.call is not None and self.call > calls:
             return StepError(f"layer {self.path} was called {calls} times, so there is no {self}")
         return None

@@ -82,6 +82,7 @@ class Capture:
         self._with_gradient = set(gradients)
         self._addresses = tuple(dict.fromkeys([*activations, *self._with_gradient]))
         self._calls: Counter[str] = Counter()
+        self._rows: Counter[str] = Counter()
         self._hooked = any(any(hooks_of(part)) for part in module.modules())
         self._stack = ExitStack()
 
@@ -115,7 +116,8 @@ class Capture:
             output = run(self._module, inputs, again=self._begin_anew)
         self.drew = not torch.equal(before, _random_state(inputs.device))
         for address in self._addresses:
-            problem = address.problem(calls=self._calls[address.path])
+            calls, rows = self._calls[address.path], self._rows[address.path]
+            problem = address.problem(calls=calls, one_by_one=rows == len(inputs))
             if problem is not None:
                 self.activations.pop(address, None)
                 self.refused[address] = problem
@@ -129,6 +131,7 @@ class Capture:
 
     def _begin_anew(self) -> None:
         self._calls.clear()
+        self._rows.clear()
         # The score is taken of this pass, with its gradients.
         torch.set_grad_enabled(True)
 
@@ -151,12 +154,13 @@ class Capture:
         def record(_module: torch.nn.Module, _arguments: Any, output: Any) -> Any:
             self._calls[path] += 1
             number = self._calls[path]
+            values = tensor_in(output)
+            self._rows[path] += len(values) if values is not None and values.ndim else 0
             # A layer that is called once may be asked for with and without the number of its call.
             addresses = [address for address in wanted if address.call in (None, EVERY, number)]
             if not addresses:
                 return None
             wants_gradient = not self._with_gradient.isdisjoint(addresses)
-            values = tensor_in(output)
             if values is None or not _can_be_kept(values, differentiated=wants_gradient):
                 self.refused |= {address: _refused(address, output, values) for address in addresses}
                 return None
@@ -183,7 +187,8 @@ class Capture:
 
 
 def _can_be_kept(values: torch.Tensor, *, differentiated: bool) -> bool:
-    return (values.is_floating_point() or not differentiated) and not _is_transformed(values)
+    kept = values.is_floating_point() or not (differentiated or values.is_complex())
+    return kept and not _is_transformed(values)
 
 
 def _refused(address: Address, output: Any, values: torch.Tensor | None) -> StepError:
@@ -191,6 +196,9 @@ def _refused(address: Address, output: Any, values: torch.Tensor | None) -> Step
     if values is not None and _is_transformed(values):
         what = f"{address} runs inside a transform of torch.func, such as vmap, which lets nothing out"
         return StepError(what, hint="methods at the input take such a network: saliency, occlusion")
+    if values is not None and values.is_complex():
+        what = f"{address} returns complex numbers ({values.dtype}), which have no order, so there are no maps of them"
+        return StepError(what, hint=f"{OTHER_LAYER}, or one after the absolute values are taken")
     what = f"{address} returns {_describe(output)}, not a tensor of floating-point numbers"
     return StepError(what, hint=OTHER_LAYER)
 

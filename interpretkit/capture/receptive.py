@@ -193,17 +193,35 @@ class Row(NamedTuple):
     sees: Span = (0, 0)
 
 
+class Part(NamedTuple):
+    """Which entries of a dim are cells, where others lie beside them: `length` of them from `start` on.
+
+    Along the axis there are `size` cells, `inner` entries apart.
+    """
+
+    start: int
+    length: int
+    inner: int
+    size: int
+
+
 class Place(NamedTuple):
     """Where in a tensor the cells of an axis lie: in `dim`, `inner` entries apart, `size` of them.
 
-    A dim may hold more than one axis (tokens hold all). In one that is not `ordered`, the cells lie in no known order
-    among others (tokens and a class token).
+    A dim may hold more than one axis (tokens hold all). In one that is not `ordered`, the cells lie among others, as
+    tokens beside a class token: in a `part` of it, or in no known order.
     """
 
     dim: int
     inner: int
     size: int
     ordered: bool = True
+    part: Part | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the cells lie in a known order."""
+        return self.ordered or self.part is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +261,15 @@ class Axis:
         place = self.place._replace(dim=dim)
         return replace(self, place=place)
 
-    def unordered(self, size: int) -> Axis:
-        """Return so many cells of its dim, in no known order."""
-        return replace(self, place=Place(self.dim, 1, size, ordered=False))
+    def unordered(self, size: int, part: Part | None = None) -> Axis:
+        """Return so many cells of its dim, in no known order, or in the order of a part of them."""
+        return replace(self, place=Place(self.dim, 1, size, ordered=False, part=part))
+
+    def without_part(self) -> Axis:
+        """Return the axis without the part of its dim in which the cells lie, if they lie in one."""
+        if self.place is None or self.place.part is None:
+            return self
+        return replace(self, place=self.place._replace(part=None))
 
     def lost(self) -> Axis | None:
         """Return the axis without its place: cells that see the whole image still do, of others nothing is known."""
@@ -310,9 +334,9 @@ class Field:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where in the tensor the cells of each axis lie; nothing unless they lie in their order along all."""
-        places = [axis.place for axis in self.axes if axis is not None and axis.row is not None]
-        known = [place for place in places if place is not None]
+        """Where in the tensor the cells of each axis lie; nothing unless they lie in a known order along all."""
+        places = [axis.place for axis in self.axes if axis is not None]
+        known = [place for place in places if place is not None and place.is_known]
         return tuple(known) if len(known) == len(self.axes) else ()
 
     def each(self, change: Callable[[Axis], Axis | None]) -> Field:
@@ -357,6 +381,8 @@ def _join_two(first: Axis, second: Axis) -> Axis | None:
     if second.place is None:
         return first.everywhere()
     if first.place != second.place:
+        first, second = first.without_part(), second.without_part()
+    if first.place is None or first.place != second.place:
         return first.lost() and second.lost()
     # Cells in no known order may lie in two orders.
     if not (first.place.ordered or first.cells.see_all or second.cells.see_all):

@@ -29,7 +29,7 @@ _PREFIX_TOKENS = 3
 
 
 class Listener:
-    """Hears what a step says of itself while it computes. This one, outside of runs, lets it go by."""
+    """Hears what a step says of itself while it computes. This one lets it go by."""
 
     def passed(self) -> None:
         """Hear that the network made a forward pass which the step started itself."""
@@ -113,7 +113,7 @@ class Captured:
     def alert(self, text: str) -> None:
         """Say in one line what a reader of the result must know; the run and its report repeat it.
 
-        For what is worth knowing and no reason to fail. Outside of a run nobody hears it.
+        For what is worth knowing and no reason to fail. `visualize` makes a warning of it.
         """
         self.listener.alert(str(text))
 
@@ -153,7 +153,8 @@ class Captured:
                 patch = tuple(length // side for length in pixels)
                 first = f", prefix={prefix}" if prefix else ""
                 declared = f"Layout(kind='tokens', patch={patch}{first})"
-                return f"if these are {side}×{side} tokens in rows, say so: wrap(…, layouts={{…: {declared}}})"
+                how = "by_columns=True if they come column by column"
+                return f"if these are {side}×{side} tokens in rows, say so: wrap(…, layouts={{…: {declared}}}); {how}"
         return other
 
     def axes_of(self, layer: str) -> tuple[str, ...]:

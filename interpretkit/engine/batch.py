@@ -106,7 +106,13 @@ def _unheard(_step: str, _about: str) -> Listener:
     return Listener()
 
 
-def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = None) -> Outcome:
+def compute(
+    plan: Plan,
+    batch: Batch,
+    *,
+    given: Mapping[str, Result] | None = None,
+    listener: Callable[[str, str], Listener] = _unheard,
+) -> Outcome:
     """Run every model of the plan once on the batch and compute every step.
 
     If a step fails, only the steps that read it have no result either.
@@ -115,8 +121,9 @@ def compute(plan: Plan, batch: Batch, *, given: Mapping[str, Result] | None = No
         plan: What to do.
         batch: Images, and what each model is fed of them.
         given: Results for the same images that steps may read besides those of earlier steps.
+        listener: As in `begin`.
     """
-    work = begin(plan, batch, given=given)
+    work = begin(plan, batch, given=given, listener=listener)
     results = {}
     failures = {}
     for outcome in work.outcomes:
@@ -351,18 +358,22 @@ def _calls(layers: Sequence[Layer], done: Pass) -> list[Layer]:
     return [call for layer in layers for call in layer.calls(done.activations)]
 
 
+_FEWER = "look at one image at a time, by batch_size=1"
+_MORE = (
+    "choose a layer at which the parts of an image (clips, crops, tiles) are together again; methods at the input take "
+    "the network: saliency, occlusion"
+)
+"""What to do about a layer with fewer or more rows than there are images."""
+
+
 def _check_rows(layer: Layer, values: torch.Tensor, *, images: int) -> None:
     """Check that a layer returns numbers, a row for each image: of clips, crops, tiles nobody knows whose they are."""
     if not values.numel():
         raise StepError(f"layer {layer.name} returns {words.shape(values.shape)}, no number at all")
     rows = len(values) if values.ndim else 0
     if rows != images:
-        raise StepError(
-            f"layer {layer.name} returns {words.count(rows, 'row')} for {words.count(images, 'image')}, so it is not "
-            "known which belongs to which",
-            hint="choose a layer at which the parts of an image (clips, crops, tiles) are together again; methods at "
-            "the input take the network: saliency, occlusion",
-        )
+        what = f"layer {layer.name} returns {words.count(rows, 'row')} for {words.count(images, 'image')}"
+        raise StepError(f"{what}, so it is not known which belongs to which", hint=_FEWER if rows < images else _MORE)
 
 
 @dataclass(frozen=True, slots=True)

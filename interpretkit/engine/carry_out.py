@@ -21,7 +21,7 @@ from interpretkit.engine.plan import Plan, check_counts, check_labels, plan
 from interpretkit.engine.prepared import prepared
 from interpretkit.engine.references import with_references
 from interpretkit.engine.resolve import parse_options, resolve
-from interpretkit.errors import Faults, InputError, InterpretkitError, cause
+from interpretkit.errors import Faults, InputError, InterpretkitError, InterpretkitWarning, cause
 from interpretkit.inputs.decode import told_pages
 from interpretkit.inputs.find import Found, find
 from interpretkit.inputs.source import Files, Given, Source, named_in
@@ -103,7 +103,8 @@ def carry_out(
     engine = Engine(resolved, planned, draft, command=command, announcer=announcer)
     run = engine.execute(source, where(parse_options(where, {})))
     if announcer.broken is not None:
-        warnings.warn(f"the listener failed: {cause(announcer.broken)}; the run went on without it", stacklevel=2)
+        what = f"the listener failed: {cause(announcer.broken)}; the run went on without it"
+        warnings.warn(what, InterpretkitWarning, stacklevel=2)
     return Finished(run, tuple(engine.failures))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpretkit.digests import array_digest, plain, sha256_bytes, state_digest
 from interpretkit.engine import numerics
+from interpretkit.engine.alerts import unknown
 from interpretkit.engine.apart import where_mixed
 from interpretkit.engine.batch import begin
 from interpretkit.engine.counterparts import Conditions, asked_of
@@ -155,9 +156,8 @@ class Engine:
             known = self._known[key]
             if known.outputs != outputs:
                 self._know(key, known.model_copy(update={"outputs": dict(outputs)}))
-            for name, words in outputs.items():
-                if first and "not known" in words:
-                    self._tell("model", f"{known.name}: {name}: {words}; so nothing is called a probability")
+            for remark in unknown(outputs) if first else ():
+                self._tell("model", f"{known.name}: {remark}")
 
     def _keep_shown(self, work: Work) -> None:
         """Keep and say which channels of its input the pictures of a model show, where these are not all."""

@@ -100,6 +100,9 @@ def over(
         images: The images.
         inputs: What the model is fed.
     """
+    misread = model.misread(inputs)
+    if misread is not None:
+        return Pass(key=key, model=model, images=images, inputs=inputs, failure=misread)
     size = tuple(inputs.shape[1:])
     layers = _addresses(step.activations for step in steps)
     if not model.spacings.lack(size, layers):
@@ -108,8 +111,11 @@ def over(
     if done.failure is not None:
         # A network may have operations that cannot be followed.
         model.spacings.keep(size, layers, {})
-        return _over(key, steps, model, images=images, inputs=inputs)
-    model.spacings.keep(size, layers, done.fields)
+        done = _over(key, steps, model, images=images, inputs=inputs)
+    else:
+        model.spacings.keep(size, layers, done.fields)
+    if done.failure is None:
+        model.probe_tokens(done.activations, inputs)
     return done
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import graphlib
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interpretkit.contracts.kinds import VISUALIZER
 from interpretkit.contracts.registry import Plugin
 from interpretkit.engine import numerics
+from interpretkit.engine.alerts import Heard, alerts_about
 from interpretkit.engine.apart import where_mixed
 from interpretkit.engine.batch import compute
 from interpretkit.engine.gather import Gather
 from interpretkit.engine.plan import Plan, check_counts, plan_step
 from interpretkit.engine.references import with_references
 from interpretkit.engine.resolve import Step, check_reads, parse_options
-from interpretkit.errors import InputError, RecipeError, did_you_mean
+from interpretkit.errors import InputError, InterpretkitWarning, RecipeError, did_you_mean
 from interpretkit.inputs.decode import told_pages
 from interpretkit.inputs.find import find
 from interpretkit.inputs.source import Files, Given, named_in
@@ -111,7 +112,7 @@ def source_of(images: Any, readers: Mapping[str, Reader]) -> Source:
     entries = [InputEntry.parse(name) if isinstance(name, dict) else name for name in names]
     found = find(entries, pages=partial(told_pages, readers=readers), suffixes=readers)
     for remark in found.remarks:
-        warnings.warn(remark, stacklevel=3)
+        warnings.warn(remark, InterpretkitWarning, stacklevel=3)
     return Files(found, readers)
 
 
@@ -129,6 +130,7 @@ def together(
     plan = with_references(Plan(models={"model": model}, steps=tuple(planned)), readers)
     check_counts(plan, source.total(plan.models))
     gathered = {step.id: Gather(step) for step in steps}
+    heard = {step.id: Heard() for step in steps}
     setting = Numerics.parse({"batch_size": batch_size})
     with numerics.in_force(setting):
         batches = source.batches(plan.models, batch_size=1 if model.mixes else setting.batch_size, leave_out=_raised)
@@ -137,12 +139,18 @@ def together(
             selected = {name: result.select(*ids) for name, result in given.items()}
             for name, result in selected.items():
                 _check_images(name, result, batch.images)
-            outcome = compute(plan, batch, given=selected)
+            outcome = compute(plan, batch, given=selected, listener=lambda step, _images: heard[step])
             for failure in outcome.failures.values():
                 raise failure
             for name, result in outcome.results.items():
                 gathered[name].add(result)
-    return {name: gather.whole() for name, gather in gathered.items()}
+    shown = model.settled or model
+    results = {}
+    for step in plan.steps:
+        result = gathered[step.id].whole()
+        alerts = alerts_about(step, shown, heard[step.id], result.images)
+        results[step.id] = replace(result, alerts=alerts)
+    return results
 
 
 def _check_images(name: str, result: Result, images: Sequence[InputImage]) -> None:

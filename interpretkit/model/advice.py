@@ -26,6 +26,18 @@ _ADVICE = (
         "parts of it have other dtypes: bring them to one by `.float()`, or let it convert what they are given",
     ),
     (
+        r"guard failed: .*size\(\)\[0\] == \d|shape\[0\] to be equal to \d",
+        "it was exported for batches of one size: give it such (batch_size=…), or export it with a dynamic batch",
+    ),
+    (
+        r"to have 1 channels?, but got 3",
+        "it takes grey images: wrap(…, transform=ik.Preprocessing(mean=(0.5,), std=(0.25,))) makes them of files",
+    ),
+    (
+        r"to have \d+ channels?, but got \d+",
+        "it takes another number of channels than it is fed: wrap(…, transform=…) makes as many",
+    ),
+    (
         r"channel|shape|size|dimension|must match|cannot be multiplied|broadcast|divisible",
         "does it take images of this size and number of channels?",
     ),

@@ -105,8 +105,11 @@ def batching_of(run: Callable[[torch.Tensor], Any], image: torch.Tensor) -> Batc
         # In the middle, after a louder image and before a fainter one: a maximum over the batch is another's then, and
         # so is what is first or last.
         others = run(torch.cat([image.flip(-1) * _LOUDER, image, image.flip(-1) / 2]))
+        if others is None:
+            # Exported or traced for batches of one image.
+            return Batching(apart=True, alert="the network takes one image at a time, so each goes alone")
         # Of other numbers of rows it is not known whose they are; who reads them refuses them.
-        each = first.ndim and len(first) == 1 and others is not None and len(others) == 3  # noqa: PLR2004 - images
+        each = first.ndim and len(first) == 1 and len(others) == 3  # noqa: PLR2004 - images
         if each and not _alike(first, others[1:2]):
             text = f"an image gives {_number(first)} alone and {_number(others[1])} among others"
             return Batching(apart=True, alert=f"the network mixes the images of a batch, so each goes alone: {text}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from interpretkit.capture.receptive import Part
 from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN, of_inputs
 
 if TYPE_CHECKING:
@@ -27,10 +28,12 @@ class Layout:
     """How layers lay out what they return, where that is not `(image, channel, y, x)`.
 
     Attributes:
-        kind: `tokens`, `(image, token, channel)`, row by row; or `channels_last`, `(image, y, x, channel)`.
+        kind: `tokens`, `(image, token, channel)`; or `channels_last`, `(image, y, x, channel)`.
         patch: Height and width in pixels of what one token stands for, `(x,)` in a signal, `(z, y, x)` in a volume;
             tokens need it.
         prefix: How many tokens come before those of the grid: class, distillation, registers.
+        suffix: How many come after them.
+        by_columns: Whether the tokens of the grid come column by column; else they come row by row.
 
     Example:
         >>> Layout(kind="tokens", patch=(16, 16), prefix=1).grid(tokens=197, size=(224, 224))
@@ -40,6 +43,8 @@ class Layout:
     kind: Literal["tokens", "channels_last"]
     patch: Sizes | None = None
     prefix: int = 0
+    suffix: int = 0
+    by_columns: bool = False
 
     def __post_init__(self) -> None:
         if (self.kind == "tokens") != (self.patch is not None):
@@ -53,8 +58,35 @@ class Layout:
         # Where the patches do not divide the input, some networks cut it and others fill it up.
         cut = tuple(side // patch for side, patch in sides)
         filled = tuple(-(-side // patch) for side, patch in sides)
-        cells = tokens - self.prefix
+        cells = tokens - self.prefix - self.suffix
         return next((grid for grid in (cut, filled) if prod(grid) == cells > 0), None)
+
+    def position(self, cell: Sizes, grid: Sizes) -> int:
+        """Return which token a cell of a grid is, `(y, x)` of `(rows, columns)`.
+
+        Example:
+            >>> Layout(kind="tokens", patch=(16, 16), prefix=1).position((1, 0), (14, 14))
+            15
+        """
+        pairs = list(zip(cell, grid, strict=True))
+        place = 0
+        for at, length in reversed(pairs) if self.by_columns else pairs:
+            place = place * length + at
+        return self.prefix + place
+
+    def in_grid(self, values: torch.Tensor, grid: Sizes) -> torch.Tensor:
+        """Return tokens `(image, token, channel)` of a grid as a view `(image, channel, y, x)`."""
+        cells = values[:, self.prefix : self.prefix + prod(grid)].transpose(1, 2)
+        if not self.by_columns:
+            return cells.reshape(*cells.shape[:2], *grid)
+        columns_first = cells.reshape(*cells.shape[:2], *grid[::-1])
+        return columns_first.permute(0, 1, *reversed(range(2, columns_first.ndim)))
+
+    def fits(self, values: torch.Tensor, size: Sizes) -> bool:
+        """Return whether values may lie so, for an input of `size`; tokens are as many as it says."""
+        if self.kind != "tokens":
+            return True
+        return values.ndim == len(_TOKENS) and self.grid(tokens=values.shape[1], size=size) is not None
 
 
 class Arranged(NamedTuple):
@@ -81,10 +113,10 @@ def arrange(
 ) -> Arranged:
     """Return what a layer gave as a view `(image, channel, y, x)`; as it is if that cannot be said for sure.
 
-    What `declared` says holds where it fits the shape. Where nothing is declared, the `places` that a followed pass has
-    shown hold, if it has. Else tokens are arranged if their number is that of the patches of one patch embedding of the
-    network (or of the declared patch) plus up to five; and channels are taken to be last if only that reading tiles the
-    input evenly and a linear layer or layer normalisation beside or in the layer has as many.
+    What `declared` says holds where it fits the shape. Where nothing is declared that does, the `places` that a
+    followed pass has shown hold, if it has. Else tokens are arranged if their number is that of the patches of one
+    patch embedding of the network (or of the declared patch) plus up to five; and channels are taken to be last if only
+    that reading tiles the input evenly and a linear layer or layer normalisation beside or in the layer has as many.
 
     Args:
         values: The output, or its gradient.
@@ -97,9 +129,26 @@ def arrange(
     axes, size = of_inputs(inputs.ndim), tuple(inputs.shape[2:])
     if len(values.shape) == 0 or len(values) != len(inputs):
         return Arranged(values, _unknown(values))
-    placed = None if declared is not None else _placed(values, places)
-    if placed is not None:
-        return Arranged(placed, axes)
+    if declared is None or not declared.fits(values, size):
+        placed = _placed(values, places)
+        if placed is not None:
+            return Arranged(placed, axes)
+        if _lie_in_one_dim(values, places):
+            # In an order that is neither by rows nor by columns: any guess would be wrong.
+            return Arranged(values, _TOKENS)
+    return _by_shape(values, network=network, path=path, axes=axes, size=size, declared=declared)
+
+
+def _by_shape(
+    values: torch.Tensor,
+    *,
+    network: nn.Module,
+    path: str,
+    axes: tuple[str, ...],
+    size: Sizes,
+    declared: Layout | None,
+) -> Arranged:
+    """Return what a layer gave, arranged as is declared, or as its shape allows alone."""
     if _are_tokens(values, axes, declared):
         tokens = _from_tokens(values, network, size, declared)
         return Arranged(values, _TOKENS) if tokens is None else Arranged(tokens, axes)
@@ -117,16 +166,36 @@ def _placed(values: torch.Tensor, places: Sequence[Place]) -> torch.Tensor | Non
     if not dims or 0 in dims:
         return None
     if set(dims) == {dims[0]} and values.ndim == len(_TOKENS):
-        grid = [place.size for place in places]
-        in_rows = all(place.inner == prod(grid[axis + 1 :]) for axis, place in enumerate(places))
-        fits = prod(grid) == values.shape[dims[0]]
-        cells_last = values.movedim(dims[0], -1)
-        return cells_last.view(*cells_last.shape[:2], *grid) if in_rows and fits else None
+        return _in_grid(values, places)
     others = [dim for dim in range(1, values.ndim) if dim not in dims]
-    fit = all(place.inner == 1 and place.size == values.shape[place.dim] for place in places)
+    fit = all(place.ordered and place.inner == 1 and place.size == values.shape[place.dim] for place in places)
     if len(others) != 1 or len(set(dims)) < len(dims) or not fit:
         return None
     return values.permute(0, *others, *dims)
+
+
+def _lie_in_one_dim(values: torch.Tensor, places: Sequence[Place]) -> bool:
+    return values.ndim == len(_TOKENS) and len(places) > 1 and {place.dim for place in places} == {1}
+
+
+def _in_grid(values: torch.Tensor, places: Sequence[Place]) -> torch.Tensor | None:
+    """Return tokens in a grid: those of each axis lie so many apart, row by row or column by column; None if not."""
+    dim = places[0].dim
+    length = values.shape[dim]
+    parts = [place.part or Part(0, length, place.inner, place.size) for place in places]
+    start, cells = parts[0].start, parts[0].length
+    outer_first = sorted(range(len(parts)), key=lambda axis: -parts[axis].inner)
+    grid = [parts[axis].size for axis in outer_first]
+    # Of an axis with one cell, nothing lies apart.
+    steps = [(parts[axis], prod(grid[place + 1 :])) for place, axis in enumerate(outer_first)]
+    in_rows = all(part.size == 1 or part.inner == step for part, step in steps)
+    whole = all(place.ordered or (place.inner == 1 and place.size == length) for place in places)
+    together = all((part.start, part.length) == (start, cells) for part in parts)
+    if not (in_rows and whole and together and prod(grid) == cells):
+        return None
+    cells_last = values.movedim(dim, -1)[..., start : start + cells]
+    gridded = cells_last.view(*cells_last.shape[:2], *grid)
+    return gridded.permute(0, 1, *(2 + outer_first.index(axis) for axis in range(len(parts))))
 
 
 def _are_tokens(values: torch.Tensor, axes: tuple[str, ...], declared: Layout | None) -> bool:
@@ -145,21 +214,32 @@ def _unknown(values: torch.Tensor) -> tuple[str, ...]:
 
 def _from_tokens(values: torch.Tensor, network: nn.Module, size: Sizes, declared: Layout | None) -> torch.Tensor | None:
     tokens = values.shape[1]
-    said = [] if declared is None else [declared]
-    fitting = _fitting(said, tokens, size)
+    fitting = _fitting([] if declared is None else [declared], tokens, size)
     if not fitting:
         fitting = _fitting(_possible(network, declared), tokens, size)
     if len(fitting) != 1:
         return None
-    ((prefix, grid),) = fitting
-    channels_first = values[:, prefix:].transpose(1, 2)
-    return channels_first.reshape(len(values), -1, *grid)
+    ((layout, grid),) = fitting
+    return layout.in_grid(values, grid)
 
 
-def _fitting(layouts: Iterable[Layout], tokens: int, size: Sizes) -> list[tuple[int, Sizes]]:
-    """Return prefix and grid of the layouts that fit so many tokens."""
-    grids = ((layout.prefix, layout.grid(tokens=tokens, size=size)) for layout in layouts)
-    return [(prefix, grid) for prefix, grid in grids if grid is not None]
+def guessed(tokens: int, network: nn.Module, size: Sizes, declared: Layout | None) -> tuple[Layout, Sizes] | None:
+    """Return the only layout, and its grid, by which so many tokens are those of a network's patches; else None.
+
+    Args:
+        tokens: Their number.
+        network: The whole network.
+        size: Of its input, `(y, x)`.
+        declared: What its author says of the layer, with another number of tokens.
+    """
+    fitting = _fitting(_possible(network, declared), tokens, size)
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _fitting(layouts: Iterable[Layout], tokens: int, size: Sizes) -> list[tuple[Layout, Sizes]]:
+    """Return the layouts that fit so many tokens, each with its grid."""
+    grids = ((layout, layout.grid(tokens=tokens, size=size)) for layout in layouts)
+    return [(layout, grid) for layout, grid in grids if grid is not None]
 
 
 def _possible(network: nn.Module, declared: Layout | None) -> Iterator[Layout]:

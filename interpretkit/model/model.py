@@ -13,11 +13,12 @@ from interpretkit.model.cuts import changes, no_gradient
 from interpretkit.model.expected import channels_taken, declared_size, first_convolution, misfit, usual_size
 from interpretkit.model.layers import Layer, LayerNames, layer_positions, matches
 from interpretkit.model.layertable import LayerTable
-from interpretkit.model.layout import Layout, arrange
+from interpretkit.model.layout import Arranged, Layout, arrange
+from interpretkit.model.order import misread
 from interpretkit.model.outputs.classes import Classes
 from interpretkit.model.outputs.columns import Chosen, Grammar
 from interpretkit.model.outputs.grammar import parse, parse_single
-from interpretkit.model.outputs.names import MisnamedError
+from interpretkit.model.outputs.names import WORDS, MisnamedError
 from interpretkit.model.outputs.output import for_each
 from interpretkit.model.outputs.parts import check_rows
 from interpretkit.model.outputs.settling import LOGITS, settle
@@ -32,8 +33,9 @@ from interpretkit.model.preprocessing import (
     stretched,
 )
 from interpretkit.model.spacing import Spacings
+from interpretkit.model.tokens import look
 from interpretkit.model.variants import gradients_at, scores_with
-from interpretkit.results.axes import CHANNEL, IMAGE, of_inputs
+from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN, of_inputs
 from interpretkit.results.origin import UNTRAINED, WeightsInfo
 from interpretkit.words import shape
 
@@ -43,9 +45,9 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from interpretkit.capture.addresses import Call
+    from interpretkit.capture.addresses import Address, Call
     from interpretkit.capture.ending import Ending
-    from interpretkit.model.layout import Arranged
+    from interpretkit.capture.receptive import Place
     from interpretkit.model.outputs.grammar import SingleTarget, TargetSpec
     from interpretkit.model.outputs.output import Output, Prediction
     from interpretkit.results.image import InputImage
@@ -264,11 +266,61 @@ class Model:
         Maps are arranged to `(image, channel, y, x)`, the axes of `inputs`. Values that are no map, or may be none,
         stay as they are.
         """
-        path = layer.address.path
-        declared = [layout for pattern, layout in self.layouts.items() if matches(path, pattern)]
-        first = declared[0] if declared else None
-        places = self.spacings.places(layer.address, tuple(inputs.shape[1:]))
-        return arrange(values, network=self.module, path=path, inputs=inputs, declared=first, places=places)
+        size, path = tuple(inputs.shape[1:]), layer.address.path
+        places = self.spacings.places(layer.address, size)
+        declared = self._declared(path)
+        if declared is None or not declared.fits(values, size[1:]):
+            probed = self.spacings.tokens(size).get(layer.address, declared)
+            if len(values) == len(inputs) and self._tokens_come_first(layer.address, places):
+                raise _before_images(layer, values)
+            if probed is None and layer.address in self.spacings.tokens(size):
+                return Arranged(values, (IMAGE, TOKEN, CHANNEL))
+            declared = probed
+        return arrange(values, network=self.module, path=path, inputs=inputs, declared=declared, places=places)
+
+    def _declared(self, path: str) -> Layout | None:
+        """Return what the model's author says of the layout of a layer."""
+        declared = (layout for pattern, layout in self.layouts.items() if matches(path, pattern))
+        return next(declared, None)
+
+    def _tokens_come_first(self, layer: Address, places: Sequence[Place]) -> bool:
+        return layer in self._tokens_first or any(place.dim == 0 for place in places)
+
+    @property
+    def _tokens_first(self) -> set[Address]:
+        """The layers that have shown to return tokens before images."""
+        kept: set[Address] = self._kept.setdefault("tokens_first", set())
+        return kept
+
+    def misread(self, inputs: torch.Tensor) -> StepError | None:
+        """Return why maps of `inputs` would be of other axes than they seem; None where channels come second."""
+        kept: dict[tuple[int, ...], StepError | None] = self._kept.setdefault("misread", {})
+        size = tuple(inputs.shape[1:])
+        if size not in kept:
+            kept[size] = misread(self.module, inputs)
+        return kept[size]
+
+    def probe_tokens(self, activations: Mapping[Address, torch.Tensor], inputs: torch.Tensor) -> None:
+        """Find out how the tokens lie that some layers have given for `inputs`, where following has not shown it.
+
+        That costs no pass where nothing is in doubt, else one for the rows, and three for the order of the tokens.
+        """
+        doubtful = {}
+        for layer, values in activations.items():
+            if self._in_doubt(layer, values, inputs):
+                doubtful[layer] = values.shape[1], self._declared(layer.path)
+        layouts, first = look(self.module, inputs, doubtful)
+        self._tokens_first.update(first)
+        self.spacings.keep_tokens(tuple(inputs.shape[1:]), layouts)
+
+    def _in_doubt(self, layer: Address, values: torch.Tensor, inputs: torch.Tensor) -> bool:
+        """Return whether a layer has given what may be tokens, of which nothing that is known says how they lie."""
+        size = tuple(inputs.shape[1:])
+        declared = self._declared(layer.path)
+        if values.ndim != len((IMAGE, TOKEN, CHANNEL)) or len(values) != len(inputs):
+            return False
+        said = declared is not None and declared.fits(values, size[1:])
+        return not said and not self.spacings.places(layer, size)
 
     def wanted(self, target: TargetSpec | TargetData) -> tuple[Wanted, ...]:
         """Return the targets that one target stands for, each one score of an image; only `Top` stands for several.
@@ -739,6 +791,7 @@ class Model:
             what = f"model {self.name!r} is not read through a class token"
             raise InputError(what, hint="give a class, or predicted", subject=CLASS_TOKEN)
         if not isinstance(target, Grammar) or target.of is None:
+            self._check_others(target)
             return first, target.class_ if type(target) is Chosen else target
         name = target.of
         if name not in self.outputs and not (name == LOGITS and self._may_have_logits):
@@ -747,6 +800,20 @@ class Model:
         if type(target) is Chosen:
             return name, target.class_
         return name, target.model_copy(update={"of": None})
+
+    def _check_others(self, target: SingleTarget) -> None:
+        """Refuse a name that another output has, and not the first, of which it would be taken."""
+        given = dict(target) if isinstance(target, Grammar) else {"class_": target}
+        own, *others = self.outputs.items()
+        for key, name in given.items():
+            if not isinstance(name, str) or key in ("of", "in_", "like") or name in WORDS or _names_it(own[1], name):
+                continue
+            for other, output in others:
+                if _names_it(output, name):
+                    written = {each.strip("_"): value for each, value in given.items() if value is not None}
+                    said = ", ".join(f"{each}: {value}" for each, value in written.items())
+                    what = f"{name!r} is a class of the output {other!r}, and the first output is {own[0]!r}"
+                    raise InputError(what, hint=f"say which: {{of: {other}, {said}}}", subject=name)
 
     @property
     def _may_have_logits(self) -> bool:
@@ -777,6 +844,17 @@ class Model:
         except Exception as error:
             what = f"the preprocessing of model {self.name!r} failed on a black image: {type(error).__name__}: {error}"
             raise StepError(what, hint="or say the size: `--size`, or `layers(size=(height, width))`") from error
+
+
+def _before_images(layer: Layer, values: torch.Tensor) -> StepError:
+    what = f"layer {layer.name} returns {shape(values.shape)}, tokens before images: (token, image, channel)"
+    hint = "let it return (image, token, channel), as batch_first=True does; methods at the input take it as it is"
+    return StepError(what, hint=f"{hint}: saliency, occlusion")
+
+
+def _names_it(output: Output, name: str) -> bool:
+    """Whether an output has a class of this name, in upper or lower case."""
+    return name.casefold() in (each.casefold() for each in getattr(output, "names", ()))
 
 
 def _plain(module: torch.nn.Module) -> torch.nn.Module:

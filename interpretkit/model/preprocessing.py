@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_ROWS_OF_A_STRIP = 16
+ROWS_OF_A_STRIP = 16
 _GREATEST = 255
 _LUMA = (0.299, 0.587, 0.114)
 """The grey of red, green and blue, as in Pillow."""
@@ -305,7 +305,7 @@ def as_image(tensor: torch.Tensor) -> torch.Tensor:
     """
     if "y" in of_inputs(1 + tensor.ndim):
         return tensor
-    return tensor[:, None].expand(-1, _ROWS_OF_A_STRIP, -1)
+    return tensor[:, None].expand(-1, ROWS_OF_A_STRIP, -1)
 
 
 def stretched(tensor: torch.Tensor) -> np.ndarray:

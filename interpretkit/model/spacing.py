@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from interpretkit.capture.addresses import Address
     from interpretkit.capture.receptive import Field, Place, Row
+    from interpretkit.model.layout import Layout
 
     Size = tuple[int, ...]
 
@@ -25,6 +26,7 @@ class Spacings:
     def __init__(self) -> None:
         self._paths: dict[Size, set[str]] = {}
         self._fields: dict[Size, dict[Address, Field]] = {}
+        self._tokens: dict[Size, dict[Address, Layout | None]] = {}
 
     def lack(self, size: Size, layers: Iterable[Address]) -> bool:
         """Return whether a pass of inputs of this size has still to show where the cells of some layers lie."""
@@ -40,6 +42,14 @@ class Spacings:
         """Return in which dims of a layer's output the cells of each axis lie; nothing where that is not known."""
         field = self._fields.get(size, {}).get(layer)
         return () if field is None else field.places
+
+    def keep_tokens(self, size: Size, layouts: Mapping[Address, Layout | None]) -> None:
+        """Keep how tokens of layers lie, as changed patches have shown it; None where they have not."""
+        self._tokens.setdefault(size, {}).update(layouts)
+
+    def tokens(self, size: Size) -> Mapping[Address, Layout | None]:
+        """Return how tokens of layers lie, as changed patches have shown it, of layers of which they were asked."""
+        return self._tokens.get(size, {})
 
     def of(self, layer: Address, size: Size, cells: Mapping[str, int]) -> dict[str, Spacing]:
         """Return where the cells of a layer lie, by axis; nothing where they tile it evenly, or nobody knows.

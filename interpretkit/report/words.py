@@ -88,6 +88,9 @@ def target_words(targets: Sequence[TargetRecord]) -> str:
         >>> facts_of_cat = {"spec": 1, "score": 9.5, "probability": 0.8, "quantity": "logit"}
         >>> target_words([TargetRecord(label="cat", against_label="", **facts_of_cat)])
         'logit of “cat” (class 1) = 9.500, probability 0.8'
+        >>> facts_of_age = {"spec": 0, "score": 41.5, "probability": None, "quantity": "value", "unit": "years"}
+        >>> target_words([TargetRecord(label="age", against_label="", **facts_of_age)])
+        'value of “age” (index 0) = 41.50 years'
     """
     return "; ".join(_target_words(target_of(record)) for record in targets)
 
@@ -95,9 +98,11 @@ def target_words(targets: Sequence[TargetRecord]) -> str:
 def _target_words(target: Target) -> str:
     quantity = target.quantity.removesuffix(" difference")
     index = None if target.opposite else target.index
-    score = f"{quantity} of {_class(index, target.label)}"
+    # Values have an index, and are no classes.
+    noun = "index" if quantity.endswith("value") else "class"
+    score = f"{quantity} of {_one(noun, index, target.label)}"
     if target.against is not None:
-        score += f" minus {quantity} of {_class(target.against, target.against_label)}"
+        score += f" minus {quantity} of {_one(noun, target.against, target.against_label)}"
     known = not math.isnan(target.probability)
     likely = f", probability {with_digits(target.probability)}" if known else ""
     whose = f" of “{target.label}”" if likely and target.against is not None else ""
@@ -116,7 +121,7 @@ def anchor(name: str) -> str:
     return quote(name, safe="")
 
 
-def _class(index: int | None, label: str) -> str:
+def _one(noun: str, index: int | None, label: str) -> str:
     if index is None:
         return f"the {label}"
-    return f"class {index}" if label == str(index) else f"“{label}” (class {index})"
+    return f"{noun} {index}" if label == str(index) else f"“{label}” ({noun} {index})"

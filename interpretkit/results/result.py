@@ -36,6 +36,7 @@ class Result:
         targets: What was differentiated, image by image: one for each image, or k where the target asks for the top
             k classes; empty without a target.
         origin: The step and the model that made it; None if it was put together by hand.
+        alerts: What whoever reads it must know: of the model, of what it returns, of the step, of the images.
     """
 
     maps: Mapping[str, Map] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Result:
     images: tuple[InputImage, ...] = ()
     targets: tuple[Target, ...] = ()
     origin: Origin | None = None
+    alerts: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         parts = {"maps": self.maps, "arrays": self.arrays, "tables": self.tables}

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from interpretkit.results.image import InputImage
+
 JOURNAL = "journal.jsonl"
 EARLIER_JOURNALS = ("events.jsonl",)
 """What earlier versions called it."""
@@ -290,7 +292,7 @@ class _Step:
         return self.begun.model_copy(update=facts)
 
 
-def alerts_of(images: Iterable[ImageRecord]) -> list[str]:
+def alerts_of(images: Iterable[ImageRecord | InputImage]) -> list[str]:
     """Return what whoever reads a run must know of its images: what is said of many is said once.
 
     Example:

@@ -143,13 +143,15 @@ class Run:
             records.setdefault(each.key, []).append(each)
         loaders = {key: partial(self._array, record, read, each) for key, each in records.items()}
         maps = {key for key, each in records.items() if isinstance(each[0], MapRecord)}
+        origin = self._origin(record)
         return Result(
             maps=Lazy({key: load for key, load in loaders.items() if key in maps}),
             arrays=Lazy({key: load for key, load in loaders.items() if key not in maps}),
             tables=Lazy({each.name: partial(step.table, each, image) for each in record.tables}),
             images=tuple(read),
             targets=tuple(target_of(target) for each in images for target in record.targets.get(each, ())),
-            origin=self._origin(record),
+            origin=origin,
+            alerts=tuple(filter(None, (origin.alert if origin else "", *record.alerts))),
         )
 
     def _origin(self, step: StepRecord) -> Origin | None:

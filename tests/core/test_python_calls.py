@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -251,3 +252,92 @@ def test_weights_that_have_no_values_or_no_gradients_are_refused():
     assert ik.wrap(lazy).layers(size=(8, 8))[0].shape == (4, 6, 6)
     with pytest.raises(ik.InputError, match="weight lies on the device meta"):
         ik.wrap(nn.Sequential(nn.Conv2d(3, 2, 1, device="meta")))
+
+
+def classifier(*end):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16, 2), *end).eval()
+
+
+def told(call):
+    """Return the texts of the warnings that a call gives, and what it returns."""
+    with warnings.catch_warnings(record=True, action="always") as caught:
+        result = call()
+    assert all(each.category is ik.InterpretkitWarning for each in caught)
+    assert all(each.filename == __file__ for each in caught)
+    return [str(each.message) for each in caught], result
+
+
+class Mixing(nn.Module):
+    def forward(self, values):
+        return values - values.mean(0, keepdim=True)
+
+
+class Steep(nn.Module):
+    def forward(self, values):
+        return values * 1e4
+
+
+IMAGES = torch.randn(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+
+ALERTED = {
+    "an output that is not known": (
+        classifier(nn.Tanh()),
+        {},
+        ["not known to be classes, labels or values; so"],
+    ),
+    "images that are mixed": (classifier(Mixing()), {"classes": ["a", "b"]}, ["images"]),
+    "a probability of 1": (classifier(Steep(), nn.Softmax(1)), {}, ["but for rounding, and so is its gradient 0"]),
+    "nothing": (classifier(), {"classes": ["a", "b"]}, []),
+}
+
+
+@pytest.mark.parametrize("kind", ALERTED)
+def test_what_a_reader_must_know_is_a_warning_once_and_stands_in_the_result(kind):
+    net, names, parts = ALERTED[kind]
+    texts, result = told(lambda: ik.visualize(ik.wrap(net, **names), IMAGES, "saliency", batch_size=4))
+    assert len(texts) == len(parts)
+    assert all(part in text for part, text in zip(parts, texts, strict=True))
+    assert list(result.alerts) == texts
+
+
+def test_weights_that_are_random_are_a_warning():
+    model = tiny_model(classes=3)
+    texts, result = told(lambda: ik.visualize(model, tiny_images(2), "saliency"))
+    assert texts == [model.alert] == list(result.alerts)
+    assert "RANDOM" in model.alert.upper()
+
+
+def test_of_several_steps_and_batches_each_alert_is_told_once():
+    steps = {
+        "first": ik.step("saliency"),
+        "second": ik.step("saliency", target=1),
+        "maps": ik.step("channel_stats", layers=["1"]),
+    }
+    texts, results = told(lambda: ik.visualize(ik.wrap(classifier(nn.Tanh())), IMAGES, steps, batch_size=1))
+    assert len(texts) == 1
+    assert results["first"].alerts == results["second"].alerts == tuple(texts)
+    # Of what the network returns, nothing is told where nothing is read.
+    assert results["maps"].alerts == ()
+
+
+def test_what_a_step_says_of_itself_is_a_warning():
+    class Talks(ik.Visualizer):
+        name = "talks"
+
+        def compute(self, captured):
+            captured.alert("mind the gap")
+            return ik.Result()
+
+    texts, result = told(lambda: ik.visualize(classifier(), IMAGES, Talks, batch_size=2))
+    assert texts == ["mind the gap"] == list(result.alerts)
+
+
+def test_a_stored_result_has_the_alerts_of_its_step_and_model(tmp_path):
+    recipe = {"schema": "interpretkit/1", "name": "a", "steps": [{"id": "map", "uses": "saliency"}]}
+    net = classifier(Steep(), nn.Softmax(1))
+    run = ik.run(recipe, model=net, images=IMAGES, output=tmp_path)
+    (alert,) = run.results["map"].alerts
+    assert "but for rounding" in alert
+    model = tiny_model(classes=3)
+    assert ik.run(recipe, model=model, images=tiny_images(2), output=tmp_path).results["map"].alerts == (model.alert,)

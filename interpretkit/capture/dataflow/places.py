@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 from interpretkit.capture.dataflow.operation import Operation, dims_of, with_new, without
-from interpretkit.capture.receptive import Axis, Field, join
+from interpretkit.capture.receptive import Axis, Field, Part, join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,16 +33,37 @@ def select(operation: Operation, _output: torch.Tensor) -> Field:
 def concatenation(operation: Operation, output: torch.Tensor) -> Field:
     """Tensors one after the other."""
     dim = operation["dim"] % output.ndim
-    size = output.shape[dim]
-
-    def change(axis: Axis) -> Axis | None:
-        return axis.unordered(size) if axis.dim == dim else axis
-
+    parts = []
+    start = 0
+    waiting = list(operation.fields)
+    for tensor in operation["tensors"]:
+        if waiting and tensor is waiting[0][0]:
+            _, field = waiting.pop(0)
+            beside = partial(_beside, dim=dim, start=start, length=tensor.shape[dim], size=output.shape[dim])
+            parts.append(field.each(beside))
+        # Of a tensor without entries, torch takes the dims for whatever they must be.
+        start += tensor.shape[dim] if tensor.ndim == output.ndim else 0
     # Cells put one after the other are not put on one another: their order does not matter for their union.
-    first, *others = (field.each(change) for _, field in operation.fields)
-    alike = all(field == first for field in others)
-    joined = first if alike else join([first, *others])
+    anywhere = [field.each(Axis.without_part) for field in parts]
+    joined = _same(parts) or _same(anywhere) or join(parts)
     return joined if dim else _of_one_place(joined)
+
+
+def _same(fields: Sequence[Field]) -> Field | None:
+    """Return the field that all of some are; None if they differ."""
+    first, *others = fields
+    return first if all(field == first for field in others) else None
+
+
+def _beside(axis: Axis, *, dim: int, start: int, length: int, size: int) -> Axis:
+    """Return an axis with other entries beside it in a dim, which is `size` long: it lies from `start` on."""
+    place = axis.place
+    if place is None or place.dim != dim:
+        return axis
+    if place.ordered:
+        return axis.unordered(size, Part(start, length, place.inner, place.size))
+    part = place.part
+    return axis.unordered(size, part and part._replace(start=start + part.start))
 
 
 def stack(operation: Operation, output: torch.Tensor) -> Field:

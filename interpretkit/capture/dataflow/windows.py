@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from interpretkit.capture.dataflow.operation import Operation, unknown
-from interpretkit.capture.receptive import COLLAPSED, Axis, Field, Place
+from interpretkit.capture.receptive import COLLAPSED, Axis, Field, Part, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -170,9 +170,16 @@ def slice_(operation: Operation, output: torch.Tensor) -> Field:
             return axis
         if place.ordered:
             return _slid(axis, source, output, window)
-        return Axis(axis.cells, place._replace(size=left))
+        return Axis(axis.cells, place._replace(size=left, part=_cut(place.part, start, step, left)))
 
     return operation.field.each(change)
+
+
+def _cut(part: Part | None, start: int, step: int, left: int) -> Part | None:
+    """Return where cells lie of which every so many entries are `left` from a start on; None unless all of them are."""
+    if part is None or step != 1 or not start <= part.start <= start + left - part.length:
+        return None
+    return part._replace(start=part.start - start)
 
 
 def _slid(axis: Axis, source: torch.Tensor, output: torch.Tensor, window: Window) -> Axis | None:

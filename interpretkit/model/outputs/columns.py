@@ -13,7 +13,7 @@ from interpretkit import words
 from interpretkit.errors import Faults, InputError, StepError
 from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, Term, for_each
-from interpretkit.model.outputs.parts import described
+from interpretkit.model.outputs.parts import check_floats, described, way_to_name
 from interpretkit.results.targets import Target
 
 if TYPE_CHECKING:
@@ -292,13 +292,16 @@ class Columns(Output):
 
     def probability(self, values: Any, targets: Sequence[Target]) -> torch.Tensor | None:
         """Return the probability of each image's class, or of its absence; None where nothing is a probability."""
+        import torch
+
         columns = self.columns(values).detach()
         probabilities = self.probabilities(columns)
-        if probabilities is None or targets[0].against is not None:
+        if probabilities is None or any(target.against is not None for target in targets):
             return None
         targets = for_each(targets, len(probabilities))
         found = probabilities[range(len(targets)), [target.index for target in targets]]
-        return 1 - found if targets[0].opposite else found
+        opposite = torch.tensor([target.opposite for target in targets], device=found.device)
+        return torch.where(opposite, 1 - found, found)
 
     def terms(self, target: Target) -> tuple[Term, ...]:
         """Return the columns that a score is the sum of, each with its weight."""
@@ -536,11 +539,10 @@ def as_columns(values: Any, *, noun: str) -> torch.Tensor:
 
     wanted = f"one number for each {noun} (image, {noun})"
     if not isinstance(values, torch.Tensor):
-        hint = "let it return a tensor, which has gradients" if hasattr(values, "shape") else _SAY
+        numbers = hasattr(values, "shape")
+        hint = "let it return a tensor, which has gradients" if numbers else way_to_name(values) or _SAY
         raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
-    if not values.is_floating_point():
-        what = f"the network returns {described(values)}, which has no gradients, not {wanted}"
-        raise StepError(what, hint="let it return the numbers that these are chosen by")
+    check_floats(values, wanted=wanted, instead="let it return the numbers that these are chosen by")
     columns = values[:, None] if values.ndim == 1 else values
     if columns.ndim > _MATRIX and columns.shape[2:].numel() == 1:
         columns = columns.flatten(1)
@@ -554,7 +556,8 @@ def _of_pixels(shape: torch.Size) -> str:
     classes = "if these are classes of pixels, say so: wrap(…, output=Pixels(names=…))"
     values = "if they are a value for each pixel, such as a depth: wrap(…, output=PixelValues(names=…))"
     if len(shape) == _MATRIX + 1:
-        return f"{_SAY}; {values}"
+        of_one = "if they are a mask of one class: return (image, 1, y, x), and say wrap(…, output=Pixels())"
+        return f"{_SAY}; {values}; {of_one}"
     return f"{classes}; {values}" if len(shape) > _MATRIX else _SAY
 
 

@@ -59,7 +59,8 @@ def label_index(label: int | str | None, names: Sequence[str], *, count: int) ->
     """
     if label is None:
         raise InputError(
-            "the target is 'label', but this image has none", hint="give it one, in the column `label` of a CSV file"
+            "the target is 'label', but this image has none",
+            hint="give it one: (image, label) in Python, the column `label` of a CSV file in a recipe",
         )
     if isinstance(label, int):
         return index_of(label, names, count=count)
@@ -88,6 +89,10 @@ def _in_range(index: int, wanted: int | str, *, count: int, noun: str) -> int:
 
 def _named(name: str, names: Sequence[str], *, noun: str, others: Sequence[str] = ()) -> int:
     """Return the index of a name; `others` are words that may be meant instead."""
+    if name in others and name not in names:
+        raise InputError(
+            f"{name!r} stands for no {noun} here", hint=f"give {_an(noun)} {noun} index or name", subject=name
+        )
     # ImageNet has the class `Cardigan`, a dog, and the class `cardigan`, a garment.
     indices = [index for index, known in enumerate(names) if known == name]
     if not indices:

@@ -11,7 +11,7 @@ from interpretkit.errors import InputError, StepError
 from interpretkit.model.outputs.columns import LISTED, Chosen, Placed, Ranked
 from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, name_of
 from interpretkit.model.outputs.output import Output, Prediction, for_each
-from interpretkit.model.outputs.parts import described
+from interpretkit.model.outputs.parts import check_floats, described
 from interpretkit.model.outputs.places import data_of, name_of_image, placed, regions
 from interpretkit.model.outputs.values import check_units
 from interpretkit.results.axes import spatial
@@ -115,8 +115,7 @@ class PixelValues(Output):
         if not fits:
             hint = "the number of axes of the grid can be said: PixelValues(axes=…)"
             raise StepError(f"the network returns {described(values)}, not {wanted}", hint=hint)
-        if not values.is_floating_point():
-            raise StepError(f"the network returns {described(values)}, which has no gradients, not {wanted}")
+        check_floats(values, wanted=wanted, instead="let it return the numbers that these are made of")
         grids: torch.Tensor = values if values.ndim == axes + len(("image", "value")) else values[:, None]
         count = grids.shape[1]
         if self.names and count != len(self.names):

@@ -22,8 +22,9 @@ from interpretkit.model.outputs.columns import (
 )
 from interpretkit.model.outputs.names import LABEL, PREDICTED, MisnamedError, index_of, label_index, name_of
 from interpretkit.model.outputs.output import Output, Prediction, for_each
-from interpretkit.model.outputs.parts import described
+from interpretkit.model.outputs.parts import check_floats, described
 from interpretkit.model.outputs.places import HALF, data_of, name_of_image, placed, regions
+from interpretkit.model.preprocessing import ROWS_OF_A_STRIP
 from interpretkit.results.region import Region
 from interpretkit.results.targets import Target
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _ASK = "ask {class: …, point: [x, y]}"
 _QUANTITIES = {"logits": "logit sum", "probabilities": "probability sum", None: "output sum"}
+_LAST = "where the classes come last, let it return values.movedim(-1, 1), (image, class, y, x)"
+_NO_CLASSES = "of a single class let it return (image, 1, y, x), such as values[:, None]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,20 +151,22 @@ class Pixels(Output):
         if self.axes is not None and values.ndim == self.axes + 1 and not self.names:
             hint = "for a value for each pixel say PixelValues(names=…); else say Pixels(names=…), or Pixels(axes=…)"
             raise StepError(f"the network returns {described(values)}, with no axis for classes {axes}", hint=hint)
-        if not values.is_floating_point():
-            what = f"the network returns {described(values)}, the classes themselves, which have no gradients"
-            raise StepError(what, hint=f"let it return the logits {axes} that these are chosen by")
+        wanted = f"the logits {axes} that classes are chosen by"
+        check_floats(values, wanted=wanted, instead=f"let it return {wanted}")
         count = values.shape[1]
         if self.names and count != len(self.names):
             named = words.count(len(self.names), "class name")
             what = f"the network returns {words.count(count, 'class')} for each pixel, for {named}"
-            raise MisnamedError(what, hint="give one name for each, in their order")
+            last = values.ndim > len(("image", "class", "x")) and values.shape[-1] == len(self.names)
+            raise MisnamedError(what, hint=_LAST if last else "give one name for each, in their order")
         return values
 
     def targets(self, spec: Hashable, values: Any, images: Sequence[InputImage]) -> tuple[Target, ...]:
         """Return the class of each image and the region that its numbers are summed over."""
         self.check(spec)
         grids = self._checked(values)
+        for image in images:
+            _check_axes(values, image)
         return tuple(self._target(spec, grid, image) for grid, image in zip(grids, images, strict=True))
 
     def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:
@@ -313,3 +318,30 @@ def _saturated(chosen: np.ndarray, dtype: torch.dtype) -> bool:
 
     kind = torch.finfo(dtype)
     return bool(((1 - chosen < DIGITS_LOST * kind.eps) | (chosen < kind.tiny)).all())
+
+
+def _check_axes(values: torch.Tensor, image: InputImage | None) -> None:
+    """Refuse a mask without classes, and classes that come last: they would be read as classes in rows of pixels.
+
+    Args:
+        values: `(image, class, y, x)`.
+        image: One that they are of; None where that is not known.
+    """
+    if image is None:
+        return
+    pixels, axes = _pixels_along(image), tuple(values.shape[2:])
+    returned = f"the network returns {described(values)} for images of {words.shape(pixels)} pixels"
+    flat = len(pixels) > len(axes) == 1
+    if flat or tuple(values.shape[1:]) == pixels:
+        raise StepError(f"{returned}, which has no axis of classes", hint=_NO_CLASSES)
+    if len(axes) > len(pixels):
+        raise StepError(f"{returned}, which has more axes than (image, class) and those of an image")
+    if axes != pixels and tuple(values.shape[1:-1]) == pixels:
+        raise StepError(f"{returned}, with the classes last", hint=_LAST)
+
+
+def _pixels_along(image: InputImage) -> tuple[int, ...]:
+    """Return the lengths of the axes of what a network is fed of an image; of the strip of a signal its only one."""
+    pixels = image.pixels
+    is_strip = len(pixels) == ROWS_OF_A_STRIP and bool((pixels == pixels[:1]).all())
+    return tuple(pixels.shape[1 if is_strip else 0 : -1])

@@ -14,7 +14,7 @@ from interpretkit.errors import InputError, StepError
 from interpretkit.model.outputs.columns import DIGITS_LOST, Grammar, Numbers, Ranked
 from interpretkit.model.outputs.names import PREDICTED
 from interpretkit.model.outputs.output import Output, for_each
-from interpretkit.model.outputs.parts import described
+from interpretkit.model.outputs.parts import check_floats, described
 from interpretkit.results.axes import CHANNEL, IMAGE, TOKEN
 from interpretkit.results.targets import Target
 
@@ -146,12 +146,17 @@ class Vector(Output):
 
     def score(self, values: Any, targets: Sequence[Target]) -> torch.Tensor:
         """Return the length of the vector of each image, or its cosine with another, `(image,)`."""
+        import torch
+
         vectors = self.vectors(values)
-        if not targets or not targets[0].vector:
+        others = [target.vector for target in for_each(targets, len(vectors))]
+        if not any(others):
             norms: torch.Tensor = vectors.norm(dim=1)
             return norms
-        targets = for_each(targets, len(vectors))
-        return _cosines(vectors, [target.vector for target in targets])
+        if all(others):
+            return _cosines(vectors, others)
+        each = zip(torch.split(vectors, 1), others, strict=True)
+        return torch.cat([_cosines(vector, [other]) if other else vector.norm(dim=1) for vector, other in each])
 
     def gives(self, values: torch.Tensor, target: Target, *, tolerance: float) -> bool:
         """Return whether the values of one image have the score of a target; a cosine is 1 at most."""
@@ -176,6 +181,7 @@ class Vector(Output):
             returned = words.shape(values.shape) if isinstance(values, torch.Tensor) else described(values)
             noun = "a vector" if self.token is None else "tokens"
             raise StepError(f"{where} returns {returned}, not {noun} ({', '.join(axes)})")
+        check_floats(values, wanted=f"a vector ({', '.join(axes)})", instead="let it return what these are made of")
         return values if self.token is None else values[:, self.token]
 
 

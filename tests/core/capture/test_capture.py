@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import interpretkit as ik
 from interpretkit.capture.addresses import EVERY, INPUT, Address
 from interpretkit.capture.capture import Capture
 from interpretkit.digests import state_digest
@@ -239,3 +240,22 @@ def test_a_layer_inside_a_transform_of_torch_is_refused_and_the_input_is_not(gra
     assert "runs inside a transform of torch.func, such as vmap" in str(capture.refused[Address("conv")])
     expected = torch.autograd.functional.jacobian(lambda x: net.conv(x).mean((2, 3))[:, 1].sum(), images)
     torch.testing.assert_close(found[INPUT], expected)
+
+
+class Spectrum(nn.Module):
+    def forward(self, maps):
+        return torch.fft.fft2(maps)
+
+
+class Magnitude(nn.Module):
+    def forward(self, maps):
+        return maps.abs()
+
+
+@pytest.mark.parametrize("visualizer", ["feature_grid", "grad_cam", "channel_stats"])
+def test_complex_layers_are_refused_by_name(visualizer):
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), Spectrum(), Magnitude(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    images = torch.rand(1, 3, 8, 8)
+    with pytest.raises(ik.StepError, match=r"1 returns complex numbers \(torch.complex64\).*after the absolute values"):
+        ik.visualize(net, images, visualizer, layers=["1"])
+    assert ik.visualize(net, images, visualizer, layers=["2"]).origin.uses == visualizer

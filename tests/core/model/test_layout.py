@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -206,8 +208,10 @@ def test_a_network_without_patches_has_no_tokens():
 
 
 def test_what_cannot_be_arranged_is_refused_with_its_shape():
+    shuffled = token_net(prefix=6)
+    shuffled[0].register_forward_hook(lambda _part, _arguments, tokens: tokens[:, torch.arange(21, -1, -1)])
     with pytest.raises(StepError, match="2×22×6"):
-        grid_of(token_net(prefix=6), images(16, 16), "0")
+        grid_of(shuffled, images(16, 16), "1")
     with pytest.raises(StepError, match="2×3"):
         grid_of(token_net(1), images(16, 16), "5")
 
@@ -291,6 +295,119 @@ def test_volumes_whose_channels_come_last_are_found():
     found = arrange(values, network=network, path="0", inputs=torch.zeros(2, 1, 4, 8, 12))
     assert found.axes == ("image", "channel", "z", "y", "x")
     assert torch.equal(found.values, values.movedim(-1, 1))
+
+
+class Laid(nn.Module):
+    """Tokens of patches in any order, others before and behind them; a layer that is followed, and one that is not."""
+
+    def __init__(self, *, by_columns=False, before=0, behind=0, axes=2):
+        super().__init__()
+        torch.manual_seed(0)
+        conv = {2: nn.Conv2d, 3: nn.Conv3d}[axes]
+        self.proj, self.cells, self.beyond = conv(3, 6, PATCH, stride=PATCH), nn.Linear(6, 6), nn.Linear(6, 6)
+        self.head = nn.Linear(6, 3)
+        self.by_columns, self.before, self.behind = by_columns, before, behind
+
+    def forward(self, images):
+        maps = self.proj(images)
+        if self.by_columns:
+            maps = maps.permute(0, 1, *reversed(range(2, maps.ndim)))
+        tokens = maps.flatten(2).transpose(1, 2)
+        other = torch.full_like(tokens[:, :1], 7.0)
+        parts = [other.repeat(1, self.before, 1), tokens, other.repeat(1, self.behind, 1)]
+        tokens = self.cells(torch.cat([part for part in parts if part.shape[1]], 1))
+        # No rule follows where an index takes the tokens to; here it leaves each where it is.
+        there = torch.arange(tokens.shape[1])
+        mixed = tokens[:, there] + 0.01 * tokens.mean(1, keepdim=True)
+        return self.head(self.beyond(mixed).mean(1))
+
+
+ORDERS = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("by_columns", [False, True])
+@pytest.mark.parametrize("others", ORDERS)
+@pytest.mark.parametrize("layer", ["cells", "beyond"])
+@pytest.mark.parametrize("size", [(16, 16), (16, 28), (4, 12), (8, 12, 16)])
+def test_tokens_lie_where_their_patches_do_in_whatever_order(by_columns, others, layer, size):
+    before, behind = others
+    net = Laid(by_columns=by_columns, before=before, behind=behind, axes=len(size))
+    inputs = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    tokens = outputs(net, inputs, layer)
+    grid = [length // PATCH for length in size]
+    expected = np.empty((2, 6, *grid), np.float32)
+    for place, cell in enumerate(np.ndindex(*(grid[::-1] if by_columns else grid))):
+        expected[(..., *(cell[::-1] if by_columns else cell))] = tokens[:, before + place].numpy()
+    np.testing.assert_array_equal(grid_of(net, inputs, layer)[layer], expected)
+    declared = {layer: Layout(kind="tokens", patch=(PATCH,) * len(size), prefix=before, suffix=behind)}
+    declared[layer] = replace(declared[layer], by_columns=by_columns)
+    np.testing.assert_array_equal(grid_of(net, inputs, layer, layouts=declared)[layer], expected)
+
+
+def test_the_order_of_tokens_is_looked_for_once_and_only_where_following_does_not_show_it():
+    net, inputs = Laid(before=1), images(16, 16, count=1)
+    calls = []
+    net.register_forward_hook(lambda *_: calls.append(1))
+    model = ik.wrap(net)
+    ik.visualize(model, inputs, "feature_grid", layers=["cells"])
+    assert len(calls) == 1
+    ik.visualize(model, inputs, "feature_grid", layers=["beyond"])
+    assert len(calls) == 1 + 1 + 3
+    ik.visualize(model, inputs, "feature_grid", layers=["beyond", "cells"])
+    assert len(calls) == 6
+
+
+def test_tokens_of_which_no_order_stands_out_are_refused_until_they_are_declared():
+    class Mixed(nn.Module):
+        """Every token is the mean of all."""
+
+        def __init__(self):
+            super().__init__()
+            self.proj, self.cells, self.head = nn.Conv2d(3, 6, PATCH, stride=PATCH), nn.Identity(), nn.Linear(6, 3)
+
+        def forward(self, images):
+            tokens = self.proj(images).flatten(2).transpose(1, 2)
+            tokens = self.cells(tokens.mean(1, keepdim=True).repeat(1, 16, 1)[:, torch.arange(16)])
+            return self.head(tokens.mean(1))
+
+    with pytest.raises(
+        StepError, match=r"if these are 4×4 tokens in rows, say so: .*Layout\(kind='tokens', patch=\(4, 4\)"
+    ):
+        grid_of(Mixed(), images(16, 16), "cells")
+    layouts = {"cells": Layout(kind="tokens", patch=(4, 4))}
+    assert grid_of(Mixed(), images(16, 16), "cells", layouts=layouts)["cells"].shape == (2, 6, 4, 4)
+
+
+class First(nn.Module):
+    """Tokens before images, `(token, image, channel)`, as transformers of torch have them by default."""
+
+    def __init__(self, *, followed):
+        super().__init__()
+        torch.manual_seed(0)
+        self.proj, self.cells, self.head = nn.Conv2d(3, 6, 8, stride=8), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.followed = followed
+
+    def forward(self, images):
+        tokens = self.proj(images).flatten(2).permute(2, 0, 1)
+        tokens = tokens if self.followed else tokens[torch.arange(len(tokens))]
+        return self.head(self.cells(tokens).mean(0))
+
+
+@pytest.mark.parametrize("followed", [True, False])
+@pytest.mark.parametrize("count", [4, 3])
+def test_tokens_before_images_are_refused_also_where_there_are_as_many_of_both(followed, count):
+    model = ik.wrap(First(followed=followed))
+    message = r"returns 4×4×6, tokens before images.*batch_first=True" if count == 4 else "returns 4 rows for 3 images"
+    for _ in range(2):
+        with pytest.raises(StepError, match=message):
+            ik.visualize(model, images(16, 16, count=count), "feature_grid", layers=["cells"])
+    assert ik.visualize(model, images(16, 16, count=count), "saliency").maps["input"].values.shape == (count, 16, 16)
+
+
+def test_as_many_tokens_as_images_are_no_reason_to_refuse_them():
+    net, inputs = Laid(), images(8, 8, count=4)
+    expected = outputs(net, inputs, "beyond").transpose(1, 2).reshape(4, 6, 2, 2).numpy()
+    np.testing.assert_array_equal(grid_of(net, inputs, "beyond")["beyond"], expected)
 
 
 class Merged(nn.Module):

@@ -188,3 +188,23 @@ def test_a_softmax_over_the_images_is_refused(images):
     net.append(torch.nn.Softmax(dim=0))
     with pytest.raises(StepError, match=r"a softmax goes over the classes, dim=1"):
         ik.visualize(net.eval(), torch.rand(images, 1, 4, 4), "saliency")
+
+
+@pytest.mark.parametrize("word", ["predicted", "label"])
+@pytest.mark.parametrize("target", [{"for": 0, "against": "WORD"}, {"for": "WORD", "against": 0}, {"not": "WORD"}])
+def test_words_that_stand_for_no_class_there_are_not_suggested(word, target):
+    asked = {key: word if each == "WORD" else each for key, each in target.items()}
+    model = ik.wrap(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2)), output=Classes(names=("a", "b")))
+    with pytest.raises(InputError, match=rf"'{word}' stands for no class here \(give a class index or name\)"):
+        ik.visualize(model, torch.rand(1, 3, 1, 1), "saliency", target=asked)
+
+
+def test_of_a_list_each_target_has_its_own_probability():
+    output = Classes(names=("a", "b"), returns="logits")
+    values = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    images = [InputImage(id=str(row), source="", sha256="", size=(1, 1), position=row) for row in range(2)]
+    for specs in (({"not": "a"}, "b"), ("a", {"not": "b"})):
+        model = ik.wrap(torch.nn.Flatten(), output=output)
+        (wanted,) = model.wanted(list(specs))
+        targets = model.targets(wanted, values, images)
+        assert output.probability(values, targets).tolist() == pytest.approx([each.probability for each in targets])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,7 +9,8 @@ import pytest
 import torch
 
 from interpretkit.errors import StepError
-from interpretkit.model.outputs.parts import described, part_of
+from interpretkit.model.outputs.parts import described, part_of, way_to_name
+from interpretkit.words import shape
 
 LOGITS, FEATURES = torch.zeros(2, 3), torch.ones(2, 8, 4, 4)
 
@@ -45,6 +47,7 @@ class Plain:
         {"scores": LOGITS, "n": 5},
         (LOGITS, "x"),
         {"names": ["a", "b"], "scores": LOGITS, "seconds": (0.1, None)},
+        {"heads": {"main": LOGITS}},
     ],
     ids=lambda each: type(each).__name__,
 )
@@ -62,6 +65,9 @@ def test_the_part_that_is_meant_is_found_by_itself(returned):
         (Pair(LOGITS, FEATURES), "out"),
         (Answer(LOGITS, FEATURES), 0),
         (LOGITS, "main"),
+        ({"heads": {"a": LOGITS, "b": FEATURES}}, "heads.a"),
+        ({"heads": [FEATURES, LOGITS]}, "heads.1"),
+        ({"a.b": LOGITS, "a": {"b": FEATURES}}, "a.b"),
     ],
 )
 def test_a_part_is_taken_by_name_or_position(returned, key):
@@ -86,7 +92,21 @@ def test_parts_of_which_none_is_known_are_listed_with_a_way_to_name_one():
         part_of((LOGITS, FEATURES), 2)
 
 
+@pytest.mark.parametrize("returned", [{"heads": {"a": LOGITS, "b": FEATURES}}, {"heads": [LOGITS], "aux": [LOGITS]}])
+def test_the_way_to_a_part_in_a_part_is_one_that_works(returned):
+    hint = way_to_name(part_of(returned, None))
+    (key,) = re.findall(r"Classes\(key='(.+)'\)", hint)
+    assert part_of(returned, key) is LOGITS
+
+
+def test_of_what_is_found_in_each_image_a_part_is_stacked():
+    found = [{"scores": torch.tensor([float(image)]), "boxes": torch.zeros(image, 4)} for image in range(3)]
+    assert part_of(found, "scores").tolist() == [[0.0], [1.0], [2.0]]
+    with pytest.raises(StepError, match="returns no 'boxes'"):
+        part_of(found, "boxes")
+
+
 def test_what_is_returned_is_described():
-    assert described([{"boxes": FEATURES}]) == "a list of 0"
+    assert described([{"boxes": FEATURES}]) == f"a list of 0.boxes {shape(FEATURES.shape)}"
     assert described(torch.zeros(2, dtype=torch.int64)) == "torch.int64 numbers 2"
     assert described(None) == "a NoneType"

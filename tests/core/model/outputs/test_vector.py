@@ -183,3 +183,38 @@ def test_a_vector_of_no_finite_numbers_is_nothing_to_compare_with(vector):
     model = ik.wrap(net, output=ik.Vector())
     with pytest.raises(ik.RecipeError, match="a vector to compare with is finite"):
         ik.visualize(model, torch.rand(1, 3, 8, 8), "saliency", target={"like": vector})
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("method", ["saliency", "occlusion"])
+def test_of_a_list_each_image_has_its_own_target_a_norm_or_a_cosine(order, method):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    images = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    other = torch.tensor([1.0, 2.0, -3.0, 0.5])
+    listed = [{"like": other.tolist()}, "predicted"]
+    options = {"window": 3, "stride": 3} if method == "occlusion" else {}
+    model = ik.wrap(net, output=ik.Vector())
+    found = ik.visualize(model, images, method, target=[listed[each] for each in order], **options)
+    with torch.no_grad():
+        vectors = net(images)
+    scores = [torch.cosine_similarity(vectors, other[None]), vectors.norm(dim=1)]
+    expected = [float(scores[kind][image]) for image, kind in enumerate(order)]
+    assert [target.score for target in found.targets] == pytest.approx(expected, rel=1e-5)
+    assert [target.quantity for target in found.targets] == [("cosine", "norm")[kind] for kind in order]
+    for image, kind in enumerate(order):
+        alone = ik.visualize(model, images[image : image + 1], method, target=listed[kind], **options).maps["input"]
+        np.testing.assert_allclose(found.maps["input"].values[image], alone.values[0], rtol=1e-4, atol=1e-6)
+
+
+class Complex(nn.Module):
+    def forward(self, values):
+        return torch.complex(values, values)
+
+
+@pytest.mark.parametrize("kind", [ik.Vector, ik.Values, ik.Labels, ik.Classes, ik.Pixels, ik.PixelValues])
+def test_complex_numbers_are_no_scores(kind):
+    pooled = nn.Identity() if kind in (ik.Pixels, ik.PixelValues) else nn.AdaptiveAvgPool2d(1)
+    net = nn.Sequential(nn.Conv2d(3, 1, 1), pooled, Complex()).eval()
+    with pytest.raises(ik.StepError, match=r"complex64 numbers .*have no order.*absolute values"):
+        ik.visualize(ik.wrap(net, output=kind()), torch.rand(1, 3, 4, 4), "saliency")
