@@ -286,6 +286,27 @@ def test_few_images_are_of_different_digits():
     assert names[10:] == ["sample:digits/0b", "sample:digits/1b"]
 
 
+@pytest.mark.parametrize(
+    ("hits", "others", "clear"),
+    [
+        ([1] * 15 + [0] * 15, [0] * 30, True),
+        # More often by a third, but on other images: by chance it could be less often.
+        ([1] * 12 + [0] * 18, [0] * 12 + [1] * 9 + [0] * 9, False),
+        # Wherever the other hits, and beyond.
+        ([1] * 28 + [0] * 2, [1] * 20 + [0] * 10, True),
+        ([1] * 30, [1] * 30, False),
+        ([0] * 30, [1] * 30, False),
+        # What points nowhere is a miss.
+        ([np.nan] * 30, [0] * 30, False),
+        ([1] * 30, [np.nan] * 30, True),
+    ],
+)
+def test_a_method_is_clearly_above_another_if_it_is_image_by_image(hits, others, clear):
+    from interpretkit.bench.bench import _beats
+
+    assert _beats({"pointing": np.array(hits, float)}, {"pointing": np.array(others, float)}) == clear
+
+
 def test_ids_that_stand_in_the_code_are_those_of_visualizers():
     from interpretkit.bench.entries import _FEWER
 
