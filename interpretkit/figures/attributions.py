@@ -8,9 +8,10 @@ import numpy as np
 
 from interpretkit.figures import lines, maps, slices
 from interpretkit.figures.finish import panels
+from interpretkit.figures.words import mostly_negative, negative_part
 from interpretkit.results.axes import spatial
 from interpretkit.results.grid import Grid
-from interpretkit.words import count, shape
+from interpretkit.words import count, percent, shape
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 
 _FINE = 64  # cells along a side, from which on single cells are not seen
 _SQUARES = 28  # into so many squares along a side a fine map is averaged
-_LAID = {"signed": "positive part", "unsigned": "over the input"}
 
 
 def attribution(
     values: np.ndarray, pixels: np.ndarray, *, title: str, polarity: Polarity, grid: Grid | None = None
 ) -> Image:
     """Draw an attribution map beside its image: the photo, the positive part over it, the map on its native grid.
+
+    A map of which less than a third is positive is laid over the photo with its sign.
 
     Of a volume `(z, y, x)` the three strongest slices are drawn, one below the other, all on one scale; of a signal
     `(x,)` its lines, and the map as steps below them.
@@ -56,7 +58,7 @@ def attribution(
     return panels(
         [
             maps.photo(pixels, title="input"),
-            maps.overlay(values, pixels, title=_LAID[polarity], averaged=averaged, grid=grid),
+            maps.overlay(values, pixels, title=_laid(values, polarity), averaged=averaged, grid=grid),
             maps.heatmap(values, title=f"signed, {native}" if signed else native, polarity=polarity, robust=fine),
         ],
         title=title,
@@ -80,12 +82,22 @@ def described(values: np.ndarray, *, polarity: Polarity, grid: Grid | None = Non
     if values.ndim == len(spatial(1)):
         return f"Below the signal, the map in steps of {cells}."
     part, native = "over the grey photo", "the map on its native grid"
+    if mostly_negative(values):
+        below = percent(negative_part(values), ".0")
+        part = f"the map with its sign {part}, since {below} of it is negative"
+    elif polarity == "signed":
+        part = f"its positive part {part}"
     if polarity == "signed":
-        part, native = f"its positive part {part}", "the signed map on its native grid, limits symmetric about 0"
+        native = "the signed map on its native grid, limits symmetric about 0"
     told = f"Middle: {part}, bilinear from {cells}; right: {native}."
     if values.ndim == len(spatial(3)):
         return f"Slices of greatest sum of magnitudes, on one scale, interpolated within themselves alone. {told}"
     return told
+
+
+def _laid(values: np.ndarray, polarity: Polarity) -> str:
+    """Return what is laid over the photo, as its title."""
+    return "over the input" if polarity == "unsigned" or mostly_negative(values) else "positive part"
 
 
 def _of_volume(
@@ -107,13 +119,14 @@ def _of_volume(
         laid = maps.overlay(
             values[z],
             plane,
-            title=f"{name}: {_LAID[polarity]}",
+            title=f"{name}: {_laid(values, polarity)}",
             averaged=averaged,
             grid=slices.within(grid),
             greatest=maps.greatest_of(values, averaged=averaged),
+            signed=mostly_negative(values),
         )
         shown = np.clip(values[z], *limits) if fine else values[z]
         native = maps.heatmap(shown, title=f"{name}: {scale}", polarity=polarity, limits=limits)
-        rows += [maps.photo(plane, title=f"input, z pixel {planes[z]} of {len(pixels)}"), laid, native]
+        rows += [maps.photo(plane, title=f"input, z pixel {planes[z]} of 0 … {len(pixels) - 1}"), laid, native]
     words = f"{title}; the {count(len(rows) // 3, 'slice')} of greatest sum of magnitudes"
     return panels(rows, title=words, columns=3)

@@ -23,6 +23,8 @@ _SIDE = 112  # pixels of the square that each photo fits in
 _GAP, _WIDEST_LABEL = 10, 110
 _COLOURS = "viridis"
 _FRAME = "#d0d7de"
+_CROSS, _OUTLINE = "#ffd33d", "#1f2328"
+_FREE, _STROKE = 4, 6  # pixels of a cross
 
 
 class Exhibit(NamedTuple):
@@ -31,10 +33,12 @@ class Exhibit(NamedTuple):
     Attributes:
         pixels: The photo `(y, x, 3)` uint8; one without pixels leaves its place empty.
         words: What stands below it; wraps.
+        mark: Where on it a cross stands, y and x in its pixels, 0.5 being the middle of the first; outside it, nowhere.
     """
 
     pixels: np.ndarray
     words: str
+    mark: tuple[float, float] | None = None
 
 
 def gallery(rows: Sequence[Sequence[Exhibit]], *, labels: Sequence[str], title: str) -> Image.Image:
@@ -98,10 +102,25 @@ def _strip(name: np.ndarray, row: Sequence[Exhibit], *, left: int, width: int, s
     for start, block in zip(starts, words, strict=False):
         put(canvas, block, below, start)
     strip = paletted(canvas, _COLOURS).convert("RGB")
-    for start, photo in zip(starts, photos, strict=False):
+    for start, photo, exhibit in zip(starts, photos, row, strict=False):
         if photo.width:
-            _hang(photo, strip, left=start, bottom=side)
+            _hang(_marked(photo, exhibit), strip, left=start, bottom=side)
     return strip
+
+
+def _marked(photo: Image.Image, exhibit: Exhibit) -> Image.Image:
+    """Return a scaled photo with its cross: four strokes that leave the middle free, light in a dark outline."""
+    if exhibit.mark is None:
+        return photo
+    height, width = exhibit.pixels.shape[:2]
+    y, x = exhibit.mark[0] / height * photo.height, exhibit.mark[1] / width * photo.width
+    draw = ImageDraw.Draw(photo)
+    for colour, wider in ((_OUTLINE, 1), (_CROSS, 0)):
+        for down, across in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            near, far = _FREE - wider, _FREE + _STROKE + wider
+            line = (x + across * near, y + down * near, x + across * far, y + down * far)
+            draw.line(line, fill=colour, width=1 + 2 * wider)
+    return photo
 
 
 def _hang(photo: Image.Image, strip: Image.Image, *, left: int, bottom: int) -> None:

@@ -14,14 +14,23 @@ from interpretkit.figures.blocks import enlarged, flow
 from interpretkit.figures.colour import FLAT, NOT_FINITE, colours_of, dot, levels, palette, symmetric
 from interpretkit.figures.sheet import BAR, NARROWEST, bar, beyond_limits, cells_not_finite, heading, sheet, ticks_of
 from interpretkit.figures.text import paragraph
-from interpretkit.figures.words import NEARLY_CONSTANT, check_photo, constant, magnitude, not_finite
+from interpretkit.figures.words import (
+    NEARLY_CONSTANT,
+    check_photo,
+    constant,
+    magnitude,
+    mostly_negative,
+    negative_part,
+    not_finite,
+)
 from interpretkit.results.grid import Grid, Row
-from interpretkit.words import number, shape
+from interpretkit.words import number, percent, shape
 
 if TYPE_CHECKING:
     from interpretkit.results.map import Polarity
 
 OPACITY = 0.5
+_LAID = "inferno"
 _SIDE = 448  # pixels that the longer side of a map or photo takes, where it is not longer by nature
 _LARGEST_CELL = 64
 _ROBUST = (0.5, 99.5)  # percentiles
@@ -73,33 +82,45 @@ def overlay(
     averaged: int = 1,
     grid: Grid | None = None,
     greatest: float | None = None,
+    signed: bool | None = None,
 ) -> Image.Image:
-    """Lay the positive part of a map `(y, x)` over the photo, up to the `greatest` value of several, or its own."""
+    """Lay the positive part of a map `(y, x)` over the photo, or all of it with its sign where it is mostly negative.
+
+    The colours go up to the `greatest` value, or magnitude, of several maps, or of this one; `signed` says whether
+    several are mostly negative.
+    """
     _check_map(values)
     check_photo(pixels)
     grid = grid or Grid.even(values.shape, pixels.shape[:2])
     if grid.cells != values.shape or grid.pixels != pixels.shape[:2]:
         of_grid = f"{shape(grid.cells)} cells on {shape(grid.pixels)} pixels"
         raise ValueError(f"a grid of {of_grid} for a map {shape(values.shape)} over {shape(pixels.shape[:2])} pixels")
+    signed = mostly_negative(values) if signed is None else signed
+    part = _positive_part(values)
     if averaged > 1:
         values, grid = _averaged(values, grid, averaged)
     finite = np.isfinite(values)
-    positive = np.where(finite, values, 0).clip(0).astype(np.float64)
-    greatest = float(positive.max()) if greatest is None else greatest
+    laid = np.where(finite, values, 0).astype(np.float64)
+    if not signed:
+        laid = laid.clip(0)
+    greatest = float(np.abs(laid).max()) if greatest is None else greatest
+    low = -greatest if signed else 0.0
+    colours = colours_of("signed") if signed else _LAID
     zoom = _zoom(pixels.shape)
-    blended = _blended(positive, values, _grey(pixels), grid, greatest=greatest)
+    blended = _blended(laid, finite, _grey(pixels), grid, limits=(low, greatest), colours=colours)
     body = Image.fromarray(enlarged(blended, zoom))
     width = max(body.width, NARROWEST)
     words = _if_constant(values[finite], reach=greatest)
     marks = _marks(words, values, width=width)
     below = []
     if greatest > 0:
-        below.append(_bar(ticks_of(0.0, greatest), body.width))
+        below.append(_bar(ticks_of(low, greatest), body.width))
     if marks:
         below.append(flow(marks, width=width))
-    view = _view(values, grid, greatest, averaged) + _shown(zoom)
+    how = "with its sign" if signed else part
+    view = _view(values, grid, greatest, averaged, how=how) + _shown(zoom)
     above = [heading(title, view, width=width)]
-    return sheet(body, colours="inferno", above=above, below=below)
+    return sheet(body, colours=colours, above=above, below=below)
 
 
 def photo(pixels: np.ndarray, *, title: str) -> Image.Image:
@@ -124,8 +145,12 @@ def robust_limits_of(values: np.ndarray) -> tuple[float, float]:
 
 
 def greatest_of(values: np.ndarray, *, averaged: int) -> float:
-    """Return the greatest finite value that overlays of the slices of a volume show; 0 where none is positive."""
-    return max(limits_of(_means(values, averaged))[1], 0.0)
+    """Return the greatest value that overlays of the slices of a volume show; 0 where none is positive.
+
+    Of a volume that is mostly negative it is the greatest magnitude.
+    """
+    low, high = limits_of(_means(values, averaged))
+    return magnitude(low, high) if mostly_negative(values) else max(high, 0.0)
 
 
 def _check_map(values: np.ndarray) -> None:
@@ -265,35 +290,46 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
     return np.array(grey.convert("RGB"))
 
 
-def _blended(positive: np.ndarray, values: np.ndarray, grey: np.ndarray, grid: Grid, *, greatest: float) -> np.ndarray:
-    """Return the photo `(y, x, 3)` under the positive part of a map; cells that are not finite cover it."""
+def _blended(
+    laid: np.ndarray,
+    finite: np.ndarray,
+    grey: np.ndarray,
+    grid: Grid,
+    *,
+    limits: tuple[float, float],
+    colours: str,
+) -> np.ndarray:
+    """Return the photo `(y, x, 3)` under what is laid over it; cells that are not finite cover it."""
     blended = grey
+    low, greatest = limits
     if greatest > 0:
-        smooth = grid.raised(positive / greatest)
-        colour = palette("inferno")[levels(smooth, 0.0, 1.0)]
+        smooth = grid.raised(laid / greatest)
+        colour = palette(colours)[levels(smooth, low / greatest, 1.0)]
         mixed = OPACITY * colour + (1 - OPACITY) * grey
         blended = np.round(mixed).astype(np.uint8)
-    finite = np.isfinite(values)
     if not finite.all():
         broken = (~finite).reshape(-1)[grid.nearest]
-        blended[broken] = palette("inferno")[NOT_FINITE]
+        blended[broken] = palette(colours)[NOT_FINITE]
     return blended
 
 
-def _view(values: np.ndarray, grid: Grid, greatest: float, averaged: int) -> str:
+def _positive_part(values: np.ndarray) -> str:
+    """Return what an overlay shows of a map, in words; nothing where that is all."""
+    below = negative_part(values)
+    return f"positive {percent(1 - below, '.0')}" if below > 0 else ""
+
+
+def _view(values: np.ndarray, grid: Grid, greatest: float, averaged: int, *, how: str) -> str:
     """Return the words for how the map was laid over the photo."""
     squares = f"{averaged}×{averaged} cells"
     if greatest == 0:
         what = "nothing" if averaged == 1 else f"no mean of {squares}"
         return f"{what} is positive: the plain photo, in grey"
-    signed = bool((values < 0).any())
-    ratio = _ratio(grid)
+    ratio, first = _ratio(grid), f"{how}, " if how else ""
     if averaged > 1:
-        part = "positive part of means" if signed else "means"
-        return f"{part} of {squares}, bilinear {ratio}, opacity {OPACITY:g}"
-    part = "positive part, " if signed else ""
+        return f"{first}means of {squares}, bilinear {ratio}, opacity {OPACITY:g}"
     sizes = f"{shape(values.shape)} → {shape(grid.pixels)}"
-    return f"{part}bilinear {ratio} ({sizes}), opacity {OPACITY:g}"
+    return f"{first}bilinear {ratio} ({sizes}), opacity {OPACITY:g}"
 
 
 def _ratio(grid: Grid) -> str:

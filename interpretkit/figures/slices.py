@@ -46,7 +46,7 @@ def spread(count: int) -> list[int]:
 
 def named(slice_: int, count: int) -> str:
     """Return what a slice is called, counted from 0."""
-    return f"z {slice_} of {count}"
+    return f"z {slice_} of 0 … {count - 1}"
 
 
 def across(draw: Callable[[int], Image], slices: Sequence[int], *, title: str) -> Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interpretkit.figures import lines, maps, slices
+from interpretkit.figures.words import mostly_negative
 from interpretkit.results.axes import spatial
 from interpretkit.results.grid import Grid
 
@@ -65,6 +66,8 @@ def overlay(
 
     The map is interpolated bilinearly to the size of the photo between the middles of its cells, and drawn in inferno
     from 0 to its greatest value with the same opacity everywhere. The intensities of the photo are not rescaled.
+    Where less than a third of the sum of all magnitudes is positive, all of the map is drawn instead, with its sign,
+    in coolwarm with limits symmetric about 0. What is drawn stands in the picture.
 
     Of a volume `(z, y, x)` the three strongest slices are laid over those of `pixels` `(z, y, x, 3)` in their middles,
     on one scale; a signal `(x,)` is drawn as steps below its lines.
@@ -90,13 +93,17 @@ def overlay(
         return maps.overlay(values, pixels, title=title, averaged=averaged, grid=grid)
     grid = grid or Grid.even(values.shape, pixels.shape[:-1])
     planes = grid.rows[0].middles
-    greatest = maps.greatest_of(values, averaged=averaged)
+    greatest, signed = maps.greatest_of(values, averaged=averaged), mostly_negative(values)
 
     def of_slice(z: int) -> Image:
-        name = slices.named(z, len(values))
-        plane = pixels[planes[z]]
         return maps.overlay(
-            values[z], plane, title=name, averaged=averaged, grid=slices.within(grid), greatest=greatest
+            values[z],
+            pixels[planes[z]],
+            title=slices.named(z, len(values)),
+            averaged=averaged,
+            grid=slices.within(grid),
+            greatest=greatest,
+            signed=signed,
         )
 
     return slices.across(of_slice, slices.strongest(values), title=title)

@@ -16,6 +16,9 @@ __all__ = ["NEARLY_CONSTANT", "alt", "constant", "count", "fixed", "number", "pe
 
 _PLACES = {"z": "slice", "y": "row", "x": "column"}
 
+# An overlay that left out so large a part of a map, and more, is drawn with the map's sign.
+_MOSTLY = 2 / 3
+
 # Below this part of the layer's range, differences within a map are rounding.
 NEARLY_CONSTANT = 1e-6
 
@@ -51,6 +54,28 @@ def not_finite(values: np.ndarray) -> int:
         2
     """
     return int((~np.isfinite(values)).sum())
+
+
+def negative_part(values: np.ndarray) -> float:
+    """Return which part of the sum of all magnitudes is below 0; 0 where all is 0. Values not finite do not count.
+
+    Example:
+        >>> negative_part(np.array([3.0, -1.0, np.nan])), negative_part(np.zeros(2))
+        (0.25, 0.0)
+    """
+    finite = values[np.isfinite(values)].astype(np.float64)
+    whole = np.abs(finite).sum()
+    return float(-finite.clip(max=0).sum() / whole) if whole > 0 else 0.0
+
+
+def mostly_negative(values: np.ndarray) -> bool:
+    """Say whether the positive part of a map shows less than a third of it.
+
+    Example:
+        >>> mostly_negative(np.array([1.0, -3.0])), mostly_negative(np.array([1.0, -1.5]))
+        (True, False)
+    """
+    return negative_part(values) > _MOSTLY
 
 
 def check_photo(pixels: np.ndarray) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from interpretkit import Layered, Needs, Reduction, Result, StepError, Table
-from interpretkit_channel_stats import bins, charts, moments
+from interpretkit import Array, Layered, Needs, Reduction, Result, StepError, Table
+from interpretkit_channel_stats import bins, charts, even_bins, moments
+from interpretkit_channel_stats.even_bins import EvenBins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +44,8 @@ class ChannelStats(Reduction):
     tell images apart from positions. Values that are NaN or infinite are counted in `nonfinite` and enter nothing else.
 
     The table `channels` has one row for each layer and channel, `layers` one for each layer with its quantiles,
-    `histogram` the counts in fixed bins. A quantile is off by at most 1/128 of its own magnitude. `classes`, where
+    `histogram` the counts in fixed bins. A quantile is off by at most 1/128 of its own magnitude; those of channels,
+    unless values are counted for each channel, by at most 1/63 of the channel's range. `classes`, where
     images have labels, holds the mean of each channel over the images of each label.
     """
 
@@ -59,8 +63,8 @@ class ChannelStats(Reduction):
 
         histograms: Literal["layer", "channel"] = Field(
             default="layer",
-            description="what values are counted for: each layer as a whole, or each channel, which then has quantiles "
-            "of its own, and takes as many rows of the table as its values fill bins",
+            description="what values are counted for: each layer as a whole, or each channel, which then has finer "
+            "quantiles, and takes as many rows of the table as its values fill bins",
         )
 
     options: Options
@@ -79,6 +83,7 @@ class ChannelStats(Reduction):
         by_channel = self.options.histograms == "channel"
         channels: list[Table] = []
         histograms: list[Table] = []
+        spreads: dict[str, EvenBins] = {}
         means: moments.Means = {}
         for layer, values in captured.activations.items():
             images = [values_of(image) for image in _checked(layer, values)]
@@ -86,8 +91,11 @@ class ChannelStats(Reduction):
             channels.append(_named(layer, moments.of_images(of_images)))
             histograms += [bins.histogram(layer, image, by_channel=by_channel) for image in images]
             means |= moments.class_means(layer, of_images, labels)
+            if not by_channel:
+                spreads[layer] = reduce(EvenBins.merged, map(EvenBins.of, images))
         layers = list(captured.activations)
-        return _result(Table.stacked(channels).columns, bins.joined(histograms, layers), means, layers)
+        found = _result(Table.stacked(channels).columns, bins.joined(histograms, layers), means, layers)
+        return replace(found, arrays=_packed(spreads))
 
     def merge(self, first: Result, second: Result) -> Result:
         """Return the tables of two parts of the set together."""
@@ -97,7 +105,22 @@ class ChannelStats(Reduction):
         columns = {"layer": one["layer"], "channel": one["channel"], **merged}
         histogram = bins.joined([first.tables["histogram"], second.tables["histogram"]], layers)
         means = moments.merged_means(_means(first), _means(second))
-        return _result(columns, histogram, means, layers)
+        spreads = {}
+        for (layer, part), other_part in zip(_spreads(first).items(), _spreads(second).values(), strict=True):
+            spreads[layer] = part.merged(other_part)
+        return replace(_result(columns, histogram, means, layers), arrays=_packed(spreads))
+
+    def finish(self, result: Result) -> Result:
+        """Return the result with the quantiles of channels, and without the counts that these follow from."""
+        spreads = _spreads(result)
+        if not spreads:
+            return result
+        channels = result.tables["channels"]
+        found = [each.quantiles(channels.where("layer", layer)["zeros"]) for layer, each in spreads.items()]
+        quantiles = {name: np.concatenate([of_layer[name] for of_layer in found]) for name in even_bins.NAMES}
+        return replace(
+            result, arrays={}, tables={**result.tables, "channels": Table({**channels.columns, **quantiles})}
+        )
 
     def draw(self, result: Result) -> Iterator[Figure]:
         """Draw a chart of the channels of each layer, if they are few, and how the layers differ over depth."""
@@ -119,6 +142,19 @@ def _checked(layer: str, values: torch.Tensor) -> torch.Tensor:
 def _named(layer: str, columns: moments.Columns) -> Table:
     count = len(columns["count"])
     return Table({"layer": np.full(count, layer), "channel": np.arange(count), **columns})
+
+
+def _packed(spreads: Mapping[str, EvenBins]) -> dict[str, Array]:
+    return {layer: Array(values=each.counts, dims=("channel", "bin")) for layer, each in spreads.items()}
+
+
+def _spreads(result: Result) -> dict[str, EvenBins]:
+    """Return the histograms of the channels of each layer; their ranges are in the table."""
+    spreads = {}
+    for layer, counts in result.arrays.items():
+        rows = result.tables["channels"].where("layer", layer)
+        spreads[layer] = EvenBins(rows["min"], rows["max"], counts.values)
+    return spreads
 
 
 def _means(result: Result) -> moments.Means:

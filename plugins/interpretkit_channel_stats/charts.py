@@ -61,29 +61,36 @@ def _channels(layer: str, table: Table, about: Table, histogram: Table) -> Figur
 
 
 def _draw_values(axes: Axes, ranked: Table) -> None:
-    """Draw mean, spread and range of each channel."""
-    places = np.arange(len(ranked))
-    mean, std, dead = ranked["mean"], ranked["std"], ranked["dead"]
-    axes.fill_between(places, ranked["min"], ranked["max"], step="mid", color=_BAND, lw=0, label="min to max")
-    axes.fill_between(places, mean - std, mean + std, step="mid", color=_SPREAD, lw=0, label="mean ± std")
-    axes.step(places, mean, where="mid", color=_LINE, lw=1.1, label="mean")
-    axes.plot(places[dead], mean[dead], "x", color=_ACCENT, ms=4, label="dead" if dead.any() else None)
-    axes.set(ylabel="activation", xlim=(-0.5, len(places) - 0.5))
+    """Draw median, quantiles and range of each channel: none reaches beyond its values, as mean ± std would."""
+    edges = np.arange(len(ranked) + 1) - 0.5
+    # Statistics of a channel without finite values are infinite.
+    low, high, first, last, median = (_finite(ranked[name]) for name in ("min", "max", "p5", "p95", "p50"))
+    places, dead = np.arange(len(ranked)), ranked["dead"]
+    axes.stairs(high, edges, baseline=low, fill=True, color=_BAND, lw=0, label="min to max")
+    axes.stairs(last, edges, baseline=first, fill=True, color=_SPREAD, lw=0, label="5 % to 95 %")
+    axes.stairs(median, edges, baseline=None, color=_LINE, lw=1.4, label="median")
+    axes.stairs(ranked["mean"], edges, baseline=None, color=_ACCENT, lw=1.0, ls=":", label="mean")
+    axes.plot(places[dead], median[dead], "x", color=_ACCENT, ms=4, label="dead" if dead.any() else None)
+    axes.set(ylabel="activation", xlim=(edges[0], edges[-1]))
     _legend_above(axes)
     axes.tick_params(labelbottom=False)
 
 
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
 def _draw_shares(axes: Axes, ranked: Table) -> None:
     """Draw sparsity, saturation and the part of the variance that lies between images."""
-    places = np.arange(len(ranked))
-    axes.fill_between(places, ranked["sparsity"], step="mid", color=_SOFT, lw=0, label="zeros")
+    places, edges = np.arange(len(ranked)), np.arange(len(ranked) + 1) - 0.5
+    axes.stairs(ranked["sparsity"], edges, fill=True, color=_SOFT, lw=0, label="zeros")
     spread = ranked["between"] + ranked["within"]
     undefined = np.full(len(spread), np.nan)
     between = np.divide(ranked["between"], spread, out=undefined, where=spread > 0)
-    axes.step(places, between, where="mid", color=_LINE, lw=1.0, label="variance between images")
+    axes.stairs(between, edges, baseline=None, color=_LINE, lw=1.0, label="variance between images")
     if ranked["saturated"].any():
-        axes.step(places, ranked["saturated"], where="mid", color=_ACCENT, lw=1.0, label="saturated")
-    axes.set(ylabel="share", ylim=(0, 1), xlim=(-0.5, len(places) - 0.5))
+        axes.stairs(ranked["saturated"], edges, baseline=None, color=_ACCENT, lw=1.0, label="saturated")
+    axes.set(ylabel="share", ylim=(0, 1), xlim=(edges[0], edges[-1]))
     _legend_above(axes)
     if len(places) <= _NAMED:
         upright = len(places) > _NAMED // 2
@@ -110,7 +117,7 @@ def _draw_histogram(axes: Axes, histogram: Table, limits: tuple[float, float]) -
 
 
 def _legend_above(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, frameon=False, fontsize=8, borderaxespad=0.1)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, frameon=False, fontsize=8, borderaxespad=0.1)
 
 
 def _extent(table: Table) -> str:
@@ -128,10 +135,11 @@ def _of_layer(layer: str, table: Table, facts: Mapping[str, Any], *, extent: str
         between = f"{figures.percent(facts['between'])} of the channels' variance lies between images. "
     return (
         f"Channel statistics of {layer} over all images and positions ({count} values each), "
-        f"channels from the greatest mean to the least: {extent}; mean sparsity {sparsity}, "
+        f"channels from the greatest mean to the least, with median, 5 % and 95 %: {extent}; mean sparsity {sparsity}, "
         f"{dead} of {figures.count(len(table), 'channel')} dead, {saturated} of all values saturated. "
         f"{between}Median {figures.number(facts['p50'])}, 99 % of values up to "
-        f"{figures.number(facts['p99'])} (±0.8 %). Right: how often values occur, on a logarithmic scale."
+        f"{figures.number(facts['p99'])} (±0.8 %) in the whole layer. "
+        "Right: how often values occur, on a logarithmic scale."
     )
 
 

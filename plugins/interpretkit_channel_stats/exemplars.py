@@ -32,8 +32,9 @@ class Exemplars(Reduction):
     `exemplars` holds the `top` images of every channel of a layer, the greatest value first, equal values in the order
     of their images' ids: `value`, cell (`y`, `x`), and the cell's receptive field in the pixels of the model's input,
     as far as it lies inside the image: `top`, `left`, `height`, `width`. Where the field is not known, or is the whole
-    image, `whole` says so, and the whole image is taken. Values that are NaN or infinite do not count. Of volumes there
-    are also `z`, `front` and `depth`; of signals only `x`, `left` and `width`.
+    image, `whole` says so, and the whole image is taken. `middle_y` and `middle_x` are the middle of the cell on the
+    input, that of the first pixel being 0.5. Values that are NaN or infinite do not count. Of volumes there are also
+    `z`, `front`, `depth` and `middle_z`; of signals only `x`, `left`, `width` and `middle_x`.
 
     The arrays hold the pixels themselves, `(channel, exemplar, y, x, colour)` uint8, of the channels that are asked
     for, in the order asked for; a cut-out stands in the upper left corner of its place, the rest is 0. Of a volume it
@@ -112,6 +113,8 @@ class Exemplars(Reduction):
         for axis, window in zip(axes, windows, strict=True):
             start, length = _WINDOW[axis]
             seen |= {start: window[0], length: window[1] - window[0]}
+        for axis, row, at in zip(axes, captured.grid(layer).rows, cell, strict=True):
+            seen[f"middle_{axis}"] = row.first + at * row.step
         table = {
             "layer": np.full(count, layer),
             "channel": np.arange(count),

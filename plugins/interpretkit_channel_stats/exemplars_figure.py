@@ -11,6 +11,7 @@ from interpretkit import Figure, figures
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from interpretkit import Table
     from interpretkit_channel_stats.exemplar_parts import Part
 
 _NOTHING = np.zeros((0, 0, 3), np.uint8)
@@ -29,7 +30,8 @@ def draw(part: Part) -> Figure:
     channels = figures.count(len(part.shown), "channel")
     caption = (
         f"Exemplars of {part.layer}: for {channels} the images with the greatest values, {top} at "
-        f"most, the greatest first; below each the value and the image, and no pixels where the value is 0. {field}"
+        f"most, the greatest first; below each the value and the image, and no pixels where the value is 0. {field} "
+        "The cross is the middle of the strongest cell."
     )
     if silent:
         caption += f" Channels that are 0 in every image: {len(silent)}."
@@ -39,18 +41,31 @@ def draw(part: Part) -> Figure:
 def _exhibits(part: Part, channel: int) -> list[figures.Exhibit]:
     table = part.table.where("channel", channel)
     exhibits = []
-    for rank, value, image in zip(table["rank"].tolist(), table["value"], table["image"], strict=True):
+    for row, (rank, value, image) in enumerate(
+        zip(table["rank"].tolist(), table["value"], table["image"], strict=True)
+    ):
         # Where a channel is 0 all over an image no cell is the strongest, and the first would mislead.
         pixels = part.cuts[channel, rank] if value else _NOTHING
-        exhibits.append(figures.Exhibit(pixels, f"{figures.number(value)} · {image}"))
+        exhibits.append(figures.Exhibit(pixels, f"{figures.number(value)} · {image}", _middle(table, row, pixels)))
     return exhibits
+
+
+def _middle(table: Table, row: int, pixels: np.ndarray) -> tuple[float, float]:
+    """Return where in a cut-out the middle of the cell lies, y and x; in a strip of a signal half way up."""
+    y = pixels.shape[0] / 2
+    if "middle_y" in table.columns:
+        y = table["middle_y"][row] - table["top"][row]
+    return float(y), float(table["middle_x"][row] - table["left"][row])
 
 
 def _field_in_words(part: Part) -> str:
     if part.table["whole"].all():
         return "Each cell sees the whole image, or it is not known what it sees: the whole image is shown."
     lengths = [part.table[name].max() for name in ("depth", "height", "width") if name in part.table.columns]
-    words = f"Shown is what the strongest cell sees, {figures.shape(lengths)} pixels at most, cut off at the border"
+    at_most = figures.shape(lengths)
+    words = (
+        f"Shown is what the strongest cell sees, its receptive field: {at_most} pixels at most, cut off at the border"
+    )
     if "depth" in part.table.columns:
         words += ", of a volume the slice in the middle of that"
     return f"{words}."

@@ -37,19 +37,19 @@ def aligned(
     for position, (image, seed) in enumerate(zip(ids, seeds, strict=True)):
         maps, reference = (each.grid.averaged(each.map.values[position], common) for each in (feature, attribution))
         correlations = rank_correlation(maps, reference)
-        by_chance = _by_chance(maps, reference, shuffles=Shuffles.drawn(reference.shape, shuffles, (seed,)))
+        chance = by_chance(maps, reference, shuffles=Shuffles.drawn(reference.shape, shuffles, (seed,)))
         about = {"image": image, "features": feature.name, "attribution": attribution.name}
-        channels.append(_channels(about, correlations, by_chance))
+        channels.append(_channels(about, correlations, chance))
         explained = {**about, "target": attribution.explained(position)}
-        layers.append(_layer(explained, correlations, by_chance, feature.map.values[position]))
+        layers.append(_layer(explained, correlations, chance, feature.map.values[position]))
     return Table.stacked(channels), Table.of_rows(layers)
 
 
-def _channels(about: Mapping[str, str], correlations: np.ndarray, by_chance: np.ndarray) -> Table:
+def _channels(about: Mapping[str, str], correlations: np.ndarray, chance: np.ndarray) -> Table:
     """Return the channels of one image from the most to the least aligned, each beside what it has by chance."""
     count = len(correlations)
     order = end_of(correlations, "most", count)
-    low, high = np.quantile(by_chance, ENDS, axis=1)
+    low, high = np.quantile(chance, ENDS, axis=1)
     return Table(
         {name: np.full(count, value) for name, value in about.items()},
         rank=np.arange(1, count + 1),
@@ -61,7 +61,7 @@ def _channels(about: Mapping[str, str], correlations: np.ndarray, by_chance: np.
 
 
 def _layer(
-    about: Mapping[str, str], correlations: np.ndarray, by_chance: np.ndarray, values: np.ndarray
+    about: Mapping[str, str], correlations: np.ndarray, chance: np.ndarray, values: np.ndarray
 ) -> dict[str, object]:
     """Return how a whole layer agrees with an attribution map, and the range of its values."""
     known = ~np.isnan(correlations)
@@ -69,8 +69,8 @@ def _layer(
     lowest = highest = np.nan
     if known.any():
         # The best of many channels is well aligned with any map, so it is set against the best of as many.
-        lowest = np.quantile(by_chance[known].min(0), ENDS[0])
-        highest = np.quantile(by_chance[known].max(0), ENDS[1])
+        lowest = np.quantile(chance[known].min(0), ENDS[0])
+        highest = np.quantile(chance[known].max(0), ENDS[1])
     return {
         **about,
         "channels": len(correlations),
@@ -85,7 +85,7 @@ def _layer(
     }
 
 
-def _by_chance(maps: np.ndarray, reference: np.ndarray, *, shuffles: Shuffles) -> np.ndarray:
+def by_chance(maps: np.ndarray, reference: np.ndarray, *, shuffles: Shuffles) -> np.ndarray:
     """Return the rank correlation of `maps` `(channel, y, x)` with a shuffled reference, `(channel, draw)`.
 
     A shuffle changes no rank, so that all are ranked once.

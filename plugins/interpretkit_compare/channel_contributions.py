@@ -38,9 +38,12 @@ class ChannelContributions(Visualizer):
 
     Tables: `channels` (rank 1 is the greatest contribution; `share` is $c_k / \sum_j |c_j|$; `cumulative` is the part
     of the sum of all positive contributions that ranks up to this one carry; `rank_correlation` and `iou`, that of the
-    top 20 % of the cells, compare $\alpha_k A_k$ with the map `attribution`, on the coarser of their grids),
+    top 20 % of the cells, compare $\alpha_k A_k$ with the map `attribution`, on the coarser of their grids;
+    `chance_low` and `chance_high` are 5 % and 95 % of the correlation where that map is mirrored and shifted around at
+    random, `iou_independent` is the mean IoU of independent cells),
     `ablation` (`spread` is the sample standard deviation over the draws, `fall` how much the score falls), `summary`
-    (`attribution` is the name of the map that channels are compared with).
+    (`attribution` is the name of the map that channels are compared with, `rest_share` the part of the score that the
+    rest is).
 
     What is taken apart is always the layer's own Grad-CAM map, with its sign: the sum of $\alpha_k A_k$ over all
     channels. A step under `of:` is not taken apart. Its map at the same layer, or its only one, is the map
@@ -72,7 +75,7 @@ class ChannelContributions(Visualizer):
         random: int = Field(
             default=5, ge=2, le=100, description="draws of random channels that the ablation is compared with"
         )
-        seed: int = Field(default=0, ge=0, description="of the random draws; the draws differ from image to image")
+        seed: int = Field(default=0, ge=0, description="of the random draws, which differ from image to image")
         internal_batch_size: int = Field(
             default=32, ge=1, description="ablated variants of an image that go through in one pass"
         )
@@ -105,7 +108,8 @@ class ChannelContributions(Visualizer):
                 about = {"image": captured.images[position].id, "layer": layer}
                 score = captured.targets[position].score
                 values, grids = compared.values[position], (own.grid, compared.grid)
-                channels = contribution_tables.of_channels(about, of_image, values, grids=grids)
+                seed = captured.seed(position, self.options.seed)
+                channels = contribution_tables.of_channels(about, of_image, values, grids=grids, seed=seed)
                 summary = contribution_tables.of_layer({**about, "attribution": name}, of_image, score)
                 tables["channels"].append(channels)
                 tables["summary"].append(summary)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interpretkit import Figure, figures
-from interpretkit_compare.contribution_words import FILLS, in_words, titles
+from interpretkit_compare.contribution_words import FILLS, in_words, titles, warning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,10 +40,11 @@ def draw(layer: str, result: Result) -> Figure:
         if len(rows):
             tiles.append(_tiles(shown, end, channels, rows, limits=limits))
     charts = _charts(about, channels, ablation, target)
-    words = in_words(about, channels, ablation)
+    words, incomplete = in_words(about, channels, ablation), warning(about)
+    title = f"{layer}: which channels speak for {target}" + (f"; {incomplete}" if incomplete else "")
     return Figure(
         name=layer,
-        picture=figures.panels([*maps, *tiles, charts], title=f"{layer}: which channels speak for {target}", columns=1),
+        picture=figures.panels([*maps, *tiles, charts], title=title, columns=1),
         caption=f"Contribution of a channel of {layer}: its mean gradient times the sum of its activation; beside its "
         f"number, its share of the sum of all magnitudes. {words}",
         alt=f"Channels of {layer} for {target}. {words}",
@@ -82,6 +83,8 @@ def _charts(about: Mapping[str, Any], channels: Table, ablation: Table, target: 
     """Draw what the first channels carry, and the score without channels: at zero, and at their mean."""
     figure = figures.chart(13.6, 3.9, title="How many channels carry it, and what the score is without them")
     carried, *ablated = figure.subplots(1, 3)
+    # Before anything is drawn, so that the limits hold what is in both.
+    ablated[1].sharey(ablated[0])
     _carried(carried, channels, about["carry_80"])
     for axes, (fill, words) in zip(ablated, FILLS.items(), strict=True):
         _ablated(axes, ablation.where("fill", fill), about["score"])
@@ -89,7 +92,6 @@ def _charts(about: Mapping[str, Any], channels: Table, ablation: Table, target: 
     for axes in (carried, *ablated):
         _count_axis(axes, len(channels))
     ablated[0].set_ylabel("logit" if target.against is None else "logit difference")
-    ablated[1].sharey(ablated[0])
     ablated[1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0))
     return figures.picture(figure)
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interpretkit import Grid, Table, rank_correlation
-from interpretkit_compare.measures import top_iou
+from interpretkit_compare.alignment import by_chance
+from interpretkit_compare.measures import iou_by_chance, top_iou
+from interpretkit_compare.shuffles import ENDS, Shuffles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +19,12 @@ if TYPE_CHECKING:
 SHARE = 0.2
 """Share of the cells that count as top ones, for the IoU of a channel with the map that it is compared with."""
 
+_SHUFFLES = 100
 
-def of_channels(about: Mapping[str, str], split: Split, compared: np.ndarray, *, grids: tuple[Grid, Grid]) -> Table:
+
+def of_channels(
+    about: Mapping[str, str], split: Split, compared: np.ndarray, *, grids: tuple[Grid, Grid], seed: int
+) -> Table:
     """Return the channels of one image and layer, from the greatest contribution to the least.
 
     Args:
@@ -26,6 +32,7 @@ def of_channels(about: Mapping[str, str], split: Split, compared: np.ndarray, *,
         split: Of the image's score.
         compared: The map `(y, x)` that each channel is compared with.
         grids: Where the cells of the layer lie, and those of that map.
+        seed: Of the image, for what a channel and a map have in common by chance.
     """
     order, contribution = split.order, split.ranked
     count = len(order)
@@ -35,6 +42,8 @@ def of_channels(about: Mapping[str, str], split: Split, compared: np.ndarray, *,
     maps, reference = own.averaged(split.maps, common), other.averaged(compared, common)
     iou = top_iou(maps, reference, share=SHARE)
     correlation = rank_correlation(maps, reference)
+    shuffles = Shuffles.drawn(reference.shape, _SHUFFLES, (seed,))
+    low, high = np.quantile(by_chance(maps, reference, shuffles=shuffles), ENDS, axis=1)
     same = {name: np.full(count, value) for name, value in about.items()}
     return Table(
         same,
@@ -47,6 +56,9 @@ def of_channels(about: Mapping[str, str], split: Split, compared: np.ndarray, *,
         iou=iou[order],
         alpha=split.weight[order],
         mean=split.mean[order],
+        chance_low=low[order],
+        chance_high=high[order],
+        iou_independent=np.full(count, iou_by_chance(reference.size, share=SHARE)),
     )
 
 
@@ -70,6 +82,7 @@ def of_layer(about: Mapping[str, str], split: Split, score: float) -> Table:
         "carry_80": _needed(cumulative, 0.8),
         "least": split.maps.min(),
         "greatest": split.maps.max(),
+        "rest_share": abs((score - contribution.sum()) / score) if score else np.nan,
     }
     return Table.of_rows([row])
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _NOTHING = 1e-4
 """Share of all contributions below which a change of the score is rounding."""
 
+_FAR = 0.25
+"""A rest of more than this part of the score is a warning: a convention."""
+
 _MEANS_DO_NOTHING = (
     "Means change nothing here: what follows the layer does not see where in the grid a channel is active."
 )
@@ -34,6 +37,13 @@ def titles(layer: str, compared: str, result: Result) -> dict[str, str]:
     return {own: apart, read: f"The map that each channel is compared with: {compared}"}
 
 
+def warning(about: Mapping[str, Any]) -> str:
+    """Say so where the channels leave more than a quarter of the score unexplained; nothing where they do not."""
+    if not about["rest_share"] > _FAR:
+        return ""
+    return f"{figures.percent(about['rest_share'], '.0')} of the score is no channel's"
+
+
 def in_words(about: Mapping[str, Any], channels: Table, ablation: Table) -> str:
     """Say how many channels carry what, what their loss costs beside that of random ones, and what they are like.
 
@@ -43,6 +53,8 @@ def in_words(about: Mapping[str, Any], channels: Table, ablation: Table) -> str:
         ablation: Those of the table `ablation`.
     """
     words = [_made_of(about)]
+    if warning(about):
+        words.append(f"That is far from complete, since {warning(about)}: read no share of the score off the channels.")
     carry = int(about["carry_80"])
     if carry:
         words.append(f"{figures.count(carry, 'channel')} {_carry(carry)} 80 % of all that speaks for it.")
@@ -82,11 +94,14 @@ def _fall(rows: Table, k: int, done: str) -> str:
 
 def _likeness(about: Mapping[str, Any], channels: Table) -> str:
     correlation = _median(channels["rank_correlation"])
+    above = int((channels["rank_correlation"] > channels["chance_high"]).sum())
     iou, share = _median(channels["iou"]), figures.percent(SHARE, ".0")
     return (
         f"The map that is taken apart is Grad-CAM at {about['layer']}. Each channel's part of it, compared with "
-        f"{about['attribution']}: median rank correlation {correlation}, median IoU of the top {share} of the cells "
-        f"{iou}."
+        f"{about['attribution']}: median rank correlation {correlation}, {above} of "
+        f"{figures.count(len(channels), 'channel')} above 95 % of what the map has that is shifted around at random; "
+        f"median IoU of the top {share} of the cells {iou}, of independent cells "
+        f"{figures.fixed(channels['iou_independent'][0])}."
     )
 
 

@@ -54,7 +54,10 @@ def _drawn(result: Result, view: str) -> str:
         return f"{'signed' if signed else 'unsigned'}, {'in steps' if signal else 'on their native grids'}"
     if signal:
         return "in steps below the signal"
-    return "the positive part over the grey photo, interpolated bilinearly"
+    return (
+        "the positive part over the grey photo, or all of the map with its sign where less than a third is positive, "
+        "interpolated bilinearly"
+    )
 
 
 def _map(layer: str, shown: Map, image: InputImage, view: str) -> Image:

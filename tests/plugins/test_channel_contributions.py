@@ -11,6 +11,7 @@ from torch import nn
 import interpretkit as ik
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
 from interpretkit_compare.channel_contributions import ChannelContributions
+from interpretkit_compare.shuffles import Shuffles
 
 ID = "channel_contributions"
 
@@ -341,3 +342,32 @@ def test_tiles_show_under_each_side_only_channels_that_speak_for_it(monkeypatch)
     (figure,) = ik.draw(ik.visualize(ik.wrap(net.eval(), output=ik.Classes()), image, ID, layers=["1"], target=1))
     assert shown == [(words.format("for"), ["2", "1", "0"], 3)]
     assert "by 3 channels for it, 0 by 0 against it" in figure.caption
+
+
+@pytest.mark.parametrize(("bias", "far"), [(0.0, False), (9.0, True)])
+def test_a_rest_of_more_than_a_quarter_of_the_score_is_a_warning_in_figure_and_caption(model, images, bias, far):
+    with torch.no_grad():
+        model.module[6].bias.fill_(bias)
+        score = model.module(images)[0, 2].item()
+    found = ik.visualize(model, images[:1], ID, layers=["3"], target=2)
+    share = found.tables["summary"]["rest_share"][0]
+    assert share == pytest.approx(abs(bias / score), abs=1e-12)
+    (figure,) = ik.draw(found)
+    said = f"That is far from complete, since {100 * share:.0f} % of the score is no channel's"
+    assert (said in figure.caption) == (said in figure.alt) == far
+
+
+def test_channels_stand_beside_the_map_shifted_around(model, images):
+    found = ik.visualize(model, images, ID, layers=["3"], target=2, seed=5)
+    seed = ik.Captured(images=found.images, inputs=None, activations={}, gradients={}).seed(1, 5)
+    rows = found.tables["channels"].where("image", "image1")
+    activation, gradient, _ = by_hand(model.module, images[1], 4, 2)
+    parts = (gradient.mean((1, 2), keepdim=True) * activation).numpy()
+    cam = parts.sum(0)
+    (moved,) = Shuffles.drawn(cam.shape, 100, (seed,)).of(cam)
+    for channel, low, high in zip(rows["channel"], rows["chance_low"], rows["chance_high"], strict=True):
+        chance = [spearmanr(parts[channel].ravel(), each.ravel()).statistic for each in moved]
+        np.testing.assert_allclose([low, high], np.quantile(chance, [0.05, 0.95]), atol=1e-9)
+    above = int((rows["rank_correlation"] > rows["chance_high"]).sum())
+    (figure,) = ik.draw(found.select("image1"))
+    assert f"{above} of 11 channels above 95 % of what the map has that is shifted around" in figure.caption

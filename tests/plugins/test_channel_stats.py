@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 from torch import nn
 
@@ -14,8 +16,9 @@ from interpretkit.contracts.registry import discover
 from interpretkit.engine.resolve import resolve
 from interpretkit.recipe.read import read_recipe
 from interpretkit.testing import check_visualizer, tiny_images, tiny_model
-from interpretkit_channel_stats import bins
+from interpretkit_channel_stats import bins, even_bins
 from interpretkit_channel_stats.channel_stats import ChannelStats
+from interpretkit_channel_stats.even_bins import EvenBins
 
 
 @pytest.fixture
@@ -179,6 +182,78 @@ def test_quantiles_keep_the_bound_that_is_stated(model, images, histograms, batc
                 exact = np.quantile(values, level, axis=(0, 2, 3), method="lower")
                 found = tables["channels"].where("layer", layer)[name]
                 assert (np.abs(found - exact) <= np.abs(exact) / 128 + 1e-6).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_quantiles_of_channels_are_off_by_less_than_a_bin_where_layers_are_counted(model, images, batch_size):
+    found = table(model, images, batch_size=batch_size)
+    whole = table(model, images, batch_size=len(images))
+    for layer, values in arrays(model, images).items():
+        rows = found.where("layer", layer)
+        reach = rows["max"] - rows["min"]
+        for name, level in QUANTILES.items():
+            if name in {"p1", "p99"}:
+                assert name not in rows.columns
+                continue
+            exact = np.quantile(values, level, axis=(0, 2, 3), method="lower")
+            assert (np.abs(rows[name] - exact) <= reach / 63 + 1e-6).all()
+            # A rectified channel has zeros, and a dead one nothing else.
+            np.testing.assert_array_equal(rows[name] == 0, exact == 0)
+            np.testing.assert_allclose(rows[name], whole.where("layer", layer)[name], rtol=1e-5)
+    assert not ik.visualize(model, images, "channel_stats", layers=["1"]).arrays
+
+
+def test_even_bins_count_every_value_in_its_bin_however_they_are_grouped():
+    generator = np.random.default_rng(4)
+    scales = np.exp(generator.uniform(-600, 600, (6, 1)))
+    values = generator.standard_normal((6, 900)) * scales
+    values[0] = 0
+    values[1] = np.abs(values[1]) * generator.integers(0, 2, 900)
+    values[2, ::7] = np.nan
+    values[3] += 1e9 * scales[3]
+    values[4] = values[4, 0]
+    values[5] = np.nan
+    whole = EvenBins.of(values)
+    order = generator.permutation(900)
+    parts = [EvenBins.of(values[:, chosen]) for chosen in np.array_split(order, 23)]
+    left = reduce(EvenBins.merged, parts)
+    right = reduce(lambda first, second: second.merged(first), reversed(parts))
+    for merged in (left, right):
+        np.testing.assert_array_equal(merged.counts, whole.counts)
+        np.testing.assert_array_equal(merged.low, whole.low)
+    for channel in range(5):
+        known = values[channel][np.isfinite(values[channel])]
+        low, high = known.min(), known.max()
+        assert whole.counts[channel].sum() == len(known)
+        found = whole.quantiles((values == 0).sum(1))
+        for name, level in zip(even_bins.NAMES, even_bins.LEVELS, strict=True):
+            exact = np.quantile(known, level, method="lower")
+            assert abs(found[name][channel] - exact) <= (high / 63 - low / 63) * (1 + 1e-9) + abs(high) * 2e-16
+    assert np.isnan(found["p50"][5])
+    assert found["p50"][0] == 0
+    assert found["p50"][4] == values[4, 0]
+
+
+def test_the_chart_shows_no_value_that_a_channel_does_not_reach(monkeypatch):
+    bands = []
+    original = Axes.stairs
+    monkeypatch.setattr(
+        Axes,
+        "stairs",
+        lambda axes, *given, **more: (
+            bands.append((more.get("label"), given[0], more)) or original(axes, *given, **more)
+        ),
+    )
+    values = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)).relu()
+    found = ik.visualize(ik.wrap(nn.Sequential(nn.ReLU())), values, "channel_stats", layers=["0"])
+    list(ik.draw(found))
+    drawn = {label: (high, more.get("baseline")) for label, high, more in bands}
+    high, low = drawn["5 % to 95 %"]
+    ranked = np.argsort(-found.tables["channels"]["mean"], kind="stable")
+    exact = np.quantile(values.numpy().reshape(3, -1)[ranked], [0.05, 0.95], axis=1, method="lower")
+    assert low.tolist() == [0, 0, 0]
+    np.testing.assert_allclose(high, exact[1], atol=float(values.max()) / 63)
+    assert "mean ± std" not in drawn
 
 
 def test_the_bound_holds_for_values_of_any_size_and_sign_and_is_nearly_reached():

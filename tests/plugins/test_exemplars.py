@@ -238,6 +238,10 @@ def test_a_sheet_has_a_row_for_each_channel_with_value_and_image_below_each_cut_
     assert [exhibit.words for exhibit in first] == [
         f"{figures.number(value)} · {image}" for value, image in zip(table["value"], table["image"], strict=True)
     ]
+    # Layer 1 has padded cells of two pixels, whose row lies in the middle of the image: the first has its middle at 1.
+    middle = [2 * table["y"][0] + 1 - table["top"][0], 2 * table["x"][0] + 1 - table["left"][0]]
+    assert list(first[0].mark) == middle
+    assert "The cross is the middle of the strongest cell." in figure.caption
     cut = result.arrays["1"].values[0, 0, : table["height"][0], : table["width"][0]]
     assert np.array_equal(first[0].pixels, cut)
     assert second == []

@@ -35,3 +35,22 @@ def test_a_gallery_shows_its_photos_on_one_scale_beside_the_label_of_their_row(r
     assert found[bottom, left].tolist() == [208, 215, 222], "a photo without a frame"
     margins = np.concatenate([found[:, :12].ravel(), found[:, -12:].ravel(), found[-12:].ravel()])
     assert (margins == 255).all()
+
+
+@pytest.mark.parametrize("mark", [(2.5, 3.5), (0.5, 0.5)])
+def test_a_cross_stands_around_its_place_and_leaves_it_free(mark):
+    plain = np.full((7, 7, 3), 90, np.uint8)
+    bare, marked = (
+        np.asarray(figures.gallery([[figures.Exhibit(plain, "a", where)]], labels=["c"], title="t")).astype(int)
+        for where in (None, mark)
+    )
+    rows, columns = np.nonzero((bare == 90).all(-1))
+    changed = np.argwhere((bare != marked).any(-1))
+    y, x = rows.min() + mark[0] * 16, columns.min() + mark[1] * 16
+    # Strokes of a cross that the photo cuts off at its border.
+    assert len(changed) > 30
+    assert np.abs(changed - [y, x]).max() <= 12
+    assert (np.abs(changed - [y, x]).max(1) >= 2).all()
+    assert (np.abs(changed - [y, x]).min(1) <= 2).all()
+    inside = (changed >= [rows.min(), columns.min()]) & (changed <= [rows.max(), columns.max()])
+    assert inside.all()

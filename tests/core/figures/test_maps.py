@@ -119,12 +119,60 @@ def test_an_overlay_is_half_the_grey_photo_and_half_the_map(random, entries, bod
 def test_an_overlay_without_positive_values_is_the_grey_photo_without_a_scale(random, entries, body_of):
     pixels = random.integers(0, 256, (24, 32, 3), dtype=np.uint8)
     with_scale = figures.overlay(np.ones((2, 2)), pixels, title="t")
-    picture = figures.overlay(-np.ones((2, 2)), pixels, title="t")
+    picture = figures.overlay(np.zeros((2, 2)), pixels, title="t")
     found = entries(picture)
     rows, columns = body_of(found)
     grey = np.round(pixels.astype(float) @ [0.299, 0.587, 0.114])
     assert np.abs(found[rows, columns] - grey.repeat(14, 0).repeat(14, 1)[..., None]).max() <= 1
     assert picture.height < with_scale.height
+
+
+@pytest.mark.parametrize("negative", [0.5, 0.6, 0.7, 1.0])
+def test_an_overlay_that_would_leave_out_two_thirds_of_a_map_shows_its_sign(negative, random, entries, body_of):
+    values = random.random((3, 4)) * np.where(np.arange(12).reshape(3, 4) % 2, 1, -1)
+    below, above = values < 0, values > 0
+    values[below] *= negative / np.abs(values[below]).sum()
+    values[above] *= (1 - negative) / values[above].sum()
+    pixels = random.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    found = entries(figures.overlay(values, pixels, title="t"))
+    rows, columns = body_of(found)
+    grey = np.round(pixels.astype(float) @ [0.299, 0.587, 0.114])[..., None]
+    if negative > 2 / 3:
+        share = (slow_bilinear(values, 24, 32) / np.abs(values).max() + 1) / 2
+        colour = mpl.colormaps["coolwarm"](share)[..., :3] * 255
+    else:
+        share = slow_bilinear(values.clip(0), 24, 32) / values.max()
+        colour = mpl.colormaps["inferno"](share)[..., :3] * 255
+    expected = (0.5 * grey + 0.5 * colour).repeat(14, 0).repeat(14, 1)
+    assert np.abs(found[rows, columns].astype(float) - expected).max() <= 3
+
+
+def test_an_overlay_says_how_much_of_the_map_it_shows(monkeypatch):
+    said = []
+    whole = maps.heading
+    monkeypatch.setattr(maps, "heading", lambda title, view, **given: said.append(view) or whole(title, view, **given))
+    photo = np.zeros((16, 16, 3), np.uint8)
+    for values in ([[3.0, -1.0]], [[3.0, 1.0]], [[1.0, -3.0]]):
+        figures.overlay(np.array(values), photo, title="t")
+    assert said[0].startswith("positive 75 %, bilinear ×16 and ×8")
+    assert said[1].startswith("bilinear ×16 and ×8")
+    assert said[2].startswith("with its sign, bilinear ×16 and ×8")
+    mostly = figures.described(np.array([[1.0, -3.0]]), polarity="signed")
+    assert "Middle: the map with its sign over the grey photo, since 75 % of it is negative, bilinear" in mostly
+    assert "Middle: its positive part over" in figures.described(np.array([[3.0, -1.0]]), polarity="signed")
+
+
+def test_slices_of_a_mostly_negative_volume_are_all_drawn_with_their_sign_on_one_scale(monkeypatch):
+    values = np.zeros((4, 2, 2))
+    values[1, 0, 0], values[2, 1, 1], values[3, 0, 0] = 1.0, -7.0, -2.0
+    given = []
+    whole = maps.overlay
+    monkeypatch.setattr(maps, "overlay", lambda *args, **more: given.append(more) or whole(*args, **more))
+    pixels = np.zeros((16, 8, 8, 3), np.uint8)
+    figures.overlay(values, pixels, title="t")
+    figures.attribution(values, pixels, title="t", polarity="signed")
+    assert {(more["greatest"], more["signed"]) for more in given} == {(7.0, True)}
+    assert len(given) == 6
 
 
 def test_an_overlay_marks_cells_that_are_not_finite(entries, body_of):
@@ -157,6 +205,6 @@ def test_an_overlay_of_means_that_are_not_positive_does_not_say_that_nothing_is(
     monkeypatch.setattr(maps, "heading", lambda title, view, **given: said.append(view) or whole(title, view, **given))
     values, photo = np.tile([[1.0, -2.0], [-2.0, 1.0]], (8, 8)), np.zeros((16, 16, 3), np.uint8)
     figures.overlay(values, photo, title="t", averaged=8)
-    figures.overlay(-np.abs(values), photo, title="t")
+    figures.overlay(0 * values, photo, title="t")
     assert said[0].startswith("no mean of 8×8 cells is positive: the plain photo, in grey")
     assert said[1].startswith("nothing is positive: the plain photo, in grey")
