@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 import click
 from pydantic import BaseModel
 
+from interpretkit.bench.records import Bench
+from interpretkit.bench.text import markdown
 from interpretkit.cli.answers import offer_text
 from interpretkit.cli.commands import commands
 from interpretkit.contracts.kinds import KINDS
@@ -39,6 +41,9 @@ ROOMS = {
 }
 """The public names of `interpretkit` by the room that defines them, in the order of the page."""
 
+MEASURED = "## All methods\n"
+"""Below this line, the page about the bench is printed; above it, it is written."""
+
 WIDE = 100
 SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example):$")
 
@@ -51,6 +56,13 @@ def commands_page() -> str:
         context = click.Context(command, parent=parent, info_name=name)
         parts += [f"## {name}", "", "```text", command.get_help(context), "```", ""]
     return "\n".join(parts)
+
+
+def bench_page() -> str:
+    """Return the page about the bench, with the table of the stored one."""
+    written, _, _ = (DOCS / "bench.md").read_text(encoding="utf-8").partition(MEASURED)
+    stored = Bench.decode((DOCS / "bench.json").read_bytes())
+    return f"{written}{MEASURED}\n{markdown(stored)}\n"
 
 
 def reference_page() -> str:
@@ -273,7 +285,7 @@ def _texts_below(owner: type | ModuleType) -> dict[str, str]:
     return texts
 
 
-PAGES = {"api.md": api_page, "commands.md": commands_page, "reference.md": reference_page}
+PAGES = {"api.md": api_page, "bench.md": bench_page, "commands.md": commands_page, "reference.md": reference_page}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Whatever is heavy is imported i
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import click
 from interpretkit import __version__
 from interpretkit.cli.failures import show_tracebacks, told
 from interpretkit.cli.progress import Progress
-from interpretkit.errors import CheckError, InterpretkitError
+from interpretkit.errors import CheckError, InterpretkitError, StepError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -221,6 +222,46 @@ def cite(*, recipe: str, bibtex: bool, settings: Sequence[str], plugins: Sequenc
     resolved = read_and_resolve(recipe, settings=settings, plugins=plugins)
     if text := answers.cite_text(resolved, bibtex=bibtex):
         click.echo(text)
+
+
+@commands.command(short_help="Hold attribution methods against what is known.")
+@click.argument("methods", nargs=-1, metavar="[METHOD]...")
+@click.option("--images", type=int, metavar="N", help="How many of the 30 images; by default all.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("-o", "--output", metavar="FOLDER", help="Write bench.json and bench.png there.")
+@_plugin_option
+@_debug_option
+def bench(
+    *, methods: Sequence[str], images: int | None, as_json: bool, output: str | None, plugins: Sequence[str]
+) -> None:
+    """Measure attribution methods where it is known what they should find, beside controls that any must beat.
+
+    Each METHOD is the id of a visualizer; without any, all are measured. They explain the network `digits` on images
+    that come along: one digit each, among fragments of others, with a mask of where it is.
+
+    Exit code 5 if a METHOD could be measured at no layer.
+    """
+    from interpretkit.bench.bench import bench as measured
+    from interpretkit.bench.chart import chart
+    from interpretkit.bench.text import text
+    from interpretkit.figures import png
+    from interpretkit.runs.files import replace, storage_errors
+
+    folder = None if output is None else Path(output)
+    if folder is not None:
+        with storage_errors("make", folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    with Progress() as progress:
+        found = measured(methods, images=images, plugins=plugins, listen=progress.show)
+    data = json.dumps(found.as_data(), indent=2, ensure_ascii=False)
+    if folder is not None:
+        replace(folder, "bench.json", f"{data}\n".encode())
+        replace(folder, "bench.png", png(chart(found)))
+    click.echo(data if as_json else text(found))
+    there = {row.method for row in found.rows}
+    lost = [failure for failure in found.failures if failure.method in methods and failure.method not in there]
+    if lost:
+        raise StepError(f"not measured: {lost[0]}")
 
 
 @commands.command(short_help="Rewrite weights in their form for deployment.")

@@ -22,6 +22,7 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     from interpretkit_compare.deletion_insertion import DeletionInsertion
     from interpretkit_compare.depth_sweep import DepthSweep
     from interpretkit_compare.infidelity import Infidelity
+    from interpretkit_compare.localization_scores import Localization
     from interpretkit_compare.sensitivity import SensitivityMax
     from interpretkit_compare.slices import Slices
     from interpretkit_compare.sparseness import Sparseness
@@ -34,5 +35,6 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     yield SensitivityMax
     yield Infidelity
     yield Sparseness
+    yield Localization
     yield DepthSweep
     yield Slices

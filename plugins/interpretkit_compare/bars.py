@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _WIDTH, _HEAD, _BAR = 7.2, 1.3, 0.36
+_WIDE = 2  # so many panels have room for many ticks
 _LEGEND = 0.3  # inches
 _BARS, _CHANCE, _INK = "#8fb3d9", "#d0d7de", "#1f2328"
 
@@ -67,7 +68,7 @@ def bars(
         # Room for the numbers behind the bars.
         panel.set(xlabel=score.label, xlim=(low, high + 0.3 * (high - low)), yticks=places, yticklabels=names)
         if limits:
-            panel.set_xticks(np.linspace(low, high, 6))
+            panel.set_xticks(np.linspace(low, high, 6 if len(scores) <= _WIDE else 3))
         panel.grid(visible=False, axis="y")
         _draw_chance(panel, score)
         _draw_interval(panel, score)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -50,16 +51,17 @@ def energy_inside(values: np.ndarray, mask: np.ndarray, grid: Grid) -> float:
     return float((share * grid.inside(mask)).sum())
 
 
-def pointing(values: np.ndarray, mask: np.ndarray, grid: Grid) -> float:
+def pointing(values: np.ndarray, mask: np.ndarray, grid: Grid, *, tolerance: float = 0.0) -> float:
     """Return whether the greatest cell of a map `(y, x)` points into a `mask` of pixels `(y, x)` bool: 1 or 0.
 
-    It does if the pixel in the middle of the cell is inside. Of cells that tie, the share that points inside. NaN where
-    nothing is positive, a value is not finite, or the mask is empty.
+    It does if the pixel in the middle of the cell is `near` the mask. Of cells that tie, the share that points there.
+    NaN where nothing is positive, a value is not finite, or the mask is empty.
 
     Args:
         values: The map.
         mask: Where the object is.
         grid: Where the cells of the map lie on the pixels of the mask.
+        tolerance: As in `near`.
 
     Example:
         >>> from interpretkit import Grid
@@ -68,8 +70,37 @@ def pointing(values: np.ndarray, mask: np.ndarray, grid: Grid) -> float:
     """
     if _shares(values) is None or not mask.any():
         return float("nan")
-    hits = grid.at_middles(mask)
+    hits = grid.at_middles(near(mask, tolerance))
     return float(hits[values == values.max()].mean())
+
+
+def near(mask: np.ndarray, tolerance: float) -> np.ndarray:
+    """Return the pixels in a `mask` `(y, x)` bool, or less than a `tolerance` away from one that is, `(y, x)` bool.
+
+    Distances are those between the middles of pixels, in pixels.
+
+    Example:
+        >>> near(np.array([[True, False, False, False]]), 2).tolist()
+        [[True, True, False, False]]
+    """
+    across = _to_nearest_in_row(mask) ** 2
+    height = len(mask)
+    reach = min(math.ceil(tolerance), height)
+    above = np.full((reach, mask.shape[1]), np.inf)
+    rows = np.concatenate([above, across, above])
+    found = mask.copy()
+    for down in range(1 - reach, reach):
+        found |= rows[reach + down :][:height] + down**2 < tolerance**2
+    return found
+
+
+def _to_nearest_in_row(mask: np.ndarray) -> np.ndarray:
+    """Return how many pixels it is from each to the nearest in a mask in the same row, `(y, x)`; infinite in none."""
+    places = np.arange(mask.shape[1])
+    before = np.maximum.accumulate(np.where(mask, places, -np.inf), axis=1)
+    backwards = np.where(mask, places, np.inf)[:, ::-1]
+    after = np.minimum.accumulate(backwards, axis=1)[:, ::-1]
+    return np.minimum(places - before, after - places)
 
 
 def overlap(values: np.ndarray, mask: np.ndarray, grid: Grid) -> float:
@@ -92,13 +123,67 @@ def overlap(values: np.ndarray, mask: np.ndarray, grid: Grid) -> float:
         >>> overlap(np.array([[3.0, 1.0, 0.0, 0.0]]), mask, Grid.even((1, 4), (1, 4)))
         1.0
     """
+    top = _top(values, mask, grid, area=float(mask.sum()))
+    return math.nan if top is None else top.inside / (top.area + float(mask.sum()) - top.inside)
+
+
+def rank_accuracy(values: np.ndarray, mask: np.ndarray, grid: Grid) -> float:
+    """Return how much of a `mask` of pixels `(y, x)` bool the greatest cells of a map `(y, x)` cover, of its area.
+
+    They are those of `overlap`, whose IoU follows from this share $r$: it is $r / (2 - r)$. NaN as there.
+
+    Args:
+        values: The map.
+        mask: Where the object is.
+        grid: Where the cells of the map lie on the pixels of the mask.
+
+    Example:
+        >>> from interpretkit import Grid
+        >>> mask = np.array([[True, True, False, False]])
+        >>> rank_accuracy(np.array([[3.0, 1.0, 2.0, 0.0]]), mask, Grid.even((1, 4), (1, 4)))
+        0.5
+    """
+    top = _top(values, mask, grid, area=float(mask.sum()))
+    return math.nan if top is None else top.inside / float(mask.sum())
+
+
+def intersection(values: np.ndarray, mask: np.ndarray, grid: Grid, *, share: float) -> float:
+    """Return which part of the greatest cells of a map `(y, x)` is inside of a `mask` of pixels `(y, x)` bool.
+
+    They are as many as together have the area of a `share` of all pixels, as in `overlap`. NaN as there.
+
+    Args:
+        values: The map.
+        mask: Where the object is.
+        grid: Where the cells of the map lie on the pixels of the mask.
+        share: Of the pixels, above 0.
+
+    Example:
+        >>> from interpretkit import Grid
+        >>> mask = np.array([[True, True, False, False]])
+        >>> intersection(np.array([[3.0, 1.0, 0.0, 0.0]]), mask, Grid.even((1, 4), (1, 4)), share=0.75)
+        0.6666666666666666
+    """
+    top = _top(values, mask, grid, area=share * mask.size)
+    return math.nan if top is None else top.inside / top.area
+
+
+class _Top(NamedTuple):
+    """The greatest cells of a map: how many pixels they take, and how many of these are inside of the mask."""
+
+    area: float
+    inside: float
+
+
+def _top(values: np.ndarray, mask: np.ndarray, grid: Grid, *, area: float) -> _Top | None:
+    """Return the greatest cells that together have an `area`; None of a map without order, and for an empty mask."""
     flat = values.reshape(-1)
     if not varies(flat) or not mask.any():
-        return float("nan")
+        return None
     areas = grid.areas.reshape(-1)
-    taken = _greatest(flat, areas, float(mask.sum())) * areas
+    taken = _greatest(flat, areas, area) * areas
     common = float((taken * grid.inside(mask).reshape(-1)).sum())
-    return common / (float(taken.sum() + mask.sum()) - common)
+    return _Top(float(taken.sum()), common)
 
 
 def _greatest(values: np.ndarray, areas: np.ndarray, area: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Checks of attribution maps: what should not be believed, and why."""
+"""Checks of attribution maps: what should not be believed, and why; and maps that any method has to beat."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from interpretkit import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from interpretkit import Check
+    from interpretkit import Check, Visualizer
 
 
 @hookimpl
@@ -23,3 +23,11 @@ def interpretkit_checks() -> Iterable[type[Check]]:
     from interpretkit_trust.target import Target
 
     yield from (Degenerate, Randomization, Target, Repeatability, Seed, Completeness, Edges)
+
+
+@hookimpl
+def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
+    """Offer the controls."""
+    from interpretkit_trust.controls import CentreMap, EdgeMap, RandomMap
+
+    yield from (RandomMap, EdgeMap, CentreMap)

@@ -288,3 +288,45 @@ def test_events_are_lines_of_json_in_the_journal(run):
     lines = [json.loads(line) for line in (directory / "journal.jsonl").read_text().splitlines()]
     events = [line["event"] for line in lines if line["kind"] == "event"]
     assert events == ["loading", "model", *["begun", "step"] * 4, "batch"]
+
+
+def test_a_bench_prints_its_table_and_writes_it(run):
+    code, out, err = run("bench", "grad_cam", "--images", "3", "-o", "made/out")
+    assert code == 0, err
+    assert out.splitlines()[2].split()[:3] == ["method", "layer", "pointing"]
+    assert "grad_cam at stage4: " in err
+    stored = json.loads(Path("made/out/bench.json").read_text())
+    assert {row["method"] for row in stored["rows"]} == {"grad_cam", "random_map", "edge_map", "centre_map"}
+    assert Path("made/out/bench.png").stat().st_size > 0
+    code, out, err = run("bench", "grad_cam", "--images", "3", "--json")
+    assert code == 0, err
+    assert json.loads(out)["chance"] == stored["chance"]
+
+
+def test_a_bench_of_a_method_that_can_be_measured_nowhere_fails(run):
+    Path("third.py").write_text(
+        "from interpretkit import Visualizer, hookimpl\n\n\n"
+        "class Broken(Visualizer):\n"
+        '    """Fails."""\n'
+        "    name = 'broken'\n"
+        "    yields = 'attribution'\n\n"
+        "    def compute(self, captured):\n"
+        "        raise ValueError('kaput')\n\n\n"
+        "@hookimpl\n"
+        "def interpretkit_visualizers():\n"
+        "    yield Broken\n"
+    )
+    code, out, err = run("bench", "broken", "--images", "1", "--plugin", "third.py")
+    assert code == 5
+    (said,) = [line for line in out.splitlines() if line.startswith("Not measured: broken at input: ")]
+    assert "kaput" in said
+    assert err.splitlines()[-1].startswith("error: not measured: broken at input: ")
+
+
+def test_a_bench_refuses_wrong_names_and_a_folder_that_cannot_be(run):
+    Path("file").write_text("")
+    code, _, err = run("bench", "grad_cam", "-o", "file/out")
+    assert code == 6
+    assert "file/out: cannot make" in err
+    code, _, err = run("bench", "grad_cm")
+    assert (code, err) == (2, "error: unknown visualizer 'grad_cm' (did you mean 'grad_cam'?)\n")
