@@ -22,6 +22,7 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     from interpretkit_compare.deletion_insertion import DeletionInsertion
     from interpretkit_compare.depth_sweep import DepthSweep
     from interpretkit_compare.infidelity import Infidelity
+    from interpretkit_compare.randomization_cascade import RandomizationCascade
     from interpretkit_compare.sensitivity import SensitivityMax
     from interpretkit_compare.sparseness import Sparseness
 
@@ -34,3 +35,4 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     yield Infidelity
     yield Sparseness
     yield DepthSweep
+    yield RandomizationCascade
