@@ -74,7 +74,7 @@ class Captured:
     predictions: tuple[tuple[Prediction, ...], ...] = ()
     results: Mapping[str, Result] = field(default_factory=dict)
     _model: Model | None = None
-    _repeat: Callable[[str, torch.Tensor, int], Result] | None = None
+    _repeat: Callable[[str, torch.Tensor, int, Model | None], Result] | None = None
     listener: Listener = field(default_factory=Listener)
 
     @property
@@ -93,13 +93,14 @@ class Captured:
             )
         return self._model
 
-    def repeat(self, step: str, inputs: torch.Tensor, position: int) -> Result:
+    def repeat(self, step: str, inputs: torch.Tensor, position: int, *, model: Model | None = None) -> Result:
         """Compute an earlier step that this one reads once more, for variants of an image and the target that it had.
 
         Args:
             step: Its id.
             inputs: The variants, `(variant, channel, y, x)`; they are the images of the result.
             position: Which of `images` they are variants of.
+            model: A model of the same layers in place of the step's own, such as one of `randomized`.
 
         Raises:
             StepError: If the step cannot be repeated, or the visualizer's needs do not ask for passes of its own.
@@ -107,7 +108,7 @@ class Captured:
         if self._repeat is None:
             what = "compute() repeats a step, but needs() asks for no passes of its own"
             raise StepError(what, hint="return Needs(own_passes=True)")
-        return self._repeat(step, inputs, position)
+        return self._repeat(step, inputs, position, model)
 
     def progress(self, done: int, total: int) -> None:
         """Say how far `compute` is: `done` of `total`, in whatever it counts. Outside of a run nobody hears it."""

@@ -46,7 +46,8 @@ SAMPLES = {"grace_hopper": "grace_hopper.jpg", "present": "Minduka_Present_Blue_
 _OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
 """Files that systems put into folders and hide."""
 
-_PAGE = re.compile(r"(.+)#([1-9][0-9]{0,8})", re.DOTALL)
+_PAGE = re.compile(r"(.+)#([^#/]*)", re.DOTALL)
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,12 +359,21 @@ def _reading(asked: InputEntry) -> Reading:
 
 
 def _with_page(path: Path, where: str) -> tuple[Path, int | None]:
-    """Return a file and which of its pages is meant, from 0; a file whose name really ends so is that file."""
-    numbered = _PAGE.fullmatch(str(path))
-    if numbered is None or status_of(path, where) is not None:
+    """Return a file and which of its pages is meant, from 0; a file whose name really ends so is that file.
+
+    Raises:
+        InputError: If the file is there, and what stands after it is no number of a page.
+    """
+    paged = _PAGE.fullmatch(str(path))
+    if paged is None or status_of(path, where) is not None:
         return path, None
-    file = Path(numbered[1])
-    return (file, int(numbered[2]) - 1) if status_of(file, where) is not None else (path, None)
+    file, page = Path(paged[1]), paged[2]
+    if status_of(file, where) is None:
+        return path, None
+    if _NUMBER.fullmatch(page) is None:
+        what = f"after '#' comes the number of a page, from 1, not {printable(page)!r}"
+        raise InputError(what, where=where, hint=f"the first page is {printable(file.name)}#1")
+    return file, int(page) - 1
 
 
 def _page_of(file: ImageFile, page: int) -> ImageFile:
