@@ -60,6 +60,7 @@ from .model.outputs.vector import Like as Like
 from .model.outputs.vector import Vector as Vector
 from .model.preprocessing import EightBit as EightBit
 from .model.preprocessing import Preprocessing as Preprocessing
+from .model.randomized import randomized as randomized
 from .model.weights.fitting import load_state as load_state
 from .model.weights.fitting import without_prefix as without_prefix
 from .model.weights.published import Published as Published

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from interpretkit import words
-from interpretkit.contracts.check import Check
+from interpretkit.contracts.check import AGAIN, OTHER_SEED, RANDOM_WEIGHTS, RUNNER_UP, Check
 from interpretkit.contracts.citations import Citation, citations_of
 from interpretkit.contracts.kinds import KINDS
 from interpretkit.contracts.reader import Reader
@@ -24,11 +24,19 @@ if TYPE_CHECKING:
     from interpretkit.contracts.offer import Offer
     from interpretkit.contracts.options import Options
     from interpretkit.contracts.registry import Registry
+    from interpretkit.engine.plan import Plan
     from interpretkit.engine.resolve import Resolved, Step
     from interpretkit.model.model import Model
 
 LayersForm = Literal["table", "tree", "json"]
 
+_CONDITIONS = {
+    RANDOM_WEIGHTS: "with random weights",
+    RUNNER_UP: "of the strongest other target",
+    AGAIN: "with nothing changed",
+    OTHER_SEED: "with another seed",
+}
+"""What a condition is under which checks have steps computed once more, in words."""
 _LISTED = 20
 _SIZE = re.compile(r"[1-9][0-9]{0,4}(?:x[1-9][0-9]{0,4}){0,2}", re.ASCII)
 
@@ -45,11 +53,11 @@ def plan_text(resolved: Resolved) -> str:
     lines += [f"not in it: {fault}" for fault in found.faults]
     lines += found.remarks
     for key, model in models.items():
-        forward, backward = planned.passes(key)
-        passes = f"{words.count(forward, 'forward pass')} and {words.count(backward, 'backward pass')} per batch"
-        lines.append(f"model {key}: {model.name}, {passes}")
+        passes = _passes_text(*planned.passes(key))
+        lines.append(f"model {key}: {model.name}, {passes} per batch")
         own = [step for step in planned.steps if step.needs.own_passes and step.model == key]
         lines += [f"  passes of its own, step {step.id}: {_cost(step.visualizer)}" for step in own]
+        lines += _check_lines(resolved, planned, key)
     shapes = {}
     for key, model in models.items():
         # The size of what it will be fed is not always known before.
@@ -204,6 +212,29 @@ def _step_lines(planned: Step, shapes: Mapping[str, tuple[int, ...] | None]) -> 
         lines.append(f"  {layer.name}: {text}{' with gradient' if layer in gradients else ''}")
     more = len(planned.activations) - _LISTED
     return [*lines, f"  and {words.count(more, 'layer')} more"] if more > 0 else lines
+
+
+def _check_lines(resolved: Resolved, planned: Plan, model: str) -> list[str]:
+    """Say which passes of a model the checks add, by the condition under which steps are computed once more."""
+    from interpretkit.engine.counterparts import Conditions, asked_of
+
+    asked = asked_of(planned.steps, resolved.checks, thorough=resolved.thorough)
+    conditions = Conditions(planned.steps, asked)
+    untrained = resolved.recipe.models[model].weights == "random"
+    lines = []
+    for kind, condition in _CONDITIONS.items():
+        # Random weights are not held against others.
+        if not (untrained and kind == RANDOM_WEIGHTS):
+            passes, repeated = conditions.passes(kind, model), conditions.repeated(kind, model)
+            costs = [f"up to {_passes_text(*passes)} more per batch"] if any(passes) else []
+            costs += [f"passes of its own once more, step {step.id}" for step in repeated]
+            names = ", ".join(check.name for check in resolved.checks if kind in check.compares)
+            lines += [f"  check {names}, {condition}: {cost}" for cost in costs]
+    return lines
+
+
+def _passes_text(forward: int, backward: int) -> str:
+    return f"{words.count(forward, 'forward pass')} and {words.count(backward, 'backward pass')}"
 
 
 def _cost(visualizer: Visualizer) -> str:

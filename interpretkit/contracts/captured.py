@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from interpretkit.model.model import Model
+    from interpretkit.model.outputs.output import Prediction
     from interpretkit.results.image import InputImage
     from interpretkit.results.map import Polarity
     from interpretkit.results.result import Result
@@ -57,6 +58,7 @@ class Captured:
         gradients: Gradients of the score by layer, of the same shapes.
         input_gradient: Gradient of the score for `inputs`, of the same shape; None unless it was asked for.
         targets: For each image what was differentiated; empty without a target.
+        predictions: For each image what the model finds in it, the strongest first; nothing if it cannot be read.
         results: Results of the earlier steps that this one reads, for the same batch, by step id; read-only.
         listener: Who hears `progress` and `alert`.
     """
@@ -69,9 +71,10 @@ class Captured:
     spacing: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
     input_gradient: torch.Tensor | None = None
     targets: tuple[Target, ...] = ()
+    predictions: tuple[tuple[Prediction, ...], ...] = ()
     results: Mapping[str, Result] = field(default_factory=dict)
     _model: Model | None = None
-    _repeat: Callable[[str, torch.Tensor, int], Result] | None = None
+    _repeat: Callable[[str, torch.Tensor, int, Model | None], Result] | None = None
     listener: Listener = field(default_factory=Listener)
 
     @property
@@ -90,13 +93,14 @@ class Captured:
             )
         return self._model
 
-    def repeat(self, step: str, inputs: torch.Tensor, position: int) -> Result:
+    def repeat(self, step: str, inputs: torch.Tensor, position: int, *, model: Model | None = None) -> Result:
         """Compute an earlier step that this one reads once more, for variants of an image and the target that it had.
 
         Args:
             step: Its id.
             inputs: The variants, `(variant, channel, y, x)`; they are the images of the result.
             position: Which of `images` they are variants of.
+            model: A model of the same layers in place of the step's own, such as one of `randomized`.
 
         Raises:
             StepError: If the step cannot be repeated, or the visualizer's needs do not ask for passes of its own.
@@ -104,7 +108,7 @@ class Captured:
         if self._repeat is None:
             what = "compute() repeats a step, but needs() asks for no passes of its own"
             raise StepError(what, hint="return Needs(own_passes=True)")
-        return self._repeat(step, inputs, position)
+        return self._repeat(step, inputs, position, model)
 
     def progress(self, done: int, total: int) -> None:
         """Say how far `compute` is: `done` of `total`, in whatever it counts. Outside of a run nobody hears it."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from interpretkit.engine.resolve import Step
     from interpretkit.inputs.batch import Batch
     from interpretkit.model.layers import Layer
+    from interpretkit.model.model import Model
     from interpretkit.model.outputs.output import Prediction
     from interpretkit.model.outputs.wanted import Wanted
     from interpretkit.results.image import InputImage
@@ -333,6 +334,7 @@ def _captured(
         gradients=gradients,
         input_gradient=input_gradient,
         targets=attributed.targets,
+        predictions=done.predictions,
         results={read: read_only(results[read]) for read in step.of},
         _model=done.model if needs.wants_model else None,
         _repeat=again if needs.own_passes else None,
@@ -378,17 +380,20 @@ def _check_rows(layer: Layer, values: torch.Tensor, *, images: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """Computes an earlier step once more, for variants of one image, with the target that the image had."""
+    """Computes an earlier step once more, for variants of one image, with the target that the image had.
+
+    Another model may stand in for the one of the pass; it has the same layers.
+    """
 
     plan: Plan
     done: Pass
     results: Mapping[str, Result]
 
-    def __call__(self, name: str, inputs: torch.Tensor, position: int) -> Result:
+    def __call__(self, name: str, inputs: torch.Tensor, position: int, other: Model | None = None) -> Result:
         import torch
 
         step = self._step(name)
-        model = self.done.model
+        model = other or self.done.model
         image = self.done.images[position]
         names = [f"{image.id}-{variant}" for variant in range(len(inputs))]
         images = tuple(replace(image, id=variant) for variant in names)
@@ -400,12 +405,14 @@ class _Again:
         apart = model.batching(inputs).apart
         rows = torch.split(inputs, 1 if apart else len(inputs))
         groups = [(image,) for image in images] if apart else [images]
-        parts = [self._of_variants(step, group, row, position) for group, row in zip(groups, rows, strict=True)]
+        parts = []
+        for group, row in zip(groups, rows, strict=True):
+            variants = passes.over(self.done.key, [step], model, images=group, inputs=row)
+            parts.append(self._of_variants(step, variants, position))
         return stacked(parts)
 
-    def _of_variants(self, step: Step, images: tuple[InputImage, ...], inputs: torch.Tensor, position: int) -> Result:
-        variants = passes.over(self.done.key, [step], self.done.model, images=images, inputs=inputs)
-        earlier = {read: self(read, inputs, position) for read in step.of}
+    def _of_variants(self, step: Step, variants: Pass, position: int) -> Result:
+        earlier = {read: self(read, variants.inputs, position, variants.model) for read in step.of}
         again = _Again(self.plan, variants, earlier)
         # What is repeated is a part of the step that asks for it, and that is what is heard.
         return _computed(step, variants, earlier, again, listener=Listener())

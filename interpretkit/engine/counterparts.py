@@ -9,6 +9,7 @@ from interpretkit.contracts.check import AGAIN, OTHER_SEED, RANDOM_WEIGHTS, RUNN
 from interpretkit.engine import passes
 from interpretkit.engine.numerics import as_if_not_drawn
 from interpretkit.engine.passes import Attributed
+from interpretkit.engine.plan import backward_passes
 from interpretkit.errors import InterpretkitError, StepError
 from interpretkit.model.outputs.wanted import Held, RunnersUp, Wanted
 from interpretkit.model.randomized import randomized
@@ -108,6 +109,21 @@ class Conditions:
             if step.model == model and kind in self.asked.get(step.id, Asked()).wanted:
                 found += [each for each in _with_read(step, self.steps) if each not in found]
         return found
+
+    def passes(self, kind: Counterpart, model: str) -> tuple[int, int]:
+        """Return how many forward and backward passes a condition adds per batch at most, own passes aside."""
+        if kind not in (RANDOM_WEIGHTS, RUNNER_UP):
+            return 0, 0
+        steps = self.steps_of(kind, model)
+        return min(len(steps), 1), backward_passes(steps)
+
+    def repeated(self, kind: Counterpart, model: str) -> list[Step]:
+        """Return the steps of a model that make passes of their own once more under a condition."""
+        steps = self.steps_of(kind, model)
+        if kind not in (RANDOM_WEIGHTS, RUNNER_UP):
+            # Of the same pass, what they read is as it was.
+            steps = [step for step in steps if kind in self.asked.get(step.id, Asked()).wanted]
+        return [step for step in steps if step.needs.own_passes]
 
     def random(self, key: str, model: Model) -> Model:
         """Return the model with random weights; raises as `randomized` does."""

@@ -21,7 +21,7 @@ from interpretkit.model.outputs.names import LABEL
 from interpretkit.model.outputs.wanted import Each
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from interpretkit.contracts.reads import Reads
     from interpretkit.engine.resolve import Resolved, Step
@@ -41,11 +41,16 @@ class Plan:
 
     def passes(self, model: str) -> tuple[int, int]:
         """Return how many forward and backward passes the steps of a model cost per batch, own passes aside."""
-        targets: set[Wanted] = set()
-        for step in self.steps:
-            if step.model == model and step.needs.wants_gradients:
-                targets.update(step.targets)
-        return 1, len(targets)
+        return 1, backward_passes([step for step in self.steps if step.model == model])
+
+
+def backward_passes(steps: Iterable[Step]) -> int:
+    """Return how many backward passes some steps share: one for each distinct target that they differentiate."""
+    targets: set[Wanted] = set()
+    for step in steps:
+        if step.needs.wants_gradients:
+            targets.update(step.targets)
+    return len(targets)
 
 
 def plan(resolved: Resolved, models: Mapping[str, Model]) -> Plan:

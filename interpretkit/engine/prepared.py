@@ -41,7 +41,7 @@ def _changed(model: Model, asked: PreprocessingEntry) -> Preprocessing:
         channels = channels_taken(model.module)[0]
         usual = Preprocessing(mean=(0.0,) * channels, std=(1.0,) * channels)
     changes: dict[str, Any] = {key: _tupled(stated[key]) for key in ("resize", "crop") if key in stated}
-    changes |= {key: _for_each(key, stated[key], usual) for key in _OF_CHANNELS if stated.get(key) is not None}
+    changes |= {key: _for_each(key, stated[key], usual) for key in _OF_CHANNELS if key in stated}
     if asked.interpolation:
         changes["interpolation"] = asked.interpolation
     return replace(usual, **changes)

@@ -10,7 +10,7 @@ import numpy as np
 from interpretkit import words
 from interpretkit.errors import InputError, cause
 from interpretkit.inputs.arrays import SUFFIXES, ArrayReader
-from interpretkit.inputs.known import BeyondError
+from interpretkit.inputs.known import FORMATS, BeyondError, NoImageError
 from interpretkit.inputs.pillow import PillowReader
 from interpretkit.results.stored import Stored
 
@@ -120,7 +120,18 @@ def _by_its_reader(
         plugin = plugin or readers.get(error.suffix)
         if plugin is None:
             raise
+    except NoImageError as error:
+        known = ", ".join([*FORMATS, *_of_plugins(readers)])
+        raise error.advised(f"known are {known}, and arrays of numpy") from error.__cause__
     return _told(plugin, read)
+
+
+def _of_plugins(readers: Mapping[str, FileReader]) -> list[str]:
+    """Return what plugins read: the name of each reader with its suffixes."""
+    suffixes: dict[str, list[str]] = {}
+    for suffix, reader in readers.items():
+        suffixes.setdefault(reader.name, []).append(suffix)
+    return [f"{name} ({' '.join(its)})" for name, its in suffixes.items()]
 
 
 def _told(reader: FileReader, read: Callable[[PageReader], Read]) -> Read:

@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interpretkit import words
 from interpretkit.digests import sha256_file
@@ -22,7 +22,7 @@ from interpretkit.inputs.reading import Reading
 from interpretkit.recipe.entries import Columns, InputEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from interpretkit.inputs.manifest import Row
 
@@ -46,7 +46,8 @@ SAMPLES = {"grace_hopper": "grace_hopper.jpg", "present": "Minduka_Present_Blue_
 _OF_SYSTEMS = {"thumbs.db", "desktop.ini"}
 """Files that systems put into folders and hide."""
 
-_PAGE = re.compile(r"(.+)#([1-9][0-9]{0,8})", re.DOTALL)
+_PAGE = re.compile(r"(.+)#([^#/]*)", re.DOTALL)
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,7 @@ class ImageFile:
         path: The file.
         label: Its label, from the manifest or the name of its folder: a class index or name.
         mask: The file of its mask from the manifest.
+        columns: What the other columns of the manifest say of it.
         page: Which page of the file, from 0; None where nobody asks for one.
         reading: How it is to be read.
     """
@@ -68,6 +70,7 @@ class ImageFile:
     path: Path
     label: str | None = None
     mask: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
     page: int | None = None
     reading: Reading = field(default_factory=Reading)
 
@@ -298,17 +301,18 @@ class _Expanding:
         except InputError as fault:
             self._leave_out(fault)
         else:
-            self._try(path, row.where, label=unicodedata.normalize("NFC", row.label) or None, mask=mask)
+            label = unicodedata.normalize("NFC", row.label) or None
+            self._try(path, row.where, label=label, mask=mask, columns=row.columns)
 
-    def _try(self, path: Path, where: str, *, label: str | None = None, mask: Path | None = None) -> None:
-        """Take a file that is one of many: if it cannot be used, that costs only itself."""
+    def _try(self, path: Path, where: str, **said: Any) -> None:
+        """Take a file that is one of many, with what is said of it: if it cannot be used, that costs only itself."""
         try:
             path, page = _with_page(path, where)
             file = _image_file(path, where, page=page, advise=self._faults < MOST_FAULTS)
         except InputError as fault:
             self._leave_out(fault)
         else:
-            self._add(replace(file, label=label, mask=mask))
+            self._add(replace(file, **said))
 
     def _leave_out(self, fault: InputError) -> None:
         self._faults += 1
@@ -355,12 +359,21 @@ def _reading(asked: InputEntry) -> Reading:
 
 
 def _with_page(path: Path, where: str) -> tuple[Path, int | None]:
-    """Return a file and which of its pages is meant, from 0; a file whose name really ends so is that file."""
-    numbered = _PAGE.fullmatch(str(path))
-    if numbered is None or status_of(path, where) is not None:
+    """Return a file and which of its pages is meant, from 0; a file whose name really ends so is that file.
+
+    Raises:
+        InputError: If the file is there, and what stands after it is no number of a page.
+    """
+    paged = _PAGE.fullmatch(str(path))
+    if paged is None or status_of(path, where) is not None:
         return path, None
-    file = Path(numbered[1])
-    return (file, int(numbered[2]) - 1) if status_of(file, where) is not None else (path, None)
+    file, page = Path(paged[1]), paged[2]
+    if status_of(file, where) is None:
+        return path, None
+    if _NUMBER.fullmatch(page) is None:
+        what = f"after '#' comes the number of a page, from 1, not {printable(page)!r}"
+        raise InputError(what, where=where, hint=f"the first page is {printable(file.name)}#1")
+    return file, int(page) - 1
 
 
 def _page_of(file: ImageFile, page: int) -> ImageFile:

@@ -43,6 +43,10 @@ class BeyondError(InputError):
         self.suffix = suffix
 
 
+class NoImageError(InputError):
+    """A file that is no image of any format that the core knows."""
+
+
 def no_image(path: Path) -> InputError:
     """Return what to say of a file that Pillow takes for no image."""
     with path.open("rb") as stream:
@@ -54,7 +58,7 @@ def no_image(path: Path) -> InputError:
     for beginning, (what, hint) in _LOOK_ALIKES.items():
         if text.startswith(beginning):
             return InputError(what, hint=hint)
-    return InputError("is no image that can be read", hint=f"known are {', '.join(FORMATS)}, and arrays of numpy")
+    return NoImageError("is no image that can be read", hint=f"known are {', '.join(FORMATS)}, and arrays of numpy")
 
 
 def _beyond(path: Path, head: bytes) -> BeyondError | None:

@@ -8,7 +8,7 @@ import importlib
 import io
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from interpretkit.errors import InputError, PluginError, cause, nearest
 from interpretkit.inputs.files import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from interpretkit.recipe.entries import Columns
@@ -46,12 +46,14 @@ class Row:
         path: The path of an image, as written.
         label: Its label; may be empty.
         mask: The path of its mask, as written; may be empty.
+        columns: What stands in the other columns, by their names.
     """
 
     where: str
     path: str
     label: str = ""
     mask: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_manifest(path: Path, name: str, columns: Columns) -> Iterator[Row | InputError]:
@@ -183,7 +185,9 @@ def _row(cells: Sequence[str], header: Sequence[str], which: dict[str, str], whe
     by_column = dict(zip(header, cells, strict=False))
     parts = {part: by_column.get(column, "").strip() for part, column in which.items()}
     # Blanks around a path may be part of it.
-    return _with_path(Row(where=where, **parts | {"path": by_column.get(which["path"], "")}))
+    parts["path"] = by_column.get(which["path"], "")
+    others = {name: by_column.get(name, "").strip() for name in header if name and name not in which.values()}
+    return _with_path(Row(where=where, **parts, columns=others))
 
 
 def _with_path(row: Row) -> Row | InputError:
@@ -202,10 +206,13 @@ def _arrow_rows(path: Path, name: str, columns: Columns) -> Iterator[Row | Input
         raise InputError(f"cannot be read: {cause(error)}", where=name, hint="save it as CSV") from error
     which = _which(table.column_names, columns, name)
     values = {part: table.column(column).to_pylist() for part, column in which.items()}
+    other = {column: table.column(column).to_pylist() for column in table.column_names if column not in which.values()}
     for number, cells in enumerate(zip(*values.values(), strict=True), start=1):
         where = f"{name}, row {number}"
+        others = {column: _as_word(cells_of[number - 1]) for column, cells_of in other.items()}
         try:
-            yield _with_path(Row(where=where, **dict(zip(values, map(_as_text, values, cells), strict=True))))
+            parts = dict(zip(values, map(_as_text, values, cells), strict=True))
+            yield _with_path(Row(where=where, **parts, columns=others))
         except InputError as error:
             yield error.at(where)
 
@@ -220,6 +227,11 @@ def _arrow_table(path: Path) -> Any:
         except arrow.ArrowInvalid:
             source.seek(0)
             return arrow.ipc.open_stream(source).read_all()
+
+
+def _as_word(cell: Any) -> str:
+    """Return a cell of another column as a CSV file would have it; empty where it is no text and no number."""
+    return str(cell).strip() if isinstance(cell, str | bool | int | float) else ""
 
 
 def _as_text(part: str, cell: Any) -> str:

@@ -67,6 +67,7 @@ def read_image(file: ImageFile, *, readers: Mapping[str, FileReader] | None = No
         conversions=stored.conversions,
         alerts=stored.alerts,
         label=file.label,
+        columns=file.columns,
         mask=None if file.mask is None else _read_mask(file.mask, stored.size),
     )
     return image, stored

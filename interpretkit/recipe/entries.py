@@ -16,6 +16,8 @@ from pydantic import (
     PrivateAttr,
     Tag,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 
 from interpretkit.errors import RecipeError, together
@@ -298,6 +300,13 @@ Weights = Annotated[
 ]
 
 
+_MEANT = {
+    "mean": "0 subtracts nothing, and without the key the network's own is subtracted",
+    "std": "1 divides by nothing, and without the key the network's own divides",
+    "interpolation": "without the key, the network's own filter is taken",
+}
+
+
 class PreprocessingEntry(Entry):
     """What is done to an image before a model is fed it, where that differs from what its builder says."""
 
@@ -306,11 +315,19 @@ class PreprocessingEntry(Entry):
     crop: Lengths | None = None
     """Side of the square in the middle in pixels, or [height, width]; null keeps the whole image."""
     mean: float | Numbers | None = None
-    """Subtracted from each channel, whose values are 0 to 1; a single number from all."""
+    """Subtracted from each channel, whose values are 0 to 1; a single number from all, and 0 from none."""
     std: Spread | list[Spread] | None = None
-    """Divides each channel; a single number all of them."""
+    """Divides each channel; a single number all of them, and 1 none."""
     interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None
     """Filter of the resize."""
+
+    @field_validator("mean", "std", "interpolation", mode="before")
+    @classmethod
+    def _stated(cls, given: Any, info: ValidationInfo) -> Any:
+        # Left out, the network's own stands; null might be meant as nothing at all, which is another number.
+        if given is None:
+            raise ValueError(f"null leaves open what is meant: {_MEANT[str(info.field_name)]}")
+        return given
 
 
 class ModelEntry(Placed):

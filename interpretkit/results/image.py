@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 def _no_pixels() -> np.ndarray:
@@ -53,6 +53,8 @@ class InputImage:
         conversions: What was done to its stored values before the model's preprocessing resized them, in order.
         alerts: What whoever looks at it must know, such as "page 1 of 12".
         label: Its label: a class index; or a name, or an index as text, as manifests have it.
+        columns: What the other columns of its manifest say of it, by their names: its site, its scanner. No run keeps
+            them.
         position: Its place among all images, from 0.
         pixels: `(y, x, 3)` uint8: what the step's model was fed, before normalisation; `(z, y, x, 3)` of a volume, of a
             signal a strip of equal rows.
@@ -74,6 +76,7 @@ class InputImage:
     conversions: tuple[str, ...] = ()
     alerts: tuple[str, ...] = ()
     label: int | str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     position: int = field(default=0, compare=False)
     pixels: Pixels = field(default=Pixels(), repr=False, compare=False)
     mask: np.ndarray | None = field(default=None, repr=False, compare=False)

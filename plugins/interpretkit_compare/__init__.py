@@ -23,7 +23,9 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     from interpretkit_compare.depth_sweep import DepthSweep
     from interpretkit_compare.infidelity import Infidelity
     from interpretkit_compare.localization_scores import Localization
+    from interpretkit_compare.randomization_cascade import RandomizationCascade
     from interpretkit_compare.sensitivity import SensitivityMax
+    from interpretkit_compare.slices import Slices
     from interpretkit_compare.sparseness import Sparseness
 
     yield Compare
@@ -36,3 +38,5 @@ def interpretkit_visualizers() -> Iterable[type[Visualizer]]:
     yield Sparseness
     yield Localization
     yield DepthSweep
+    yield Slices
+    yield RandomizationCascade

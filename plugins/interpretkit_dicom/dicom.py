@@ -12,6 +12,7 @@ from interpretkit import InputError, Reader, Stored
 from interpretkit_dicom.colours import coloured, is_coloured
 from interpretkit_dicom.frames import SUFFIXES, check_bits, count_of, frame_of, header_of, lacks_mark
 from interpretkit_dicom.grey import grey
+from interpretkit_dicom.pixels import not_square
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,7 @@ class DicomReader(Reader):
 
     Frames are pages. Of several windows the first counts; without one, the range is that of the bits stored.
     MONOCHROME1 is inverted, so that larger values are brighter. Padding is set to the darkest of the other values.
+    Pixels that are no squares stay as they are, and an alert says so.
     What the file says besides its pixels is not kept, and no error quotes it.
     """
 
@@ -48,6 +50,8 @@ class DicomReader(Reader):
                 stored = replace(stored, conversions=("read without the mark of DICOM files", *stored.conversions))
             if str(header.get("BurnedInAnnotation", "")).upper() == "YES":
                 alert = "the file says that text is burned into its pixels"
+                stored = replace(stored, alerts=(*stored.alerts, alert))
+            if alert := not_square(header, page):
                 stored = replace(stored, alerts=(*stored.alerts, alert))
             return stored
 

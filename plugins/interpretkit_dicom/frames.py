@@ -70,6 +70,15 @@ def check_bits(header: Dataset) -> None:
         raise InputError(what, hint="write it anew with HighBit = BitsStored − 1")
 
 
+def part_of(header: Dataset, page: int, sequence: str, key: str) -> Dataset:
+    """Return the part of a header that says something of a frame: it itself, or the group of the frame or of all."""
+    groups = [header]
+    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
+    for group in (*per_frame[page : page + 1], *(header.get("SharedFunctionalGroupsSequence") or [])):
+        groups += group.get(sequence) or []
+    return next((group for group in groups if key in group), header)
+
+
 def lacks_mark(header: Dataset) -> bool:
     """Tell whether a header was read from a file without the 132 bytes that mark DICOM files."""
     return not getattr(header, "preamble", None)

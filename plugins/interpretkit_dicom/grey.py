@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interpretkit import Stored
+from interpretkit_dicom.frames import part_of
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -60,7 +61,7 @@ def _measured(header: Dataset, frame: np.ndarray, page: int) -> tuple[np.ndarray
         return values, _of_table(header.ModalityLUTSequence[0]), ("table of the modality applied",)
     whole = frame.dtype.kind in "iu"
     limits = of_bits(header) if whole else None
-    part = _part(header, page, "PixelValueTransformationSequence", "RescaleSlope")
+    part = part_of(header, page, "PixelValueTransformationSequence", "RescaleSlope")
     slope, intercept = _first(part, "RescaleSlope", 1.0), _first(part, "RescaleIntercept", 0.0)
     if (slope, intercept) == (1.0, 0.0):
         return frame, limits, ()
@@ -78,20 +79,11 @@ def _of_table(table: Dataset) -> Limits:
     return 0, 2 ** int(table.LUTDescriptor[2]) - 1
 
 
-def _part(header: Dataset, page: int, sequence: str, key: str) -> Dataset:
-    """Return the part of a header that says something of a frame: it itself, or the group of the frame or of all."""
-    groups = [header]
-    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
-    for group in (*per_frame[page : page + 1], *(header.get("SharedFunctionalGroupsSequence") or [])):
-        groups += group.get(sequence) or []
-    return next((group for group in groups if key in group), header)
-
-
 def _as_displayed(stored: Stored, limits: Limits | None, header: Dataset, page: int) -> tuple[Stored, Limits | None]:
     """Return values with the window or the table by which the file wants them displayed, and their limits."""
     from pydicom.pixels.processing import apply_voi
 
-    part = _part(header, page, "FrameVOILUTSequence", "WindowCenter")
+    part = part_of(header, page, "FrameVOILUTSequence", "WindowCenter")
     center, width = _first(part, "WindowCenter", None), _first(part, "WindowWidth", None)
     if center is not None and width is not None:
         if (several := _count(part, "WindowCenter")) > 1:

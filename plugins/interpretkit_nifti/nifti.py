@@ -27,6 +27,9 @@ _PLANES = {
 """For the axis that slices follow each other along: what a slice is, what its rows and its columns run along."""
 
 _COLOURS = ("R", "G", "B")
+_UNITS = {"mm": " mm", "meter": " m", "micron": " µm"}
+_ROUNDING = 0.01
+"""So much the sides of a square may differ that was computed in few digits, as a part of the longer."""
 
 
 class NiftiReader(Reader):
@@ -34,7 +37,7 @@ class NiftiReader(Reader):
 
     So radiologists look at them. A file of a single coronal or sagittal slice is shown as that. The slope and intercept
     of the file are applied; its display range is the range of the values, where it says one. Of a series of volumes the
-    first is read, and an alert says so.
+    first is read, and an alert says so. Pixels that are no squares stay as they are, and an alert says that too.
     """
 
     name = "nifti"
@@ -128,7 +131,23 @@ class _Volume:
             found.append(f"volume 1 of {series[0]}: save another by itself to see it")
         if not self.header["sform_code"] and not self.header["qform_code"]:
             found.append("the file does not say which side is which: its first axis is taken to run from right to left")
+        height, width = self.pixel
+        if abs(height - width) > _ROUNDING * max(height, width):
+            unit = _UNITS.get(self.header.get_xyzt_units()[0], "")
+            found.append(
+                f"pixels are {height:.4g}{unit} high and {width:.4g}{unit} wide, and taken as squares: maps "
+                "are in pixels, not in millimetres"
+            )
         return tuple(found)
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """The height and the width of a pixel of a slice, in the unit of the file."""
+        from nibabel.affines import voxel_sizes
+
+        lengths = voxel_sizes(self.header.get_best_affine())
+        _, rows, columns = _PLANES[self.along]
+        return float(lengths[self.axes[rows][0]]), float(lengths[self.axes[columns][0]])
 
     def slice(self, page: int, all_values: Any) -> np.ndarray:
         """Return the values of a slice `(y, x)` among all; others are not read where the file is not compressed."""

@@ -207,6 +207,40 @@ def test_frames_are_pages_and_each_has_its_own_rescaling_and_window(tmp_path):
         assert stored.range == (95 + number, 105 + number)
 
 
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"PixelSpacing": [2, 0.5]}, "pixels are 2 mm high and 0.5 mm wide, and taken as squares"),
+        ({"ImagerPixelSpacing": [0.1, 0.2]}, "pixels are 0.1 mm high and 0.2 mm wide"),
+        ({"PixelAspectRatio": ["4", "3"]}, "pixels are 4 high and 3 wide"),
+        ({"PixelSpacing": [1, 1], "PixelAspectRatio": ["4", "3"]}, ""),
+        ({"PixelSpacing": [0.7, 0.7031]}, ""),
+        ({"PixelSpacing": [0, 1]}, ""),
+        ({"PixelSpacing": None}, ""),
+        ({}, ""),
+    ],
+)
+def test_pixels_that_are_no_squares_are_told_of(tmp_path, tags, said):
+    alerts = read(saved(tmp_path / "a.dcm", TWELVE, **tags)).alerts
+    assert len(alerts) == bool(said)
+    assert all(alert.startswith(said) for alert in alerts)
+
+
+def test_pixels_of_frames_are_told_of_by_what_is_said_of_all_or_of_each(tmp_path):
+    path = saved(tmp_path / "a.dcm", np.stack([TWELVE, TWELVE]))
+    dataset = pydicom.dcmread(path)
+    groups = []
+    for spacing in ([1, 3], [2, 2]):
+        group, measures = Dataset(), Dataset()
+        measures.PixelSpacing = spacing
+        group.PixelMeasuresSequence = [measures]
+        groups.append(group)
+    dataset.SharedFunctionalGroupsSequence = [groups[1]]
+    dataset.PerFrameFunctionalGroupsSequence = [groups[0], Dataset()]
+    dataset.save_as(path)
+    assert [len(read(path, page).alerts) for page in range(2)] == [1, 0]
+
+
 def test_frames_of_different_windows_are_a_volume_in_a_range_that_is_stated(tmp_path):
     path = saved(tmp_path / "a.dcm", np.stack([TWELVE, TWELVE[::-1]]))
     dataset = pydicom.dcmread(path)

@@ -26,7 +26,7 @@ RIGHT, FRONT, UP = range(3)
 
 
 def saved(path, values, affine=None, **header):
-    affine = np.diag([2.0, 3.0, 4.0, 1.0]) if affine is None else affine
+    affine = np.diag([2.0, 2.0, 4.0, 1.0]) if affine is None else affine
     image = nibabel.Nifti1Image(values, affine)
     for key, value in header.items():
         image.header[key] = value
@@ -150,6 +150,28 @@ def test_a_file_that_does_not_say_which_side_is_which_says_so(tmp_path):
     nibabel.save(image, tmp_path / "a.nii")
     (alert,) = read(tmp_path / "a.nii").alerts
     assert alert.startswith("the file does not say which side is which")
+
+
+@pytest.mark.parametrize(
+    ("codes", "lengths", "shape", "sides"),
+    [
+        ("RAS", (1, 2, 5), (3, 4, 5), (2, 1)),
+        ("ARS", (1, 2, 5), (3, 4, 5), (1, 2)),
+        ("SPL", (1, 2, 5), (3, 4, 5), (2, 5)),
+        ("RAS", (1, 2, 5), (3, 1, 5), (5, 1)),  # a single coronal slice
+        ("RAS", (2, 2.01, 5), (3, 4, 5), None),
+    ],
+)
+@pytest.mark.parametrize("tilt", [0.0, 0.3])
+def test_pixels_that_are_no_squares_are_told_of(tmp_path, *, codes, lengths, shape, sides, tilt):
+    affine = oriented(codes, tilt=tilt) @ np.diag([*lengths, 1.0])
+    path = saved(tmp_path / "a.nii", np.zeros(shape, np.int16), affine, xyzt_units=2)
+    found = read(path).alerts
+    if sides is None:
+        assert found == ()
+    else:
+        (alert,) = found
+        assert alert.startswith(f"pixels are {sides[0]} mm high and {sides[1]} mm wide, and taken as squares")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -33,7 +35,7 @@ class Heard(Listener):
 
 def heard_of(name, options, *, reads):
     """Compute a step for two images, and return what was heard of it."""
-    registry, model = discover(), tiny_model()
+    registry, model = discover(), replace(tiny_model(), notes=())
 
     def planned(step, uses, of, options):
         offer = registry.find(VISUALIZER, uses).offer
@@ -64,6 +66,7 @@ def heard_of(name, options, *, reads):
         ),
         ("deletion_insertion", {"steps": 3}, True, [(0, 2), (1, 2)]),
         ("sensitivity_max", {"samples": 2}, True, [(0, 2), (1, 2)]),
+        ("randomization_cascade", {}, True, [(0, 4), (1, 4), (2, 4), (3, 4)]),
         ("infidelity", {"samples": 4}, True, [(0, 2), (1, 2)]),
         ("channel_contributions", {"layers": ["features"]}, False, [(0, 2), (1, 2)]),
     ],

@@ -17,6 +17,31 @@ def test_plan_says_what_a_recipe_costs(run):
     assert "  conv: 4×8×8 with gradient" in out
 
 
+def test_plan_says_which_passes_the_checks_add(run):
+    def added(*settings):
+        code, out, err = run("plan", "recipe.yaml", "--plugin", "plugin.py", *settings)
+        assert code == 0, err
+        return [line.strip() for line in out.splitlines() if line.startswith("  check ")]
+
+    passes = "up to 1 forward pass and 1 backward pass more per batch"
+    # Its weights are random, so they are not held against others.
+    assert added() == [f"check target, of the strongest other target: {passes}"]
+    learned = ["--set", "model.weights={path: w.pt}"]
+    assert added(*learned) == [
+        f"check randomization, with random weights: {passes}",
+        f"check target, of the strongest other target: {passes}",
+    ]
+    assert added(*learned, "--set", "checks=none") == []
+    assert added(*learned, "--set", "checks=[degenerate, randomization]") == [
+        f"check randomization, with random weights: {passes}"
+    ]
+    own = ["--set", "steps=[{id: ig, uses: integrated_gradients}]"]
+    assert added(*learned, *own) == []
+    assert added(*learned, *own, "--set", "checks=[repeatability]") == [
+        "check repeatability, with nothing changed: passes of its own once more, step ig"
+    ]
+
+
 def test_plan_says_what_it_can_of_a_network_of_another_size(run, folder):
     plugin = folder / "plugin.py"
     of_volumes = plugin.read_text().replace("Conv2d(3, 4, 3, stride=4)", "Conv3d(1, 4, 3, padding=1)")

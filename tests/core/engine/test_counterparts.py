@@ -144,6 +144,64 @@ def test_methods_of_one_pass_cost_two_passes_more_however_many_they_are(monkeypa
     assert (net.passes, [each.passes for each in copies]) == (2, [1])
 
 
+class CountingBoth(Counting):
+    """Counts its forward and its backward passes, and those of its copies."""
+
+    forward_passes = 0
+    backward_passes = 0
+
+    def forward(self, images):
+        scores = super().forward(images)
+        type(self).forward_passes += 1
+        if scores.requires_grad:
+            scores.register_hook(self.after)
+        return scores
+
+    @classmethod
+    def after(cls, _gradient):
+        cls.backward_passes += 1
+
+
+@pytest.mark.parametrize("targets", [["predicted"], ["predicted", 1], [0, 1, 2, 2]])
+def test_the_passes_that_checks_add_are_known_before(targets):
+    model = ik.wrap(CountingBoth())
+    maps = [step(f"map{number}", "input_x_gradient", target=target) for number, target in enumerate(targets)]
+    steps = tuple(plan_step(each, model) for each in (*maps, step("eigen", "eigen_cam", layers=["inner.features"])))
+    conditions = Conditions(steps, asked_of(steps, [All(All.Options())], thorough=False))
+    forward, backward = Plan(models={"model": model}, steps=steps).passes("model")
+    for kind in KINDS:
+        added = conditions.passes(kind, "model")
+        assert added == ((0, 0) if kind in (AGAIN, OTHER_SEED) else (1, len(set(targets))))
+        assert conditions.repeated(kind, "model") == []
+        forward, backward = forward + added[0], backward + added[1]
+    CountingBoth.forward_passes = CountingBoth.backward_passes = 0
+    outcomes(model, tiny_images(3), *steps)
+    assert (CountingBoth.forward_passes, CountingBoth.backward_passes) == (forward, backward)
+
+
+def test_the_steps_that_make_passes_of_their_own_once_more_are_known_before():
+    model = trained()
+    steps = tuple(
+        plan_step(each, model)
+        for each in (
+            step("ig", "integrated_gradients", steps=4),
+            step("noisy", "smooth_grad", samples=4),
+            step("stable", "sensitivity_max", of=("noisy",), samples=2),
+        )
+    )
+    conditions = Conditions(steps, asked_of(steps, [All(All.Options())], thorough=True))
+    names = {kind: [each.id for each in conditions.repeated(kind, "model")] for kind in KINDS}
+    assert names == {
+        RANDOM_WEIGHTS: ["ig", "noisy", "stable"],
+        RUNNER_UP: ["ig", "noisy"],
+        AGAIN: ["ig", "noisy", "stable"],
+        OTHER_SEED: ["noisy", "stable"],
+    }
+    sparing = Conditions(steps, asked_of(steps, [All(All.Options())], thorough=False))
+    assert [sparing.repeated(kind, "model") for kind in KINDS] == [[]] * 4
+    assert [sparing.passes(kind, "model") for kind in KINDS] == [(0, 0)] * 4
+
+
 def test_own_passes_are_made_once_more_only_where_that_is_asked_for():
     model, images = trained(), tiny_images(1)
     integrated = step("ig", "integrated_gradients", steps=4)

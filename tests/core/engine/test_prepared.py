@@ -82,3 +82,17 @@ def test_numbers_are_as_many_as_channels():
 def test_what_is_no_preprocessing_is_refused(wrong):
     with pytest.raises(RecipeError):
         asked(model_of(), **wrong)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("mean", "0 subtracts nothing, and without the key the network's own is subtracted"),
+        ("std", "1 divides by nothing, and without the key the network's own divides"),
+        ("interpolation", "without the key, the network's own filter is taken"),
+    ],
+)
+def test_null_is_no_number_and_no_filter(key, said):
+    with pytest.raises(RecipeError) as caught:
+        asked(model_of(), **{key: None})
+    assert f"{key}: null leaves open what is meant: {said}" in str(caught.value)

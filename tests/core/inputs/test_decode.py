@@ -481,3 +481,27 @@ def test_axes_are_for_arrays(tmp_path):
     Image.new("L", (4, 3)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="says its axes itself"):
         decode.stored_in(tmp_path / "a.png", Reading(axes=("x", "y")), page=None, readers={})
+
+
+class Grid:
+    """Reads two kinds of files."""
+
+    name, package, fallback = "grid", "", False
+
+    def read(self, path, page):
+        raise NotImplementedError
+
+    def pages(self, path):
+        raise NotImplementedError
+
+
+def test_what_is_known_names_what_plugins_read(tmp_path):
+    path = tmp_path / "a.xyz"
+    path.write_text("no image")
+    grid = Grid()
+    for readers, plugins in (({}, ""), ({".grd": grid, ".grid": grid}, ", grid (.grd .grid)")):
+        with pytest.raises(InputError) as caught:
+            stored_in(path, readers=readers)
+        formats = "PNG, JPEG, GIF, BMP, TIFF, WEBP, PPM"
+        known = f"known are {formats}{plugins}, and arrays of numpy"
+        assert str(caught.value) == f"{path}: is no image that can be read ({known})"

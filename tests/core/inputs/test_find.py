@@ -266,8 +266,16 @@ def test_a_page_is_chosen_by_its_number(stack, refusal):
     assert {image.path for image in images} == {Path("stack.tif")}
     error = refusal(find, ["stack.tif#4"], pages=pages_of)
     assert str(error) == "stack.tif#4: there is no page 4 (it has 3 pages)"
-    for name in ("stack.tif#0", "gone.tif#1", "stack.tif#x"):
-        assert "does not exist" in refusal(find, [name], pages=pages_of).message
+    for name, page in (("stack.tif#0", "0"), ("stack.tif#x", "x"), ("stack.tif#", ""), ("stack.tif#1-2", "1-2")):
+        error = refusal(find, [name], pages=pages_of)
+        what = f"after '#' comes the number of a page, from 1, not '{page}'"
+        assert str(error) == f"{name}: {what} (the first page is stack.tif#1)"
+    assert "does not exist" in refusal(find, ["gone.tif#1"], pages=pages_of).message
+    assert "does not exist" in refusal(find, ["gone.tif#0"], pages=pages_of).message
+    Path("list.csv").write_text("path,label\nstack.tif#0,cat\nstack.tif#3,dog\n")
+    assert [str(fault) for fault in find(["list.csv"], pages=pages_of).faults] == [
+        "list.csv:2: after '#' comes the number of a page, from 1, not '0' (the first page is stack.tif#1)"
+    ]
 
 
 def test_a_file_whose_name_ends_like_a_page_is_that_file(stack):

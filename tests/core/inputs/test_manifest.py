@@ -41,6 +41,7 @@ def test_a_manifest_gives_paths_relative_to_itself_and_labels(folder):
     first, second = find_images(["deep/list.CSV"])
     assert (first.path, first.label, first.source) == (Path("deep/c.png"), "tabby, tiger", "deep/c.png")
     assert (second.path, second.label) == (folder / "b.PNG", None)
+    assert [dict(image.columns) for image in (first, second)] == [{"note": "a\nb"}, {"note": ""}]
 
 
 @pytest.mark.parametrize(
@@ -181,9 +182,12 @@ def test_what_is_probably_a_mistake_is_said(folder):
 def test_tables_of_arrow_are_read(folder, ending, refusal):
     arrow = pytest.importorskip("pyarrow")
     columns = {"path": ["a.jpeg", "deep/c.png", None, "b.PNG"], "label": [3, 1, 2, None], "x": [[1], [2], [3], [4]]}
+    columns["site"], columns["dose"] = ["A ", "B", "B", None], [0.5, 1.0, 2.0, 3.0]
     _write(arrow.table(columns), f"list.{ending}")
     images = find([f"list.{ending}"], pages=pages_of)
     assert rows(images) == [("a.jpeg", "3", None), ("deep/c.png", "1", None), ("b.PNG", None, None)]
+    assert [image.columns["site"] for image in images.files] == ["A", "B", ""]
+    assert [image.columns["dose"] for image in images.files] == ["0.5", "1.0", "3.0"]
     assert [str(fault) for fault in images.faults] == [
         f"list.{ending}, row 3: the path is empty (name an image, or take the line away)"
     ]

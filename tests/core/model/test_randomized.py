@@ -109,3 +109,36 @@ def test_tied_weights_stay_tied():
     assert copy.deepcopy(net)[1].weight is not net[1].weight
     other = randomized(ik.wrap(net)).module
     assert other[0].weight is other[1].weight
+
+
+def test_parts_are_drawn_as_with_all_others_and_the_others_stay():
+    net = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), nn.Flatten(), nn.Linear(64, 2))
+    net(torch.rand(2, 3, 6, 6))
+    nn.init.uniform_(net[0][1].weight, 1, 2)
+    model = ik.wrap(net)
+    before, whole = states(model), states(randomized(model, seed=3))
+    head = states(randomized(model, parts=["2"], seed=3))
+    body = states(randomized(model, parts=["0"], seed=3))
+    for name in before:
+        assert torch.equal(head[name], whole[name] if name.startswith("2.") else before[name])
+        assert torch.equal(body[name], before[name] if name.startswith("2.") else whole[name])
+        assert torch.equal(model.module.state_dict()[name], before[name])
+    assert not torch.equal(before["0.1.running_mean"], whole["0.1.running_mean"])
+    assert states(randomized(model, parts=["0", "2"], seed=3)).keys() == whole.keys()
+
+
+def test_weights_that_parts_share_with_others_are_drawn():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    net[1].weight = net[0].weight
+    other = randomized(ik.wrap(net), parts=["1"]).module
+    assert other[0].weight is other[1].weight
+    assert not torch.equal(other[0].weight, net[0].weight)
+    assert torch.equal(other[0].bias, net[0].bias)
+
+
+@pytest.mark.parametrize(("part", "said"), [("heads", "did you mean 'head'"), ("flat", "no weights in 'flat'")])
+def test_a_part_that_has_no_weights_is_refused(part, said):
+    net = nn.Module()
+    net.flat, net.head = nn.Flatten(), nn.Linear(3, 2)
+    with pytest.raises(ik.StepError, match=said):
+        randomized(ik.wrap(net), parts=[part])
