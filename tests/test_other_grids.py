@@ -161,6 +161,7 @@ def test_maps_are_compared_whatever_their_axes_are(axes):
         "infidelity": ik.step("infidelity", of=["cam"], samples=4),
         "sensitivity_max": ik.step("sensitivity_max", of=["cam"], samples=2),
         "sparseness": ik.step("sparseness", of=["cam"]),
+        "randomization_cascade": ik.step("randomization_cascade", of=["cam", "ig"]),
         "depth_sweep": ik.step("depth_sweep", of=["cam"]),
         "cka": ik.step("cka", of=["features"], examples="cells"),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import interpretkit as ik
-from interpretkit.contracts.kinds import MODEL, VISUALIZER
+from interpretkit.contracts.kinds import CHECK, MODEL, VISUALIZER
 from interpretkit.contracts.registry import discover
 from interpretkit.testing import check_visualizer
 
@@ -167,7 +167,7 @@ def test_a_missing_entry_stops_what_asks_for_it_and_no_run(tmp_path):
 
 def test_every_entry_of_a_built_in_plugin_is_used_and_the_same_in_all_of_them():
     registry = discover()
-    found = [*registry.of(MODEL).values(), *registry.of(VISUALIZER).values()]
+    found = [each for kind in (CHECK, MODEL, VISUALIZER) for each in registry.of(kind).values()]
     offers = [each.offer for each in found if each.plugin.distribution == "interpretkit"]
     cited: dict[str, set[str]] = {}
     entries: dict[str, str] = {}
