@@ -91,13 +91,14 @@ function statistics(of) {
   return { low, high, mean, holes };
 }
 
-/* The cell that is nearest to a place on the input: y and x from 0 to 1. */
+/* The cell that is nearest to the pixel at a place on the input: y and x from 0 to 1. */
 function cellAt(of, place) {
   const rows = of.map.rows.slice(-2);
   const [y, x] = [0, 1].map((axis) => {
     const [first, step, pixels] = rows[axis];
     const cells = axis ? of.width : of.height;
-    return clamped(Math.floor((place[axis] * pixels - first) / step + 0.5), 0, cells - 1);
+    const middle = Math.floor(place[axis] * pixels) + 0.5;
+    return clamped(Math.floor((middle - first) / step + 0.5 + 1e-9), 0, cells - 1);
   });
   return { y, x };
 }
