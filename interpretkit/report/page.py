@@ -1,23 +1,27 @@
-"""From a run directory to a report: one HTML file that needs nothing else, neither a network nor a script."""
+"""From a run directory to a report: one HTML file that needs nothing else, and without scripts is all pictures."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import shlex
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from interpretkit.report import embedded
+from interpretkit.report.explorer.contents import STACKS, contents
 from interpretkit.report.words import anchor, chance, facts, number, target_words, words
 from interpretkit.runs.judged import agreements, tallies
 from interpretkit.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from interpretkit.runs.records import FigureRecord, RunRecord
     from interpretkit.runs.run import Run
@@ -27,6 +31,10 @@ EMBEDDED_IMAGES = 20
 
 EMBEDDED_BYTES = 48_000_000
 """Beyond so many bytes of figures, those of fewer images are embedded, of one at least."""
+
+_STYLES = ("style.css", "explorer/explorer.css")
+_PARTS = ("arrays", "colours", "state", "panels", "images", "channels", "actions")
+_SCRIPTS = tuple(f"explorer/{name}.js" for name in _PARTS)
 
 LISTED = 200
 """So many rows of a table, or images beyond the embedded ones, are listed."""
@@ -64,8 +72,11 @@ def render(run: Run) -> str:
         listed=LISTED,
         picture_of=partial(embedded.picture, run),
     )
-    style = environment.get_template("style.css").render()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    held = contents(run)
+    # Ours alone: nothing from the run is part of either.
+    style = Markup("\n".join(_source(name) for name in _STYLES))  # noqa: S704
+    parts = "\n".join(_source(name) for name in _SCRIPTS)
+    script = Markup(f"(() => {{\n'use strict';\n{parts}\n}})();")  # noqa: S704
     return environment.get_template("template.html.j2").render(
         run=record,
         models=record.models,
@@ -74,8 +85,29 @@ def render(run: Run) -> str:
         embedded=_embedded(run),
         tallies=tallies(record),
         verify=f"interpretkit verify {shlex.quote(record.id)}",
-        style_hash=f"sha256-{digest}",
+        explorer=held,
+        explorer_data=_json(held.data),
+        stacks=STACKS,
+        style=style,
+        style_hash=_digest(style),
+        script=script if held.data["maps"] else "",
+        script_hash=_digest(script),
     )
+
+
+def _source(name: str) -> str:
+    return resources.files("interpretkit.report").joinpath(name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _json(data: Mapping[str, Any]) -> Markup:
+    """Return data as JSON that ends no element, whatever is in it."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Nothing is left that could end the element.
+    return Markup(text.translate({ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&"}))  # noqa: S704
 
 
 def _environment() -> Environment:
