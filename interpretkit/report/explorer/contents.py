@@ -159,6 +159,9 @@ def _distinct(run: Run) -> Iterator[tuple[StepRecord, MapRecord]]:
 
 def _is_shown(each: MapRecord) -> bool:
     axes = [dim for dim in each.dims if dim in each.extent]
+    # Of some channels of a layer, which are called otherwise, it is not known which they are.
+    if CHANNEL in each.dims and each.key != each.layer:
+        return False
     return each.image is not None and axes in (list(spatial(2)), list(spatial(3)))
 
 
