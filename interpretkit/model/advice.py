@@ -20,6 +20,10 @@ _ADVICE = (
         r"modified by an inplace operation",
         "it changes in place what its gradients need: let it work on a copy, or explain it by occlusion or score_cam",
     ),
+    (
+        r"deterministic implementation",
+        "one of its operations may give other numbers each time: a recipe allows it, numerics: {deterministic: false}",
+    ),
     (r"same device|on device|device type", "parts of it, or tensors that it makes, lie on another device"),
     (
         r"should be the same|scalar type|same dtype|input type|expected m1 and m2|dtype",

@@ -109,3 +109,28 @@ def test_a_network_exported_for_batches_of_one_gives_the_numbers_of_the_network(
     exported = torch.export.export(net, (images()[:1],)).module()
     found = ik.visualize(exported, images(), "saliency", target=1, batch_size=1).maps["input"].values
     np.testing.assert_allclose(found, ik.visualize(net, images(), "saliency", target=1).maps["input"].values, atol=1e-6)
+
+
+class Drawing(nn.Module):
+    """Refuses to be deterministic, in torch's words; so do quantised layers, and many operations of a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = small(3, 2)
+
+    def forward(self, batch):
+        if torch.are_deterministic_algorithms_enabled():
+            raise RuntimeError("quantized_resize_cpu_ does not have a deterministic implementation, but you set …")
+        return self.net(batch)
+
+
+def test_an_operation_that_is_not_deterministic_is_allowed_in_a_recipe(tmp_path):
+    network = Drawing().eval()
+    with pytest.raises(ik.StepError, match=r"one of its operations .*numerics: {deterministic: false}") as caught:
+        ik.visualize(network, images(), "saliency", target=0)
+    assert "images of this size" not in str(caught.value)
+    steps = [{"id": "saliency", "uses": "saliency", "with": {"target": 0}}]
+    recipe = {"schema": "interpretkit/1", "name": "drawn", "steps": steps, "numerics": {"deterministic": False}}
+    run = ik.run(recipe, model=network, images=images(), output=tmp_path)
+    expected = ik.visualize(network.net, images(), "saliency", target=0).maps["input"].values
+    np.testing.assert_allclose(run.results["saliency"].maps["input"].values, expected, atol=1e-7)
