@@ -81,6 +81,9 @@ class OwnPasses(Attribution):
             found = [self.explain(each) for each in subjects(captured, network, seed=seed)]
         for text in far(captured, found, mend=self.mend):
             captured.alert(text)
+        for image, of_image in zip(captured.images, found, strict=True):
+            for text in dict.fromkeys(each.doubt for each in of_image.values() if each.doubt):
+                captured.alert(f"{image.id}: {text}")
         maps = {}
         for layer in found[0]:
             values = torch.stack([each[layer].values for each in found])

@@ -28,12 +28,14 @@ class Explanation:
         total: Sum of all attributions, where the method promises what it is; else None.
         reference: Score of the baseline (the mean of several), which the image's score should exceed by the total;
             None without a baseline: then the total should be the score itself.
+        doubt: Why it should not be relied on, in words; empty where nothing is known against it.
     """
 
     values: torch.Tensor
     score: float | None = None
     total: float | None = None
     reference: float | None = None
+    doubt: str = ""
 
 
 def tables_of(captured: Captured, found: Sequence[Mapping[str, Explanation]], *, baseline: str) -> dict[str, Table]:

@@ -6,7 +6,7 @@ import math
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import nn
@@ -39,6 +39,13 @@ class Scored(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the score of each of `images` `(image, channel, y, x)`, `(image,)`."""
         return self._model.raw_scores(images, [self._target], module=self.network)
+
+
+class Against(TypedDict):
+    """The score of an image, and that of what it is set against."""
+
+    score: float
+    reference: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +81,7 @@ class Subject:
         """Return a copy of the image for which gradients can be taken."""
         return self.image.detach().clone().requires_grad_()
 
-    def against(self, baselines: torch.Tensor, *, batch_size: int = 1) -> dict[str, float]:
+    def against(self, baselines: torch.Tensor, *, batch_size: int = 1) -> Against:
         """Return the `score` of the image and, as `reference`, the mean of those of baselines."""
         score, *references = self.scores(torch.cat([self.image, baselines]), batch_size=batch_size).double().tolist()
         return {"score": score, "reference": sum(references) / len(references)}

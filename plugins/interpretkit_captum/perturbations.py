@@ -114,7 +114,12 @@ class OfRegions(OwnPasses):
             values = self.attribute(kept(subject, regions, baseline), subject.image.new_ones(1, count))[0]
         shown = values.to(subject.image)[regions]
         sums = total(values) if self.complete else None
-        return {INPUT: Explanation(values=shown, total=sums, **subject.against(baseline))}
+        doubt = self.doubt(count)
+        return {INPUT: Explanation(values=shown, total=sums, doubt=doubt, **subject.against(baseline))}
+
+    def doubt(self, regions: int) -> str:  # noqa: ARG002 - most look at every region
+        """Say why the values of so many regions should not be relied on; by default there is no reason."""
+        return ""
 
     @abstractmethod
     def attribute(self, score: Callable[[torch.Tensor], torch.Tensor], whole: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
+from interpretkit import figures
 from interpretkit_captum.options import Seeded
 from interpretkit_captum.perturbations import OfRegions
 from interpretkit_captum.regions import RegionOptions
@@ -47,6 +48,10 @@ class Lime(OfRegions):
         penalty: float = Field(default=1.0, ge=0, description="λ: how much large weights are held back")
 
     options: Options
+
+    def doubt(self, regions: int) -> str:
+        """Say that there are fewer samples than regions, if so."""
+        return _too_few(self.options.samples, regions)
 
     def attribute(self, score: Callable[[torch.Tensor], torch.Tensor], whole: torch.Tensor) -> torch.Tensor:
         """Fit the model."""
@@ -92,6 +97,10 @@ class KernelShap(OfRegions):
 
     options: Options
 
+    def doubt(self, regions: int) -> str:
+        """Say that there are fewer samples than regions, if so."""
+        return _too_few(self.options.samples, regions)
+
     def attribute(self, score: Callable[[torch.Tensor], torch.Tensor], whole: torch.Tensor) -> torch.Tensor:
         """Fit the model."""
         import captum.attr
@@ -103,6 +112,14 @@ class KernelShap(OfRegions):
             whole, n_samples=self.options.samples, perturbations_per_eval=self.options.internal_batch_size
         )
         return values
+
+
+def _too_few(samples: int, regions: int) -> str:
+    """Say that a linear model with an intercept is fitted to fewer numbers than it has; empty if it is not."""
+    if samples > regions:
+        return ""
+    what = f"{figures.count(samples, 'sample')} for {figures.count(regions, 'region')} leave open which of them matter"
+    return f"{what}; take several for each region"
 
 
 class Ridge:

@@ -317,6 +317,15 @@ def test_shapley_values_converge_to_the_exact_ones_and_are_complete(model, image
     assert kernel.tables["completeness"]["relative_gap"][0] < 1e-3
 
 
+@pytest.mark.parametrize("method", ["lime", "kernel_shap"])
+@pytest.mark.filterwarnings("ignore::interpretkit.InterpretkitWarning")
+def test_fewer_samples_than_a_linear_model_has_numbers_are_said(model, images, method):
+    said = "6 samples for 6 regions leave open which of them matter; take several for each region"
+    for samples, told in ((6, True), (7, False)):
+        result = ik.visualize(model, images[:1], method, patch=4, samples=samples)
+        assert any(alert.endswith(said) for alert in result.alerts) == told
+
+
 def test_of_an_additive_network_both_shapley_methods_are_exact(images):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(240, 3)).double()
