@@ -303,7 +303,7 @@ class Model:
     def probe_tokens(self, activations: Mapping[Address, torch.Tensor], inputs: torch.Tensor) -> None:
         """Find out how the tokens lie that some layers have given for `inputs`, where following has not shown it.
 
-        That costs no pass where nothing is in doubt, else one for the rows, and three for the order of the tokens.
+        That costs no pass where nothing is in doubt, else one for the rows, and a few for the order of the tokens.
         """
         doubtful = {}
         for layer, values in activations.items():

@@ -41,8 +41,8 @@ def look(
 ) -> tuple[dict[Address, Layout | None], set[Address]]:
     """Return how the tokens of some layers lie, and which of the layers return tokens before images.
 
-    One pass of an image shows whether a layer returns a row for it, where there are as many tokens as images. Three
-    passes show in which order tokens lie that may be those of patches: what comes of the patches in two corners changes
+    One pass of an image shows whether a layer returns a row for it, where there are as many tokens as images. Some
+    passes more show in which order tokens lie that may be those of patches: what comes of a few patches changes
     most where they do. So tokens by rows are told from tokens by columns, and from those that stand behind or before
     others without a place.
 
@@ -71,14 +71,14 @@ def _told(module: nn.Module, image: torch.Tensor, doubts: Mapping[Address, Doubt
     before = _seen(module, image, doubts)
     found: dict[Address, Layout | None] = dict.fromkeys(doubts)
     for patch, grid in dict.fromkeys((doubt.patch, doubt.grid) for doubt in doubts.values()):
+        cells = _cells(grid)
         layers = [layer for layer, doubt in doubts.items() if (doubt.patch, doubt.grid) == (patch, grid)]
-        corners = _corners(grid)
-        after = [_seen(module, _changed(image, corner, patch), layers) for corner in corners]
+        after = [_seen(module, _changed(image, cell, patch), layers) for cell in cells]
         for layer in layers:
             if not all(layer in each for each in (before, *after)):
                 continue
             changes = [(each[layer] - before[layer])[0].float().norm(dim=-1).tolist() for each in after]
-            found[layer] = _likeliest(changes, corners, doubts[layer])
+            found[layer] = _likeliest(changes, cells, doubts[layer])
     return found
 
 
@@ -95,11 +95,19 @@ def _seen(module: nn.Module, image: torch.Tensor, layers: Collection[Address]) -
     return capture.activations
 
 
-def _corners(grid: Sizes) -> list[Sizes]:
-    """Return two cells in corners of a grid, which are not the first and the last of it where it has others."""
+def _cells(grid: Sizes) -> list[Sizes]:
+    """Return cells of a grid by whose places orders are told apart, backwards ones too.
+
+    These are two of its corners, not the first and the last where it has others, and the neighbours of the first cell:
+    read backwards, the other two corners of a square lie where they do column by column, and these neighbours do not.
+    """
     corners = list(product(*(sorted({0, length - 1}) for length in grid)))
     between = corners[1:-1] or corners
-    return [between[0], between[-1]]
+    neighbours = []
+    for axis, length in enumerate(grid):
+        if length > 1:
+            neighbours.append(tuple(int(other == axis) for other in range(len(grid))))
+    return list(dict.fromkeys([between[0], between[-1], *neighbours]))
 
 
 def _changed(image: torch.Tensor, cell: Sizes, patch: Sizes) -> torch.Tensor:
@@ -116,14 +124,21 @@ def _changed(image: torch.Tensor, cell: Sizes, patch: Sizes) -> torch.Tensor:
     return changed
 
 
-def _likeliest(changes: Sequence[Sequence[float]], corners: Sequence[Sizes], doubt: Doubt) -> Layout | None:
-    """Return the layout in which the tokens of the changed patches have changed most; None where it is not clear."""
+def _likeliest(changes: Sequence[Sequence[float]], cells: Sequence[Sizes], doubt: Doubt) -> Layout | None:
+    """Return the layout in which the token of each changed patch has changed most of all; None where none does.
+
+    So tokens that lie in another order than by rows or columns, or in another one at each pass, have no layout.
+    """
     totals: dict[tuple[int, ...], tuple[float, Layout]] = {}
     for layout in _layouts(doubt):
-        places = tuple(layout.position(corner, doubt.grid) for corner in corners)
+        places = tuple(layout.position(cell, doubt.grid) for cell in cells)
+        if any(each[place] < max(each) for each, place in zip(changes, places, strict=True)):
+            continue
         total = sum(each[place] for each, place in zip(changes, places, strict=True))
         # A grid of one row has its tokens at the same places by rows and by columns.
         totals.setdefault(places, (total, layout))
+    if not totals:
+        return None
     (best, layout), *rest = sorted(totals.values(), key=lambda pair: -pair[0])
     clear = not rest or best > _CLEAR * rest[0][0]
     return layout if clear else None

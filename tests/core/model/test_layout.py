@@ -352,9 +352,30 @@ def test_the_order_of_tokens_is_looked_for_once_and_only_where_following_does_no
     ik.visualize(model, inputs, "feature_grid", layers=["cells"])
     assert len(calls) == 1
     ik.visualize(model, inputs, "feature_grid", layers=["beyond"])
-    assert len(calls) == 1 + 1 + 3
+    # As it is, and with each of four patches changed: two corners and the neighbours of the first.
+    assert len(calls) == 1 + 1 + 5
     ik.visualize(model, inputs, "feature_grid", layers=["beyond", "cells"])
-    assert len(calls) == 6
+    assert len(calls) == 8
+
+
+@pytest.mark.parametrize("order", ["backwards", "mixed", "anew in each pass"])
+@pytest.mark.parametrize("behind", [0, 1])
+@pytest.mark.parametrize("seed", range(4))
+def test_tokens_in_another_order_than_by_rows_or_columns_are_refused(order, behind, seed):
+    class Ordered(Laid):
+        def forward(self, images):
+            tokens = self.proj(images).flatten(2).transpose(1, 2)
+            count = tokens.shape[1]
+            if order == "anew in each pass":
+                there = torch.randperm(count)
+            else:
+                mixed = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+                there = torch.arange(count).flip(0) if order == "backwards" else mixed
+            tokens = torch.cat([tokens[:, there], torch.full_like(tokens[:, : self.behind], 7.0)], 1)
+            return self.head(self.cells(tokens).mean(1))
+
+    with pytest.raises(StepError, match=r"layer cells returns .*, not feature maps"):
+        grid_of(Ordered(behind=behind), images(16, 16), "cells")
 
 
 def test_tokens_of_which_no_order_stands_out_are_refused_until_they_are_declared():
