@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_PREFIX_TOKENS = 5
 _TOKENS, _VECTOR = (IMAGE, TOKEN, CHANNEL), (IMAGE, CHANNEL)
+_SIGNAL = of_inputs(len((IMAGE, CHANNEL, "x")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +154,11 @@ def _by_shape(
         tokens = _from_tokens(values, network, size, declared)
         return Arranged(values, _TOKENS) if tokens is None else Arranged(tokens, axes)
     if values.ndim == len(axes):
-        last = _channels_are_last(values.shape, network, path, size, declared=declared)
+        last: bool | None = _channels_are_last(values.shape, network, path, size, declared=declared)
+        if declared is None and values.ndim == len(_SIGNAL):
+            last = _last_in_signal(values.shape, network.get_submodule(path), size[0], otherwise=bool(last))
+        if last is None:
+            return Arranged(values, _unknown(values))
         return Arranged(values.movedim(-1, 1) if last else values, axes)
     if values.ndim == len(_VECTOR):
         return Arranged(values, _VECTOR)
@@ -281,6 +286,22 @@ def _channels_are_last(
     parent = path.rpartition(".")[0]
     around = network.get_submodule(parent)
     return any(_mixes_last(part, channels) for part in around.modules())
+
+
+def _last_in_signal(shape: torch.Size, layer: nn.Module, length: int, *, otherwise: bool) -> bool | None:
+    """Return whether channels are last in what a layer gave of a signal that is `length` long; None if nobody knows.
+
+    Nearly any number of cells tiles a line, so shapes tell nothing of a layer that works on the last dim: a linear
+    layer may work on channels or on the signal.
+    """
+    from torch import nn
+
+    if isinstance(layer, nn.RNNBase):
+        return True if layer.batch_first else None
+    if not isinstance(layer, nn.Linear | nn.LayerNorm):
+        return otherwise
+    is_signal = [cells == length for cells in shape[1:]]
+    return is_signal[0] if sum(is_signal) == 1 else None
 
 
 def _tiles(grid: Sizes, size: Sizes) -> bool:

@@ -399,6 +399,62 @@ def test_tokens_of_which_no_order_stands_out_are_refused_until_they_are_declared
     assert grid_of(Mixed(), images(16, 16), "cells", layouts=layouts)["cells"].shape == (2, 6, 4, 4)
 
 
+class Recurrent(nn.Module):
+    """A recurrent layer on a signal, and a linear one behind it, which no rule follows."""
+
+    def __init__(self, kind, *, batch_first=True, width=5, both_ways=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv1d(2, 6, 5, padding=2)
+        self.layer = kind(6, width, batch_first=batch_first, bidirectional=both_ways)
+        self.linear = nn.Linear(width * (1 + both_ways), 7)
+        self.head = nn.Linear(7, 3)
+
+    def forward(self, signals):
+        steps = self.conv(signals).transpose(1, 2)
+        steps = steps if self.layer.batch_first else steps.transpose(0, 1)
+        found = self.linear(self.layer(steps)[0])
+        return self.head((found if self.layer.batch_first else found.transpose(0, 1)).mean(1))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize(("width", "both_ways"), [(5, False), (5, True), (40, False), (20, True)])
+def test_channels_of_a_recurrent_layer_come_last(kind, width, both_ways):
+    net = Recurrent(kind, width=width, both_ways=both_ways).eval()
+    signals = torch.randn(2, 2, 40, generator=torch.Generator().manual_seed(1))
+    # The others return two tensors, of which it is not known which is meant.
+    layers = ["layer", "linear"] if kind is nn.LSTM else ["linear"]
+    found = ik.visualize(ik.wrap(net), signals, "feature_grid", layers=layers).maps
+    with torch.no_grad():
+        steps, _ = net.layer(net.conv(signals).transpose(1, 2))
+        expected = {"layer": steps, "linear": net.linear(steps)}
+    for name in layers:
+        assert found[name].dims == ("image", "channel", "x")
+        np.testing.assert_allclose(found[name].values, expected[name].transpose(1, 2).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("signals", [2, 40])
+def test_a_recurrent_layer_with_steps_before_signals_is_refused(signals):
+    net = Recurrent(nn.LSTM, batch_first=False).eval()
+    values = torch.randn(signals, 2, 40, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(StepError):
+        ik.visualize(ik.wrap(net), values, "feature_grid", layers=["layer"], batch_size=40)
+
+
+def test_of_a_linear_layer_that_may_work_on_channels_or_on_the_signal_nobody_knows():
+    class Doubtful(Recurrent):
+        def forward(self, signals):
+            steps = torch.nn.functional.avg_pool1d(self.conv(signals), 4).transpose(1, 2)
+            return self.head(self.linear(self.layer(steps)[0]).mean(1))
+
+    net = Doubtful(nn.LSTM).eval()
+    with pytest.raises(StepError, match="layer linear returns 2×10×7, not feature maps"):
+        ik.visualize(ik.wrap(net), torch.randn(2, 2, 40), "feature_grid", layers=["linear"])
+    layouts = {"linear": Layout(kind="channels_last")}
+    found = ik.visualize(ik.wrap(net, layouts=layouts), torch.randn(2, 2, 40), "feature_grid", layers=["linear"])
+    assert found.maps["linear"].values.shape == (2, 7, 10)
+
+
 class First(nn.Module):
     """Tokens before images, `(token, image, channel)`, as transformers of torch have them by default."""
 
