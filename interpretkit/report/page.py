@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from interpretkit.report import embedded
-from interpretkit.report.explorer.contents import STACKS, contents
+from interpretkit.report.explorer.contents import BYTES, STACKS, contents
 from interpretkit.report.words import anchor, chance, facts, number, target_words, words
 from interpretkit.runs.judged import agreements, tallies
 from interpretkit.words import plural
@@ -88,6 +88,7 @@ def render(run: Run) -> str:
         explorer=held,
         explorer_data=_json(held.data),
         stacks=STACKS,
+        megabytes=BYTES // 1_000_000,
         style=style,
         style_hash=_digest(style),
         script=script if held.data["maps"] else "",
