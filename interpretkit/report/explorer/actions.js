@@ -197,18 +197,11 @@ async function showAll() {
   listImages();
   await showMaps();
   await Promise.all([showStack(), showPins()]);
-  keepIfLinked();
-}
-
-let linked = false;
-
-function keepIfLinked() {
-  if (linked) keep();
 }
 
 if (typeof DecompressionStream !== 'undefined' && data.maps.length) {
   document.getElementById('explorer').hidden = false;
-  linked = restore();
+  restore();
   wire();
   showAll();
 }
